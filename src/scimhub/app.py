@@ -1,0 +1,210 @@
+"""The composition root: settings in, a running hub out. The only place that knows all the parts."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from scimhub import clock, telemetry
+from scimhub.directory import sources
+from scimhub.directory.listing import Paging
+from scimhub.directory.schemas import Catalogs
+from scimhub.scim.discovery import Offer
+from scimhub.settings import Settings
+from scimhub.sqlstore.exchanges import ExchangeFile
+from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.telemetry import Metrics
+from scimhub.web.admin_api import build_admin_api
+from scimhub.web.auth import Gatekeeper
+from scimhub.web.scim_api import ScimApi
+from scimhub.web.server import Application, Server
+from scimhub.web.services import Limits, Services
+
+_logger = logging.getLogger(__name__)
+_NOTE_TOKENS_EVERY = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """An open hub. ``application`` answers over TCP; ``local_application`` over the Unix socket, to who owns the files."""
+
+    store: SqlStore
+    exchanges: ExchangeFile
+    gatekeeper: Gatekeeper
+    application: Server
+    local_application: Application
+    # Made on an empty database; its secret is shown once.
+    first: sources.FirstGrant | None
+
+
+@contextlib.asynccontextmanager
+async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
+    """Open the stores, put the parts together and close them at the end, with nothing acknowledged left unwritten."""
+    settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = open_store(
+        settings.database,
+        new_id=clock.new_id,
+        now=clock.now_text,
+        scan_limit=settings.scan_limit,
+        tombstone_days=settings.tombstone_days,
+    )
+    try:
+        exchanges = ExchangeFile.open(
+            settings.database, keep_days=settings.exchange_days, keep_count=settings.exchange_count, now=clock.now_text
+        )
+        try:
+            bootstrap = settings.bootstrap_token
+            secret = None if bootstrap is None else bootstrap.get_secret_value()
+            first = await sources.bootstrap(store, secret, clock.now_text())
+            yield _build(settings, store, exchanges, first)
+        finally:
+            exchanges.close()
+    finally:
+        store.close()
+
+
+def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: sources.FirstGrant | None) -> Hub:
+    metrics = Metrics()
+    gatekeeper = Gatekeeper(store, time.monotonic)
+    catalogs = Catalogs(store)
+    services = Services(
+        store=store,
+        gatekeeper=gatekeeper,
+        catalogs=catalogs,
+        limits=Limits(
+            settings.body_limit, settings.body_limit_groups, settings.body_limit_bulk, settings.bulk_max_operations
+        ),
+        paging=Paging(store.cursor_secret, settings.page_size, settings.page_size_max, settings.cursor_lifetime, time.time),
+        offer=Offer(
+            bulk_operations=settings.bulk_max_operations,
+            bulk_payload=settings.body_limit_bulk,
+            page_size=settings.page_size,
+            page_size_max=settings.page_size_max,
+            cursor_lifetime=settings.cursor_lifetime,
+        ),
+        recorder=exchanges,
+        metrics=metrics,
+        now=clock.now_text,
+        new_id=clock.new_id,
+        discovery_is_public=settings.discovery_public,
+        public_url=settings.public_url,
+    )
+    admin_token = None if settings.admin_token is None else settings.admin_token.get_secret_value()
+
+    def admin(*, trusted: bool) -> Application:
+        return build_admin_api(
+            store=store,
+            catalogs=catalogs,
+            exchanges=exchanges,
+            base_url=settings.base_url,
+            admin_token=admin_token,
+            trusted=trusted,
+        )
+
+    server = Server(ScimApi(services), admin(trusted=False), metrics, store.check_alive, clock.new_id)
+    return Hub(store, exchanges, gatekeeper, server, admin(trusted=True), first)
+
+
+# --------------------------------------------------------------------------- serving
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    telemetry.configure_logging(settings.log_level, settings.log_format)
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(_serve(settings))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import uvloop  # noqa: PLC0415 - not on every platform; imported where a loop is made
+
+    return uvloop.new_event_loop()
+
+
+class _LocalServer(uvicorn.Server):
+    """The server of the Unix socket: signals are the other server's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(settings: Settings) -> int:
+    async with open_hub(settings) as hub:
+        server = uvicorn.Server(_tcp_config(settings, hub.application))
+        local_socket = _bind_local(settings.socket_path)
+        local = _LocalServer(uvicorn.Config(hub.local_application, **_COMMON))
+        tasks = [
+            asyncio.create_task(local.serve(sockets=[local_socket])),
+            asyncio.create_task(_announce(settings, hub, server)),
+            asyncio.create_task(_note_used_tokens(hub)),
+        ]
+        try:
+            await server.serve()
+        finally:
+            hub.application.is_ready = False
+            local.should_exit = True
+            await asyncio.wait([tasks[0]], timeout=settings.shutdown_grace)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            settings.socket_path.unlink(missing_ok=True)
+            await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())
+        # uvicorn ends without raising when the port is taken.
+        return 0 if server.started else 1
+
+
+_COMMON = {"lifespan": "off", "access_log": False, "log_config": None, "server_header": False, "http": "httptools"}
+
+
+def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        # DECISIONS 23: forwarded headers are believed from exactly the proxies that are named.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
+        backlog=2048,
+        **_COMMON,
+    )
+
+
+def _bind_local(path: Path) -> socket.socket:
+    """The Unix socket of the CLI's verbs. The store's lock is held, so whatever lies there is left over."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)
+    return bound
+
+
+async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server) -> None:
+    """Say where the hub listens, and on an empty database the token, once and on standard output only."""
+    while not server.started:
+        await asyncio.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    root = settings.base_url if settings.port else settings.base_url.removesuffix(":0") + f":{port}"
+    _logger.info("listening", extra={"url": root})
+    if hub.first is None:
+        return
+    name = hub.first.directory.name
+    print(f"SCIM base URL: {root}/scim/{name}/v2", flush=True)
+    if settings.bootstrap_token is None:
+        print(f"Bearer token:  {hub.first.secret}", flush=True)
+        print("The token is shown this once; it expires in a year. More: scimhub token create --help", flush=True)
+
+
+async def _note_used_tokens(hub: Hub) -> None:
+    while True:
+        await asyncio.sleep(_NOTE_TOKENS_EVERY)
+        await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())

@@ -1,0 +1,160 @@
+"""What may be asked of the writer, and what it answers (DECISIONS 1).
+
+A request is parsed, checked and applied outside the writer, against the state it read. What reaches the writer is an
+intent with its preconditions; the writer checks only those, writes the rows and the one change, and answers with an
+outcome. Expected outcomes are values, not exceptions, so that one intent's refusal leaves its neighbours alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scimhub.directory.records import StoredResource
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who writes, in which exchange, and when (RFC 3339 text, UTC, milliseconds)."""
+
+    directory: int
+    source: int
+    exchange_id: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A resource's document ready to be stored.
+
+    ``normal`` is the JSON text of the same attributes in normal form, which filters and sorting read. ``unique`` and
+    ``indexed`` are pairs of a path's key and a value in normal form.
+    """
+
+    document: str
+    normal: str
+    display: str | None
+    unique: tuple[tuple[str, str], ...]
+    indexed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEdit:
+    """A change of a group's members by id. With ``exact`` the members become just ``add``, else the rest stays."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalId:
+    """The externalId that the actor's source gives the resource; None takes it away."""
+
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Store a new resource, or revive the one whose externalId this source gave (``revive``, DECISIONS 13)."""
+
+    actor: Actor
+    kind: str
+    id: str
+    content: Content
+    external_id: str | None = None
+    members: tuple[str, ...] = ()
+    revive: bool = False
+    # JSON text of what no schema knows, kept per source and resource until a schema adopts it (DECISIONS 17).
+    unmapped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change a resource's document, its externalId, its members, or several of them as one change.
+
+    ``content`` goes with ``expected_version``, the version it was computed from. ``before`` has the old value of each
+    path that differs. A member edit alone needs no version, so that two of them never conflict.
+    """
+
+    actor: Actor
+    kind: str
+    id: str
+    expected_version: int | None = None
+    content: Content | None = None
+    before: dict[str, object] = field(default_factory=dict)
+    external_id: ExternalId | None = None
+    members: MemberEdit | None = None
+    # As in Create; a PATCH merges it into what is kept, a PUT (``unmapped_exact``) replaces it.
+    unmapped: str | None = None
+    unmapped_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a resource: out of its groups, a tombstone in its place."""
+
+    actor: Actor
+    kind: str
+    id: str
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Read the resource inside the writer and let ``decide`` say what to do: for those who lost too many races.
+
+    ``decide`` may raise ScimError, which the submitter receives.
+    """
+
+    actor: Actor
+    kind: str
+    id: str
+    decide: "Callable[[StoredResource | None], Update | Delete | Unchanged | NotFound]"
+
+
+Intent = Create | Update | Delete | Compute
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """It is in the store. ``resource`` is its state now; after a delete, its last state."""
+
+    resource: StoredResource
+    change_id: str
+    revived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing differed: nothing was written, version and time stay (RFC 7644 §3.5.2.1)."""
+
+    resource: StoredResource
+
+
+@dataclass(frozen=True, slots=True)
+class VersionConflict:
+    """The resource is not at the expected version."""
+
+    current: int
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueConflict:
+    """Another resource has the value of this path; ``id`` is that resource's."""
+
+    path: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """There is no such resource of that kind in the directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class MembersMissing:
+    """These ids, at most ten, are no resources of the directory; nothing was applied (DECISIONS 15)."""
+
+    ids: tuple[str, ...]
+
+
+Outcome = Applied | Unchanged | VersionConflict | UniqueConflict | NotFound | MembersMissing

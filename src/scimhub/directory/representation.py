@@ -1,0 +1,112 @@
+"""A stored resource as the bytes that a client receives.
+
+The stored document is spliced, not parsed, unless a projection or an attribute that is returned only on request asks
+for it: a list of a hundred users costs little more than copying them (TECHNOLOGY, trick 3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+
+from scimhub.directory.ports import ResourceStore
+from scimhub.directory.records import GroupView, StoredResource
+from scimhub.scim.catalog import Catalog, Kind
+from scimhub.scim.projection import Projection
+
+
+@dataclass(frozen=True, slots=True)
+class Viewpoint:
+    """From where a resource is looked at: the directory's catalog, its base URL and the log's epoch."""
+
+    catalog: Catalog
+    base_url: str
+    epoch: str
+
+    def location(self, kind: Kind, id: str) -> str:
+        """The absolute URL of a resource; ``meta.location`` and ``Content-Location`` (RFC 7643 §3.1)."""
+        return f"{self.base_url}{kind.endpoint}/{id}"
+
+    def etag(self, version: int) -> str:
+        """The weak entity tag; a restored backup has another epoch, so that old tags never match (DECISIONS 7)."""
+        return f'W/"{self.epoch}.{version}"'
+
+
+@lru_cache(maxsize=256)
+def is_spliced(kind: Kind) -> bool:
+    """Whether the stored text of this kind may go out as it is (DECISIONS 18)."""
+    return all(
+        attribute.returned in ("always", "default")
+        and all(sub.returned in ("always", "default") for sub in attribute.sub_attributes)
+        for schema in (kind.base, *kind.extensions.values())
+        for attribute in schema.attributes
+        if attribute.returned != "never"
+    )
+
+
+async def render(
+    store: ResourceStore, viewpoint: Viewpoint, resources: Sequence[StoredResource], projection: Projection
+) -> list[bytes]:
+    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them."""
+    kinds = viewpoint.catalog.kinds
+    wanting = (
+        [resource.key for resource in resources if kinds[resource.kind].shows_groups] if projection.wants("groups") else []
+    )
+    groups = await store.groups_of(wanting) if wanting else {}
+    wants_members = projection.wants("members")
+    rendered = []
+    for resource in resources:
+        kind = kinds[resource.kind]
+        members = await _members(store, viewpoint, resource) if wants_members and kind.has_members else None
+        views = groups.get(resource.key)
+        text = _splice(viewpoint, kind, resource, _groups_json(viewpoint, views) if views else None, members)
+        if not projection.is_default or not is_spliced(kind):
+            text = orjson.dumps(projection.apply(orjson.loads(text), kind))
+        rendered.append(text)
+    return rendered
+
+
+async def _members(store: ResourceStore, viewpoint: Viewpoint, group: StoredResource) -> str | None:
+    locations = {kind.name: viewpoint.location(kind, "") for kind in viewpoint.catalog.kinds.values()}
+    return await store.members_json(group.key, locations)
+
+
+def _groups_json(viewpoint: Viewpoint, views: Sequence[GroupView]) -> str:
+    shown = []
+    for view in views:
+        kind = viewpoint.catalog.kinds[view.kind]
+        group = {"value": view.id, "$ref": viewpoint.location(kind, view.id)}
+        if view.display is not None:
+            group["display"] = view.display
+        group["type"] = "direct" if view.direct else "indirect"
+        shown.append(group)
+    return orjson.dumps(shown).decode()
+
+
+def _splice(viewpoint: Viewpoint, kind: Kind, resource: StoredResource, groups: str | None, members: str | None) -> bytes:
+    # Ids are ours and hold no character that JSON would escape; the URL was checked when the settings were read.
+    parts = ['{"id":"', resource.id, '",']
+    if resource.external_id is not None:
+        parts += ['"externalId":', orjson.dumps(resource.external_id).decode(), ","]
+    parts.append(resource.document[1:-1])
+    if groups is not None:
+        parts += [',"groups":', groups]
+    if members is not None:
+        parts += [',"members":', members]
+    parts += [
+        ',"meta":{"resourceType":"',
+        kind.name,
+        '","created":"',
+        resource.created,
+        '","lastModified":"',
+        resource.last_modified,
+        '","location":"',
+        viewpoint.location(kind, resource.id),
+        '","version":"W/\\"',
+        viewpoint.epoch,
+        ".",
+        str(resource.version),
+        '\\""}}',
+    ]
+    return "".join(parts).encode()

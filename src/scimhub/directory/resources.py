@@ -1,0 +1,285 @@
+"""The use-cases on resources: create, get, list, replace, patch, delete. Each write is one intent and one change.
+
+A write is computed against the state that was read and submitted with that state's version. Whoever loses a race reads
+again; whoever loses three has the computation made inside the writer, so that no storm of writes starves a request.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from scimhub.directory.intents import (
+    Actor,
+    Applied,
+    Compute,
+    Content,
+    Create,
+    Delete,
+    ExternalId,
+    MemberEdit,
+    MembersMissing,
+    NotFound,
+    Outcome,
+    Unchanged,
+    UniqueConflict,
+    Update,
+    VersionConflict,
+)
+from scimhub.directory.ports import ResourceStore
+from scimhub.directory.records import Directory, Source, StoredResource
+from scimhub.scim import diff, errors, patch, resource
+from scimhub.scim.catalog import Kind
+from scimhub.scim.dialects import Dialect
+from scimhub.scim.errors import ScimError
+from scimhub.scim.notes import Notes
+
+_ATTEMPTS_OUTSIDE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, in which exchange, and when."""
+
+    directory: Directory
+    source: Source
+    dialect: Dialect
+    exchange_id: str
+    now: str
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.directory.key, self.source.key, self.exchange_id, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """An If-Match: any version that exists, or one of these (RFC 7644 §3.14)."""
+
+    versions: frozenset[int] | None = None
+
+    def admits(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that is in the store; ``change_id`` is None when nothing differed."""
+
+    resource: StoredResource
+    change_id: str | None
+    created: bool = False
+
+
+async def get(store: ResourceStore, caller: Caller, kind: Kind, id: str) -> StoredResource:
+    """The resource; raises ScimError 404."""
+    found = await store.find(caller.directory.key, kind.name, id, caller.source.key)
+    if found is None:
+        raise _absent(kind, id)
+    return found
+
+
+async def create(
+    store: ResourceStore, caller: Caller, kind: Kind, body: Mapping[str, object], notes: Notes, new_id: Callable[[], str]
+) -> Written:
+    """Store a new resource (RFC 7644 §3.3); raises ScimError, 409 uniqueness among them."""
+    submitted = resource.check_create(body, kind, caller.dialect, notes)
+    intent = Create(
+        actor=caller.actor,
+        kind=kind.name,
+        id=new_id(),
+        content=content_of(submitted.document, kind),
+        external_id=submitted.external_id,
+        members=submitted.members or (),
+        revive=caller.source.returning == "external_id" and bool(submitted.external_id),
+        unmapped=_unmapped(notes),
+    )
+    outcome = await store.submit(intent)
+    written = _written(outcome, kind, intent.id)
+    return Written(written.resource, written.change_id, created=True)
+
+
+async def replace(
+    store: ResourceStore,
+    caller: Caller,
+    kind: Kind,
+    id: str,
+    body: Mapping[str, object],
+    notes: Notes,
+    precondition: Precondition | None,
+) -> Written:
+    """Put the whole resource in the place of the stored one (RFC 7644 §3.5.1); it never creates."""
+
+    def decide(stored: StoredResource) -> Update:
+        before = orjson.loads(stored.document)
+        submitted = resource.check_replace(body, kind, caller.dialect, notes, before)
+        members = None if submitted.members is None else MemberEdit(submitted.members, exact=True)
+        return _update(
+            caller, kind, stored, before, submitted.document, ExternalId(submitted.external_id), members, notes, exact=True
+        )
+
+    return await _write(store, caller, kind, id, decide, notes, precondition)
+
+
+async def modify(
+    store: ResourceStore,
+    caller: Caller,
+    kind: Kind,
+    id: str,
+    body: object,
+    notes: Notes,
+    precondition: Precondition | None,
+) -> Written:
+    """Apply a PatchOp (RFC 7644 §3.5.2): all of it or nothing."""
+    parsed = patch.parse_patch(body, kind, caller.dialect, notes, stored_id=id)
+    edit = parsed.member_edit
+    members = None if edit is None else MemberEdit(edit.add, edit.remove, edit.exact)
+    external_id = None if parsed.external_id is None else ExternalId(parsed.external_id.value)
+    if not parsed.touches_document and external_id is None and precondition is None:
+        # Members alone: nothing is read, so that the cost does not depend on the group and no two edits conflict.
+        intent = Update(caller.actor, kind.name, id, members=members or MemberEdit(), unmapped=_unmapped(notes))
+        return _written(await store.submit(intent), kind, id)
+
+    def decide(stored: StoredResource) -> Update:
+        before = orjson.loads(stored.document)
+        after = patch.apply_patch(before, parsed, kind, caller.dialect, notes) if parsed.touches_document else before
+        return _update(caller, kind, stored, before, after, external_id, members, notes, exact=False)
+
+    return await _write(store, caller, kind, id, decide, notes, precondition)
+
+
+async def delete(store: ResourceStore, caller: Caller, kind: Kind, id: str, precondition: Precondition | None) -> Written:
+    """Remove the resource from the directory and from all its groups (RFC 7644 §3.6)."""
+    expected = None
+    if precondition is not None:
+        expected = _admitted(precondition, await get(store, caller, kind, id)).version
+    outcome = await store.submit(Delete(caller.actor, kind.name, id, expected))
+    return _written(outcome, kind, id)
+
+
+# --------------------------------------------------------------------------- computing a write
+
+
+def content_of(document: Mapping[str, object], kind: Kind) -> Content:
+    """The document with all that the store derives from it."""
+    normal = resource.normal_form(document, kind)
+    return Content(
+        document=orjson.dumps(document).decode(),
+        normal=orjson.dumps(normal).decode(),
+        display=resource.display_of(document, kind),
+        unique=tuple(resource.unique_rows(normal, kind)),
+        indexed=tuple(resource.index_rows(normal, kind)),
+    )
+
+
+def _update(
+    caller: Caller,
+    kind: Kind,
+    stored: StoredResource,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    external_id: ExternalId | None,
+    members: MemberEdit | None,
+    notes: Notes,
+    *,
+    exact: bool,
+) -> Update:
+    changed = diff.changed_paths(before, after, kind)
+    return Update(
+        actor=caller.actor,
+        kind=kind.name,
+        id=stored.id,
+        expected_version=stored.version,
+        content=content_of(after, kind) if changed else None,
+        before=changed,
+        external_id=external_id,
+        members=members,
+        unmapped=_unmapped(notes),
+        unmapped_exact=exact,
+    )
+
+
+async def _write(
+    store: ResourceStore,
+    caller: Caller,
+    kind: Kind,
+    id: str,
+    decide: Callable[[StoredResource], Update],
+    notes: Notes,
+    precondition: Precondition | None,
+) -> Written:
+    mark = notes.mark()
+    for _ in range(_ATTEMPTS_OUTSIDE):
+        stored = await get(store, caller, kind, id)
+        if precondition is not None:
+            _admitted(precondition, stored)
+        notes.rewind(mark)
+        intent = decide(stored)
+        if _is_idle(intent, stored):
+            return Written(stored, None)
+        outcome = await store.submit(intent)
+        if not isinstance(outcome, VersionConflict):
+            return _written(outcome, kind, id)
+
+    def inside(stored: StoredResource | None) -> Update | NotFound:
+        if stored is None:
+            return NotFound()
+        if precondition is not None:
+            _admitted(precondition, stored)
+        notes.rewind(mark)
+        return decide(stored)
+
+    return _written(await store.submit(Compute(caller.actor, kind.name, id, inside)), kind, id)
+
+
+def _is_idle(intent: Update, stored: StoredResource) -> bool:
+    """Whether the update would change nothing; identity providers send many of those (Okta's PUTs above all)."""
+    return (
+        intent.content is None
+        and intent.members is None
+        and intent.unmapped is None
+        and (intent.external_id is None or intent.external_id.value == stored.external_id)
+    )
+
+
+def _admitted(precondition: Precondition, stored: StoredResource) -> StoredResource:
+    if not precondition.admits(stored.version):
+        raise _stale(stored.version)
+    return stored
+
+
+def _written(outcome: Outcome, kind: Kind, id: str) -> Written:
+    match outcome:
+        case Applied(stored, change_id):
+            return Written(stored, change_id)
+        case Unchanged(stored):
+            return Written(stored, None)
+        case NotFound():
+            raise _absent(kind, id)
+        case UniqueConflict(path, holder):
+            raise errors.uniqueness(f"Another {kind.name}, with the id {holder}, has the same {path}; it must be unique.")
+        case MembersMissing(ids):
+            raise errors.invalid_value(
+                f"members: no resource of this directory has the id {_listed(ids)}; create it first, then add it."
+            )
+        case VersionConflict(current):
+            raise _stale(current)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(repr(id[:80]) for id in ids)
+
+
+def _absent(kind: Kind, id: str) -> ScimError:
+    return errors.not_found(f"There is no {kind.name} with the id {id[:80]!r}.")
+
+
+def _stale(current: int) -> ScimError:
+    # RFC 7644 §3.14: a version that does not match is 412, never 409.
+    return ScimError(
+        412, None, f"The resource has changed: it is at version {current}, which If-Match does not name; read it again."
+    )
+
+
+def _unmapped(notes: Notes) -> str | None:
+    return orjson.dumps(notes.unmapped, default=str).decode() if notes.unmapped else None

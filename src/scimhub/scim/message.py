@@ -1,0 +1,88 @@
+"""Bytes from outside as a JSON object, or a ScimError: the checks that a JSON parser alone does not make.
+
+A parser keeps the last of two equal keys and rounds a number that it cannot hold. Both would be silent loss, so both
+are refused (DECISIONS 20). The quick parser does the work; only a body that looks suspicious is read a second time.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+import orjson
+
+from scimhub.scim import errors
+
+# What the quick parser might round: many digits, or an exponent of two digits or more.
+_LONG_NUMBER = re.compile(rb"[0-9]{16}|[0-9.]{17}|[eE][+-]?[0-9]{2}")
+_KEY_END = re.compile(rb'"[ \t\r\n]*:')
+_MAX_DEPTH = 40
+
+
+def parse_object(raw: bytes) -> Mapping[str, object]:
+    """The JSON object in the body; raises ScimError invalidSyntax or invalidValue."""
+    if not raw:
+        raise errors.invalid_syntax("The request has no body; send a JSON object.")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise errors.invalid_syntax("The body begins with a byte order mark; send plain UTF-8 (RFC 8259 §8.1).")
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise errors.invalid_syntax(f"The body is not JSON in UTF-8: {error.msg} at character {error.pos}.") from error
+    if not isinstance(parsed, dict):
+        raise errors.invalid_syntax(f"The body is a JSON {_name(parsed)}; it must be an object.")
+    # Strings may hold what looks like a key's end, never the other way: equal counts mean that no key was lost.
+    if _count_keys(parsed, 0) != len(_KEY_END.findall(raw)):
+        _check_duplicate_keys(raw)
+    if _LONG_NUMBER.search(raw):
+        _check_numbers(raw)
+    return parsed
+
+
+def _count_keys(value: object, depth: int) -> int:
+    if depth > _MAX_DEPTH:
+        raise errors.invalid_syntax(f"The body is nested deeper than {_MAX_DEPTH} levels; SCIM needs five.")
+    if isinstance(value, dict):
+        return len(value) + sum(_count_keys(item, depth + 1) for item in value.values() if isinstance(item, dict | list))
+    if isinstance(value, list):
+        return sum(_count_keys(item, depth + 1) for item in value if isinstance(item, dict | list))
+    return 0
+
+
+def _check_duplicate_keys(raw: bytes) -> None:
+    def pairs(items: list[tuple[str, object]]) -> None:
+        names = [name for name, _ in items]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise errors.invalid_syntax(f"The key {twice[:80]!r} stands twice in one object; send it once.")
+
+    json.loads(raw, object_pairs_hook=pairs)
+
+
+def _check_numbers(raw: bytes) -> None:
+    def integer(text: str) -> int:
+        if len(text) > 19 or not -(2**63) <= int(text) < 2**63:
+            raise errors.invalid_value(f"The number {text[:40]} does not fit into 64 bits; send it as a string.")
+        return 0
+
+    def decimal(text: str) -> float:
+        if _digits(text) != _digits(repr(float(text))):
+            raise errors.invalid_value(f"The number {text[:40]} would be rounded; send it as a string.")
+        return 0.0
+
+    json.loads(raw, parse_int=integer, parse_float=decimal)
+
+
+def _digits(text: str) -> tuple[str, int]:
+    """The significant digits of a number and the power of ten of the last: equal for equal numbers."""
+    mantissa, _, exponent = text.lower().lstrip("-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    power = int(exponent or 0) - len(fraction)
+    stripped = digits.rstrip("0")
+    return (stripped, power + len(digits) - len(stripped)) if stripped else ("", 0)
+
+
+def _name(value: object) -> str:
+    if value is None:
+        return "null"
+    return {list: "array", str: "string", bool: "boolean"}.get(type(value), "number")

@@ -1,0 +1,120 @@
+"""One open database file: the lock, the writer, and a reading connection for each thread that asks.
+
+Short reads run on the caller's thread, because they take microseconds and a change of thread takes tens of them. Long
+reads run on a few threads of their own. No read holds a transaction open between two calls.
+"""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from scimhub.directory.errors import StoreUnavailable
+from scimhub.sqlstore import migrate, sqlite
+from scimhub.sqlstore.writer import Manner, T, Work, Writer
+
+_WRITER_CACHE_MIB = 64
+_READER_CACHE_MIB = 32
+_READING_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What ``scimhub doctor`` shows; sizes in bytes. No ``problems`` means that SQLite found the file sound."""
+
+    problems: tuple[str, ...]
+    size: int
+    wal_size: int
+    free_disk: int
+
+
+class Database:
+    """An open, migrated database. ``log_epoch`` names its history."""
+
+    def __init__(self, path: Path, lock: sqlite.FileLock, connection: apsw.Connection, log_epoch: str) -> None:
+        self.path = path
+        self.log_epoch = log_epoch
+        self._lock = lock
+        self._local = threading.local()
+        self._readers: list[apsw.Connection] = []
+        self._closed = False
+        self._pool = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="scimhub-read")
+        self._writer = Writer(connection)
+
+    def read(self, work: Work[T]) -> T:
+        """What the work returns, on this thread's connection; for what takes microseconds. Raises StoreUnavailable."""
+        try:
+            connection = self._local.connection
+        except AttributeError:
+            connection = self._connect()
+        try:
+            return work(connection)
+        except apsw.Error as error:
+            if sqlite.is_unavailable(error):
+                raise sqlite.unavailable(error) from error
+            raise
+
+    async def read_aside(self, work: Work[T]) -> T:
+        """As ``read``, on a thread for reads that take long."""
+        if self._closed:
+            raise StoreUnavailable("The database is being closed.")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
+
+    async def write(self, work: Work[T], manner: Manner = "shared", committed: Callable[[T], None] | None = None) -> T:
+        """Have the writer do the work; see ``Writer.submit``."""
+        return await self._writer.submit(work, manner, committed)
+
+    async def check(self) -> Health:
+        """Let SQLite look through the whole file, and measure it."""
+
+        def quick_check(connection: apsw.Connection) -> tuple[str, ...]:
+            rows = connection.execute("PRAGMA quick_check").fetchall()
+            return tuple(str(row[0]) for row in rows if row[0] != "ok")
+
+        problems = await self.read_aside(quick_check)
+        wal = self.path.with_name(self.path.name + "-wal")
+        wal_size = wal.stat().st_size if wal.exists() else 0
+        return Health(problems, self.path.stat().st_size, wal_size, shutil.disk_usage(self.path.parent).free)
+
+    def close(self) -> None:
+        """Finish what waits, close everything, and give up the lock. It blocks; closing twice does nothing more."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pool.shutdown(wait=True)
+        self._writer.close()
+        for connection in self._readers:
+            connection.close()
+        self._lock.release()
+
+    def _connect(self) -> apsw.Connection:
+        if self._closed:
+            raise StoreUnavailable("The database is being closed.")
+        connection = sqlite.open_connection(self.path, writes=False, cache_mib=_READER_CACHE_MIB)
+        self._local.connection = connection
+        self._readers.append(connection)
+        return connection
+
+
+def open_database(path: Path, *, now: str, random: Callable[[int], bytes], fold_version: int) -> Database:
+    """Lock, create if need be, migrate and open the file; raises StoreUnusable."""
+    lock = sqlite.FileLock(path)
+    try:
+        with sqlite.opening(path):
+            lock.acquire()
+            sqlite.create_file(path)
+            connection = sqlite.open_connection(path, writes=True, cache_mib=_WRITER_CACHE_MIB)
+            try:
+                migrate.migrate(connection, now=now, random=random, fold_version=fold_version)
+                return Database(path, lock, connection, migrate.read_hub(connection, "log_epoch"))
+            except BaseException:
+                connection.close()
+                raise
+    except BaseException:
+        lock.release()
+        raise

@@ -1,0 +1,142 @@
+"""Members as rows: added and removed as sets, without ever loading a group's members.
+
+Ids come in as one JSON array, so that the SQL text does not depend on how many there are, and the difference made comes
+back from the statement that made it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+import orjson
+
+from scimhub.directory.intents import MemberEdit
+from scimhub.directory.records import GroupView
+
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The ids of the members that came and went, each in order of id."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed)
+
+
+NO_DELTA = Delta()
+
+_MISSING = """
+SELECT DISTINCT wanted.value FROM json_each(?1) AS wanted
+WHERE NOT EXISTS (SELECT 1 FROM resources AS r WHERE r.id = wanted.value AND r.directory = ?2)
+LIMIT ?3"""
+_ADD = """
+INSERT INTO memberships (group_key, member)
+SELECT ?1, r.key FROM json_each(?2) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value AND r.directory = ?3
+WHERE true
+ON CONFLICT DO NOTHING
+RETURNING (SELECT id FROM resources WHERE key = member)"""
+_REMOVE = """
+DELETE FROM memberships
+WHERE group_key = ?1 AND member IN (
+    SELECT r.key FROM json_each(?2) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value)
+RETURNING (SELECT id FROM resources WHERE key = member)"""
+_REMOVE_OTHERS = """
+DELETE FROM memberships
+WHERE group_key = ?1 AND member NOT IN (
+    SELECT r.key FROM json_each(?2) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value)
+RETURNING (SELECT id FROM resources WHERE key = member)"""
+
+
+def missing(connection: apsw.Connection, directory: int, ids: Sequence[str]) -> tuple[str, ...]:
+    """The first few of the ids that are no resources of the directory."""
+    if not ids:
+        return ()
+    rows = connection.execute(_MISSING, (_array(ids), directory, _MOST_NAMED)).fetchall()
+    return tuple(str(row[0]) for row in rows)
+
+
+def edit(connection: apsw.Connection, directory: int, group: int, wish: MemberEdit) -> Delta:
+    """Carry out the edit and say what it changed. Ids to add must exist; ids to remove need not (RFC 7644 §3.5.2.2)."""
+    if wish.exact:
+        removed = _changed(connection, _REMOVE_OTHERS, (group, _array(wish.add)))
+    else:
+        # What is both removed and added stays or comes: it must not appear as having gone.
+        removed = _remove(connection, group, set(wish.remove).difference(wish.add))
+    return Delta(add(connection, directory, group, wish.add), removed)
+
+
+def add(connection: apsw.Connection, directory: int, group: int, ids: Sequence[str]) -> tuple[str, ...]:
+    """Make the resources members; the ids of those that were not."""
+    return _changed(connection, _ADD, (group, _array(ids), directory)) if ids else ()
+
+
+def _remove(connection: apsw.Connection, group: int, ids: set[str]) -> tuple[str, ...]:
+    return _changed(connection, _REMOVE, (group, _array(sorted(ids)))) if ids else ()
+
+
+def _changed(connection: apsw.Connection, sql: str, values: tuple[int | str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(str(row[0]) for row in connection.execute(sql, values).fetchall()))
+
+
+def _array(ids: Sequence[str]) -> str:
+    return orjson.dumps(list(ids)).decode()
+
+
+def remove_all(connection: apsw.Connection, key: int) -> None:
+    """Take the resource out of all its groups, and all its members out of it."""
+    connection.execute("DELETE FROM memberships WHERE member = ?", (key,))
+    connection.execute("DELETE FROM memberships WHERE group_key = ?", (key,))
+
+
+_COUNT_UP_TO = """
+SELECT (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE group_key = ?1 LIMIT ?2))
+     + (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE member = ?1 LIMIT ?2))"""
+
+
+def is_many(connection: apsw.Connection, key: int, limit: int) -> bool:
+    """Whether the resource has, or is among, more than ``limit`` members; found without counting them all."""
+    row: Any = connection.execute(_COUNT_UP_TO, (key, limit + 1)).fetchone()
+    return bool(row[0] > limit)
+
+
+# --------------------------------------------------------------------------- reading
+
+# UNION keeps each (member, group, direct) once, so that groups that contain each other end the recursion.
+_GROUPS_OF = """
+WITH RECURSIVE reached (member, group_key, direct) AS (
+    SELECT m.member, m.group_key, 1 FROM json_each(?1) AS wanted CROSS JOIN memberships AS m ON m.member = wanted.value
+    UNION
+    SELECT reached.member, m.group_key, 0 FROM reached CROSS JOIN memberships AS m ON m.member = reached.group_key
+)
+SELECT reached.member, r.id, r.kind, r.display, max(reached.direct) AS is_direct
+FROM reached CROSS JOIN resources AS r ON r.key = reached.group_key
+GROUP BY reached.member, reached.group_key
+ORDER BY reached.member, is_direct DESC, reached.group_key"""
+
+_MEMBERS_JSON = """
+SELECT '[' || group_concat(
+    '{"value":' || json_quote(r.id) || ',"$ref":' || json_quote((?2 ->> r.kind) || r.id) || ',"type":' || json_quote(r.kind)
+    || CASE WHEN r.display IS NULL THEN '}' ELSE ',"display":' || json_quote(r.display) || '}' END,
+    ',' ORDER BY m.member) || ']'
+FROM memberships AS m CROSS JOIN resources AS r ON r.key = m.member
+WHERE m.group_key = ?1"""
+
+
+def groups_of(connection: apsw.Connection, keys: Sequence[int]) -> dict[int, list[GroupView]]:
+    """The groups of each of the resources, direct ones first; a resource without any has no entry."""
+    groups: dict[int, list[GroupView]] = {}
+    rows: list[Any] = connection.execute(_GROUPS_OF, (orjson.dumps(list(keys)).decode(),)).fetchall()
+    for member, id, kind, display, direct in rows:
+        groups.setdefault(member, []).append(GroupView(id, kind, display, bool(direct)))
+    return groups
+
+
+def members_json(connection: apsw.Connection, group: int, locations: Mapping[str, str]) -> str | None:
+    """The members as the text of a JSON array, oldest resource first; None when there are none."""
+    row: Any = connection.execute(_MEMBERS_JSON, (group, orjson.dumps(dict(locations)).decode())).fetchone()
+    return None if row[0] is None else str(row[0])

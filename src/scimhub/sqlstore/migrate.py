@@ -1,0 +1,127 @@
+"""Brings a database to the shape that this program expects: numbered SQL files, applied in order, forward only.
+
+A file is never edited after its release. A database that a newer program has migrated is refused, because this one
+cannot know what the rows mean now.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import apsw
+
+from scimhub.directory.errors import StoreUnusable
+
+# Every SQLite from 3.7.0 to 3.51.2 can lose committed data when a WAL is reset; https://sqlite.org/wal.html
+OLDEST_SQLITE = (3, 51, 3)
+# "SCIM" in the header's application id, so that `file` and we know whose database it is.
+APPLICATION_ID = 0x5343494D
+
+_FILE_NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
+_JOURNAL = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number  INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL,
+    applied TEXT NOT NULL
+) STRICT"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: its number, the name of its file, and its SQL."""
+
+    number: int
+    name: str
+    sql: str
+
+
+@cache
+def known_migrations() -> tuple[Migration, ...]:
+    """The migrations that came with this program, in order."""
+    folder = resources.files("scimhub.sqlstore") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if _FILE_NAME.fullmatch(entry.name))
+    return tuple(Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in names)
+
+
+def check_sqlite(version: str) -> None:
+    """Raise StoreUnusable when that version of SQLite cannot be trusted with committed data."""
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreUnusable(f"SQLite {version} can lose committed data; {oldest} or newer is needed.")
+
+
+def migrate(
+    connection: apsw.Connection,
+    *,
+    now: str,
+    random: Callable[[int], bytes],
+    fold_version: int,
+    migrations: tuple[Migration, ...] | None = None,
+) -> list[int]:
+    """Apply what is missing, each migration in a transaction of its own; the numbers that were applied.
+
+    ``random`` gives that many random bytes, for the log's first epoch. Raises StoreUnusable for a database that is
+    newer than the program, or no hub's at all.
+    """
+    steps = known_migrations() if migrations is None else migrations
+    check_sqlite(apsw.sqlite_lib_version())
+    done = _applied(connection)
+    newest = max((step.number for step in steps), default=0)
+    if done and max(done) > newest:
+        raise StoreUnusable(
+            f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub."
+        )
+    missing = [step for step in steps if step.number not in done]
+    for step in missing:
+        first = not done and step is missing[0]
+        hub = {"log_epoch": random(4).hex(), "fold_version": str(fold_version)} if first else {}
+        _apply(connection, step, now, hub)
+    return [step.number for step in missing]
+
+
+def read_hub(connection: apsw.Connection, name: str) -> str:
+    """The hub's own value of that name, such as ``log_epoch``."""
+    row = connection.execute("SELECT value FROM hub WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise StoreUnusable(f"The database has no {name}; it is not a complete hub database.")
+    return str(row[0])
+
+
+def renew_epoch(connection: apsw.Connection, random: Callable[[int], bytes]) -> str:
+    """Give the log a new epoch, so that cursors and ETags of the former history are recognised as such."""
+    epoch = random(4).hex()
+    _write_hub(connection, {"log_epoch": epoch})
+    return epoch
+
+
+def _applied(connection: apsw.Connection) -> set[int]:
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()}
+    if "migrations" in names:
+        return {row[0] for row in connection.execute("SELECT number FROM migrations").fetchall()}
+    if names:
+        raise StoreUnusable("The file is an SQLite database, but not a hub's; name another path.")
+    return set()
+
+
+def _apply(connection: apsw.Connection, step: Migration, now: str, hub: dict[str, str]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(_JOURNAL)
+        connection.execute(step.sql)
+        connection.execute("INSERT INTO migrations (number, name, applied) VALUES (?, ?, ?)", (step.number, step.name, now))
+        _write_hub(connection, hub)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _write_hub(connection: apsw.Connection, values: dict[str, str]) -> None:
+    connection.executemany(
+        "INSERT INTO hub (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        list(values.items()),
+    )

@@ -1,0 +1,204 @@
+"""The rows of one resource: its own, its unique and indexed values, its links and its unmapped content.
+
+One statement a function, all texts constant, so that each is compiled once a connection. Versions, preconditions and
+changes are the business of ``carrying``.
+"""
+
+from collections.abc import Iterable
+
+import apsw
+import orjson
+
+from scimhub.directory.intents import Actor, Content, UniqueConflict
+from scimhub.directory.records import StoredResource
+
+_FIND = """
+SELECT r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document, l.external_id
+FROM resources AS r
+LEFT JOIN links AS l ON l.source = ?1 AND l.resource = r.key
+WHERE r.id = ?2 AND r.directory = ?3 AND r.kind = ?4"""
+
+# What an index row says besides its resource: a path's key and a value in normal form.
+Pairs = Iterable[tuple[str, str]]
+
+
+def find(connection: apsw.Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
+    """The resource with the externalId that the source gave it."""
+    row = connection.execute(_FIND, (source, id, directory, kind)).fetchone()
+    return None if row is None else StoredResource(*row)
+
+
+_FIND_INACTIVE = """
+SELECT r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document, l.external_id
+FROM links AS l
+JOIN resources AS r ON r.key = l.resource
+WHERE l.source = ?1 AND l.external_id = ?2 AND r.directory = ?3 AND r.kind = ?4 AND r.normal ->> '$.active' = 0
+ORDER BY r.key LIMIT 1"""
+
+
+def find_inactive(connection: apsw.Connection, actor: Actor, kind: str, external_id: str) -> StoredResource | None:
+    """The inactive resource that the actor's source gave this externalId (DECISIONS 13)."""
+    row = connection.execute(_FIND_INACTIVE, (actor.source, external_id, actor.directory, kind)).fetchone()
+    return None if row is None else StoredResource(*row)
+
+
+_INSERT = """
+INSERT INTO resources
+    (id, directory, kind, version, created, last_modified, created_by, modified_by, display, document, normal)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, jsonb(?))"""
+
+
+def insert(
+    connection: apsw.Connection, actor: Actor, kind: str, id: str, content: Content, version: int, created: str, modified: str
+) -> int:
+    """Store a new resource's row; its key."""
+    connection.execute(
+        _INSERT,
+        (
+            id,
+            actor.directory,
+            kind,
+            version,
+            created,
+            modified,
+            actor.source,
+            actor.source,
+            content.display,
+            content.document,
+            content.normal,
+        ),
+    )
+    return connection.last_insert_rowid()
+
+
+_REWRITE = """
+UPDATE resources SET version = ?, last_modified = ?, modified_by = ?, display = ?, document = ?, normal = jsonb(?)
+WHERE key = ?"""
+_MARK = "UPDATE resources SET version = ?, last_modified = ?, modified_by = ? WHERE key = ?"
+_RENEW_NORMAL = "UPDATE resources SET display = ?, normal = jsonb(?) WHERE key = ? AND directory = ? AND document = ?"
+_REMOVE = "DELETE FROM resources WHERE key = ?"
+
+
+def rewrite(
+    connection: apsw.Connection, key: int, source: int, version: int, modified: str, content: Content | None
+) -> None:
+    """Give the row its next version and, unless None, its new content."""
+    if content is None:
+        connection.execute(_MARK, (version, modified, source, key))
+    else:
+        values = (version, modified, source, content.display, content.document, content.normal, key)
+        connection.execute(_REWRITE, values)
+
+
+def renew_normal(connection: apsw.Connection, directory: int, key: int, content: Content) -> bool:
+    """Replace the derived columns; False when the resource is gone or its document is not the content's any more."""
+    connection.execute(_RENEW_NORMAL, (content.display, content.normal, key, directory, content.document))
+    return connection.changes() > 0
+
+
+def remove(connection: apsw.Connection, key: int) -> None:
+    """Remove the resource's own row and all that hangs on its key, except memberships."""
+    connection.execute(_REMOVE, (key,))
+    connection.execute("DELETE FROM unique_values WHERE resource = ?", (key,))
+    connection.execute("DELETE FROM attribute_values WHERE resource = ?", (key,))
+    connection.execute("DELETE FROM links WHERE resource = ?", (key,))
+    connection.execute("DELETE FROM unmapped WHERE resource = ?", (key,))
+
+
+# --------------------------------------------------------------------------- unique and indexed values
+
+_CLAIM = """
+INSERT INTO unique_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (directory, kind, path, value) DO NOTHING"""
+_HOLDER = """
+SELECT r.id FROM unique_values AS u JOIN resources AS r ON r.key = u.resource
+WHERE u.directory = ? AND u.kind = ? AND u.path = ? AND u.value = ?"""
+_RELEASE = "DELETE FROM unique_values WHERE directory = ? AND kind = ? AND path = ? AND value = ?"
+_INDEX = """
+INSERT INTO attribute_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (directory, kind, path, value, resource) DO NOTHING"""
+_UNINDEX = "DELETE FROM attribute_values WHERE directory = ? AND kind = ? AND path = ? AND value = ? AND resource = ?"
+
+
+def claim_unique(
+    connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs
+) -> list[UniqueConflict]:
+    """Take the values for the resource; one conflict for each that another resource has."""
+    conflicts = []
+    for path, value in pairs:
+        connection.execute(_CLAIM, (directory, kind, path, value, key))
+        if connection.changes() == 0:
+            holder = connection.execute(_HOLDER, (directory, kind, path, value)).fetchone()
+            conflicts.append(UniqueConflict(path, str(holder[0]) if holder is not None else ""))
+    return conflicts
+
+
+def unique_values(connection: apsw.Connection, key: int) -> list[tuple[str, str]]:
+    """The resource's unique values with their paths."""
+    return connection.execute("SELECT path, value FROM unique_values WHERE resource = ?", (key,)).fetchall()
+
+
+def replace_unique(
+    connection: apsw.Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]
+) -> list[UniqueConflict]:
+    """Make these the resource's unique values; only what differs is written. Conflicts as in ``claim_unique``."""
+    former = unique_values(connection, key)
+    for path, value in former:
+        if (path, value) not in pairs:
+            connection.execute(_RELEASE, (directory, kind, path, value))
+    return claim_unique(connection, directory, kind, key, [pair for pair in pairs if pair not in former])
+
+
+def index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
+    """Let the resource be found by these values; the same pair twice is one row."""
+    for path, value in pairs:
+        connection.execute(_INDEX, (directory, kind, path, value, key))
+
+
+def replace_index(
+    connection: apsw.Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]
+) -> None:
+    """Make these the resource's indexed values; only what differs is written."""
+    former = set(connection.execute("SELECT path, value FROM attribute_values WHERE resource = ?", (key,)).fetchall())
+    wanted = set(pairs)
+    for path, value in former - wanted:
+        connection.execute(_UNINDEX, (directory, kind, path, value, key))
+    index(connection, directory, kind, key, sorted(wanted - former))
+
+
+# --------------------------------------------------------------------------- links
+
+_LINK = """
+INSERT INTO links (source, resource, external_id, directory) VALUES (?, ?, ?, ?)
+ON CONFLICT (source, resource) DO UPDATE SET external_id = excluded.external_id"""
+
+
+def link(connection: apsw.Connection, directory: int, source: int, key: int, external_id: str | None) -> None:
+    """Note the externalId that the source gives the resource; None takes it away."""
+    if external_id is None:
+        connection.execute("DELETE FROM links WHERE source = ? AND resource = ?", (source, key))
+    else:
+        connection.execute(_LINK, (source, key, external_id, directory))
+
+
+# --------------------------------------------------------------------------- unmapped content
+
+_KEEP_UNMAPPED = """
+INSERT INTO unmapped (source, resource, directory, kind, document) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (source, resource) DO UPDATE SET document = excluded.document"""
+
+
+def keep_unmapped(
+    connection: apsw.Connection, actor: Actor, kind: str, key: int, document: str | None, *, exact: bool
+) -> None:
+    """Keep what no schema knew. With ``exact`` it replaces what the source sent before, else it is merged by name."""
+    if document is None:
+        if exact:
+            connection.execute("DELETE FROM unmapped WHERE source = ? AND resource = ?", (actor.source, key))
+        return
+    if not exact:
+        sql = "SELECT document FROM unmapped WHERE source = ? AND resource = ?"
+        row = connection.execute(sql, (actor.source, key)).fetchone()
+        if row is not None:
+            document = orjson.dumps({**orjson.loads(row[0]), **orjson.loads(document)}).decode()
+    connection.execute(_KEEP_UNMAPPED, (actor.source, key, actor.directory, kind, document))

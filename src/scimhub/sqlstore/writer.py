@@ -1,0 +1,190 @@
+"""The one thread that writes: it gathers what waits, and commits it together (group commit, DECISIONS 2).
+
+Up to 256 units share a transaction, each in a savepoint of its own, so that one unit's refusal leaves its neighbours
+alone. Where a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails
+then gets StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than once.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import apsw
+
+from scimhub.directory.errors import StoreUnavailable
+from scimhub.directory.intents import MembersMissing, NotFound, UniqueConflict, VersionConflict
+from scimhub.sqlstore import sqlite
+
+LARGEST_BATCH = 256
+# Answers that undo what their unit wrote before it found out.
+_REFUSALS = (VersionConflict, UniqueConflict, NotFound, MembersMissing)
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+# shared: in one transaction with others; alone: in its own, because it takes long; bare: outside any transaction.
+Manner = Literal["shared", "alone", "bare"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    """One piece of work, who waits for it, and what came of it. ``committed`` is called once it is on disk."""
+
+    work: Work[Any]
+    committed: Callable[[Any], None] | None
+    manner: Manner
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    value: object = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Owns the writing connection. ``submit`` may be called from any event loop."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="scimhub-writer", daemon=True)
+        self._thread.start()
+
+    async def submit(self, work: Work[T], manner: Manner = "shared", committed: Callable[[T], None] | None = None) -> T:
+        """What the work returns, once it is on disk; raises what it raises, or StoreUnavailable.
+
+        ``committed`` gets the result in the writer's thread, even when nobody waits any longer.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        with self._closing:
+            if self._closed:
+                raise StoreUnavailable("The database is being closed.")
+            self._queue.put(_Unit(work, committed, manner, loop, future))
+        return await future
+
+    def close(self) -> None:
+        """Finish what waits, bring the write-ahead log into the database, and end the thread."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    # ------------------------------------------------------------------ in the thread
+
+    def _run(self) -> None:
+        connection = self._connection
+        held: list[_Unit | None] = []
+        while True:
+            unit = held.pop() if held else self._queue.get()
+            if unit is None:
+                break
+            batch = [unit]
+            if unit.manner == "shared":
+                self._gather(batch, held)
+            _carry_out(connection, batch)
+            _answer(batch)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except apsw.Error as error:
+            _log.warning("checkpoint failed", extra={"error": str(error)})
+        connection.close()
+
+    def _gather(self, batch: list[_Unit], held: list[_Unit | None]) -> None:
+        """Add what waits and may share the batch; what comes next and may not goes into ``held``."""
+        while len(batch) < LARGEST_BATCH:
+            try:
+                unit = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if unit is None or unit.manner != "shared":
+                held.append(unit)
+                return
+            batch.append(unit)
+
+
+def _carry_out(connection: apsw.Connection, batch: list[_Unit]) -> None:
+    """Give each unit of the batch its value or its error, and have the values on disk."""
+    try:
+        if batch[0].manner == "bare":
+            batch[0].value = batch[0].work(connection)
+        else:
+            _transact(connection, batch)
+    except Exception as error:  # whatever it is, the waiters must hear of it
+        _roll_back(connection)
+        _log.error("transaction failed", extra={"units": len(batch), "error": f"{type(error).__name__}: {error}"})
+        if len(batch) > 1 and not isinstance(error, apsw.BusyError):
+            # The fault may be one unit's, such as the one too large for what is left of the disk: the innocent go on.
+            for unit in batch:
+                unit.value = unit.error = None
+                _carry_out(connection, [unit])
+            return
+        for unit in batch:
+            unit.value, unit.error = None, _translated(error)
+        return
+    for unit in batch:
+        if unit.error is None and unit.committed is not None:
+            unit.committed(unit.value)
+
+
+def _transact(connection: apsw.Connection, batch: list[_Unit]) -> None:
+    execute = connection.execute
+    execute("BEGIN IMMEDIATE")
+    for unit in batch:
+        execute("SAVEPOINT unit")
+        try:
+            unit.value = unit.work(connection)
+        except Exception as error:
+            # SQLite rolls everything back by itself on some faults; then the neighbours' writes are gone as well.
+            if sqlite.is_unavailable(error) or not connection.in_transaction:
+                raise
+            unit.error = error
+        if unit.error is not None or isinstance(unit.value, _REFUSALS):
+            execute("ROLLBACK TO unit")
+        execute("RELEASE unit")
+    execute("COMMIT")
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except apsw.Error as error:
+        _log.error("rollback failed", extra={"error": str(error)})
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, apsw.Error | MemoryError):
+        unavailable = sqlite.unavailable(error)
+        unavailable.__cause__ = error
+        return unavailable
+    return error
+
+
+def _answer(batch: list[_Unit]) -> None:
+    """Wake all waiters with one call for each event loop; a call for each of them would cost more than their writes."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
+    for unit in batch:
+        loops.setdefault(unit.loop, []).append(unit)
+    for loop, units in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, units)
+        except RuntimeError:
+            # The loop is closed; nobody waits there any longer.
+            _log.info("answers without a waiter", extra={"units": len(units)})
+
+
+def _resolve(units: Sequence[_Unit]) -> None:
+    for unit in units:
+        if unit.future.done():  # cancelled by its waiter; the write stands
+            continue
+        if unit.error is not None:
+            unit.future.set_exception(unit.error)
+        else:
+            unit.future.set_result(unit.value)

@@ -1,0 +1,109 @@
+"""One HTTP request and our answer to it, thinly over ASGI: what the routes read from and what they return."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from scimhub.scim import errors
+from scimhub.scim.errors import ScimError
+
+# ASGI's own types are open dictionaries; nothing behind this module sees them.
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SCIM_JSON = b"application/scim+json"
+PROBLEM_JSON = b"application/problem+json"
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as the routes see it: method, path, headers by lower-case name."""
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    scheme: str
+    query_string: bytes
+    _receive: Receive
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def query(self) -> Sequence[tuple[str, str]]:
+        """The query's pairs in order; raises ScimError for bytes that are not UTF-8."""
+        if not self.query_string:
+            return ()
+        try:
+            return parse_qsl(
+                self.query_string.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=100
+            )
+        except ValueError as error:
+            raise errors.invalid_value("The query string is not percent-encoded UTF-8 with at most 100 parameters.") from error
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; raises ScimError 413 as soon as it is known to be longer than the limit in bytes."""
+        announced = self.headers.get(b"content-length")
+        if announced is not None and announced.isdigit() and int(announced[:18]) > limit:
+            raise too_large(limit)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def read_request(scope: Scope, receive: Receive) -> Request:
+    """The request of an ASGI scope."""
+    return Request(scope["method"], scope["path"], dict(scope["headers"]), scope["scheme"], scope["query_string"], receive)
+
+
+def too_large(limit: int) -> ScimError:
+    # RFC 7644 §3.7.4: the body of a 413 names the limit that was exceeded.
+    return ScimError(413, None, f"The request body is larger than the limit of {limit} bytes; send less at once.")
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status, headers and body of an answer."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    content_type: bytes = SCIM_JSON
+
+    async def send(self, send: Send, request_id: str, *, head_only: bool = False) -> None:
+        headers = [*self.headers, (b"x-request-id", request_id.encode())]
+        if self.body:
+            headers.append((b"content-type", self.content_type))
+        if self.status not in (204, 304):
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head_only else self.body})
+
+
+def scim_error(error: ScimError) -> Answer:
+    """The error message of RFC 7644 §3.12."""
+    return Answer(error.status, orjson.dumps(error.body()))
+
+
+def problem(status: int, title: str, detail: str) -> Answer:
+    """A problem of RFC 9457, for the routes that are not SCIM's."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Answer(status, orjson.dumps(body), content_type=PROBLEM_JSON)

@@ -1,0 +1,85 @@
+"""The paths of the SCIM protocol, below ``/scim/{directory}/v2`` (RFC 7644 §3.2)."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal[
+    "root", "root_search", "bulk", "me", "discovery", "discovery_one", "openapi", "collection", "search", "resource", "unknown"
+]
+
+METHODS: dict[Place, tuple[str, ...]] = {
+    "root": ("GET", "HEAD"),
+    "root_search": ("POST",),
+    "bulk": ("POST",),
+    "discovery": ("GET", "HEAD"),
+    "discovery_one": ("GET", "HEAD"),
+    "openapi": ("GET", "HEAD"),
+    "collection": ("GET", "HEAD", "POST"),
+    "search": ("POST",),
+    "resource": ("GET", "HEAD", "PUT", "PATCH", "DELETE"),
+}
+
+_VERSION = re.compile(r"v[0-9]+")
+# The plural is what old clients ask for (E4978).
+_DISCOVERY = {
+    "Schemas": "Schemas",
+    "ResourceTypes": "ResourceTypes",
+    "ServiceProviderConfig": "ServiceProviderConfig",
+    "ServiceProviderConfigs": "ServiceProviderConfig",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a path leads. ``endpoint`` is a collection such as ``/Users``, or the name of a discovery document."""
+
+    place: Place
+    directory: str
+    endpoint: str = ""
+    id: str = ""
+    version: str = "v2"
+
+
+def find_route(path: str) -> Route:
+    """The route of a decoded path that begins with ``/scim/``; a slash too many is forgiven."""
+    directory, *rest = [part for part in path[len("/scim/") :].split("/") if part] or [""]
+    if not rest or not _VERSION.fullmatch(rest[0]):
+        return Route("unknown", directory)
+    version, *parts = rest
+    if len(parts) == 0:
+        return Route("root", directory, version=version)
+    first = parts[0]
+    if first in _DISCOVERY:
+        return _discovery_route(directory, version, _DISCOVERY[first], parts[1:])
+    if len(parts) == 1:
+        return _single_route(directory, version, first)
+    if first == "Me":
+        return Route("me", directory, version=version)
+    if len(parts) > 2:
+        return Route("unknown", directory, version=version)
+    if parts[1] == ".search":
+        return Route("search", directory, f"/{first}", version=version)
+    return Route("resource", directory, f"/{first}", parts[1], version)
+
+
+def _single_route(directory: str, version: str, name: str) -> Route:
+    match name:
+        case ".search":
+            return Route("root_search", directory, version=version)
+        case "Bulk":
+            return Route("bulk", directory, version=version)
+        case "Me":
+            return Route("me", directory, version=version)
+        case "openapi.json":
+            return Route("openapi", directory, version=version)
+        case _:
+            return Route("collection", directory, f"/{name}", version=version)
+
+
+def _discovery_route(directory: str, version: str, name: str, tail: list[str]) -> Route:
+    if not tail:
+        return Route("discovery", directory, name, version=version)
+    if len(tail) == 1 and name != "ServiceProviderConfig":
+        return Route("discovery_one", directory, name, tail[0], version)
+    return Route("unknown", directory, version=version)

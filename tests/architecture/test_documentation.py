@@ -1,0 +1,44 @@
+"""What can be set and what is measured is documented, by test and not by good intentions."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_documented():
+    from scimhub.settings import Settings
+
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    missing = [name for name in Settings.model_fields if f"SCIMHUB_{name.upper()}" not in page]
+    assert missing == []
+
+
+def test_every_documented_setting_exists():
+    from scimhub.settings import Settings
+
+    known = {f"SCIMHUB_{name.upper()}" for name in Settings.model_fields}
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert set(re.findall(r"\bSCIMHUB_[A-Z_]+\b", page)) - known == set()
+
+
+def test_every_decision_page_has_its_own_number():
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        assert page.read_text("utf-8").startswith(f"# {int(page.name[:4])}. "), page.name
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_every_link_between_pages_leads_somewhere(name):
+    page = ROOT / name
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_constraints_pin_exact_versions_and_name_no_place():
+    lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    assert len(lines) > 30
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!]*", line)] == []
