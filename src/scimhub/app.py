@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from scimhub import clock, telemetry
-from scimhub.directory import sources
+from scimhub.directory import schemas, sources
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.scim.discovery import Offer
@@ -44,29 +46,33 @@ class Hub:
 
 
 @contextlib.asynccontextmanager
-async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
-    """Open the stores, put the parts together and close them at the end, with nothing acknowledged left unwritten."""
+async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterator[Hub]:
+    """Open the stores, put the parts together and close them at the end, with nothing acknowledged left unwritten.
+
+    With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable.
+    """
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_store(
         settings.database,
         new_id=clock.new_id,
         now=clock.now_text,
+        random=secrets.token_bytes,
         scan_limit=settings.scan_limit,
         tombstone_days=settings.tombstone_days,
     )
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(store.close)
         exchanges = ExchangeFile.open(
             settings.database, keep_days=settings.exchange_days, keep_count=settings.exchange_count, now=clock.now_text
         )
-        try:
-            bootstrap = settings.bootstrap_token
-            secret = None if bootstrap is None else bootstrap.get_secret_value()
-            first = await sources.bootstrap(store, secret, clock.now_text())
-            yield _build(settings, store, exchanges, first)
-        finally:
-            exchanges.close()
-    finally:
-        store.close()
+        stack.callback(exchanges.close)
+        first = None
+        if bootstrap:
+            given = settings.bootstrap_token
+            first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
+        for directory in await store.list_directories():
+            await schemas.finish_jobs(store, directory)
+        yield _build(settings, store, exchanges, first)
 
 
 def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: sources.FirstGrant | None) -> Hub:
@@ -105,6 +111,7 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
             base_url=settings.base_url,
             admin_token=admin_token,
             trusted=trusted,
+            backups=settings.data_directory / "backups",
         )
 
     server = Server(ScimApi(services), admin(trusted=False), metrics, store.check_alive, clock.new_id)
@@ -122,7 +129,7 @@ def run(settings: Settings) -> int:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    import uvloop  # noqa: PLC0415 - not on every platform; imported where a loop is made
+    import uvloop
 
     return uvloop.new_event_loop()
 
@@ -160,7 +167,14 @@ async def _serve(settings: Settings) -> int:
         return 0 if server.started else 1
 
 
-_COMMON = {"lifespan": "off", "access_log": False, "log_config": None, "server_header": False, "http": "httptools"}
+# uvicorn's arguments are of many types.
+_COMMON: dict[str, Any] = {
+    "lifespan": "off",
+    "access_log": False,
+    "log_config": None,
+    "server_header": False,
+    "http": "httptools",
+}
 
 
 def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:

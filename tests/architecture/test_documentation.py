@@ -21,7 +21,8 @@ def test_every_documented_setting_exists():
 
     known = {f"SCIMHUB_{name.upper()}" for name in Settings.model_fields}
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert set(re.findall(r"\bSCIMHUB_[A-Z_]+\b", page)) - known == set()
+    # SCIMHUB_CONFIG names the file that the others may stand in.
+    assert set(re.findall(r"\bSCIMHUB_[A-Z_]+\b", page)) - known == {"SCIMHUB_CONFIG"}
 
 
 def test_every_decision_page_has_its_own_number():

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted([*ROOT.glob("src/scimhub/**/*.py"), *ROOT.glob("bench/**/*.py")])
 CODE = [module for module in MODULES if module.read_text("utf-8").strip()]
 
+NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 40
 DEEPEST_INDENT = 4
@@ -36,11 +38,15 @@ BANNED = frozenset(
 # Names that an RFC or a library gives us.
 ALLOWED_NAMES = {
     "is_base_urn": "RFC 7643 §3: the base schema of a resource type",
+    "base_url": "RFC 7644 §1.3: the base URI",
+    "data_directory": "the directory ./data, as administrators know it from other servers",
     "common_attributes": "RFC 7643 §3.1: common attributes",
     "data_received": "asyncio's name for the arrival of bytes",
 }
 # Functions that are longer than 40 lines, each with the reason why cutting it would make it worse.
-ALLOWED_LENGTHS: dict[str, str] = {}
+ALLOWED_LENGTHS: dict[str, str] = {
+    "bench/requests.py:user": "one document; in pieces nobody could see what is sent",
+}
 ALLOWED_DEPTHS: dict[str, str] = {}
 
 
@@ -69,8 +75,8 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def depth(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """How many levels its deepest statement is indented below its own line."""
-    columns = [node.col_offset for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function]
-    return (max(columns) - function.col_offset) // 4
+    inner = (node for node in ast.walk(function) if isinstance(node, ast.stmt) and node.lineno > function.body[0].lineno)
+    return (max((node.col_offset for node in inner), default=function.col_offset) - function.col_offset) // 4
 
 
 def words(name: str) -> set[str]:
@@ -106,9 +112,8 @@ def test_every_module_opens_with_a_sentence():
 def test_names_say_what_a_thing_is():
     named = [(name_of(path), path.parent.name if path.stem == "__init__" else path.stem) for path in MODULES]
     for path in CODE:
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                named.append((name_of(path), node.name))
+        nodes = ast.walk(tree_of(path))
+        named += [(name_of(path), node.name) for node in nodes if isinstance(node, NAMED)]
     vague = [f"{where}: {name}" for where, name in named if words(name) & BANNED and name not in ALLOWED_NAMES]
     assert vague == []
 

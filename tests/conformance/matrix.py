@@ -119,9 +119,11 @@ def render(areas: Sequence[Area], exemptions: Mapping[str, Exemption], claims: M
     lines = [
         "# Conformance",
         "",
-        "Written by `make conformance` from the marks of the tests; do not edit. Each requirement of SCIM 2.0 is followed by the tests that",
-        "perform its check, or by the reason why none does. Levels in brackets are implied wording of the standard; REC is our choice where no",
-        "rule exists. Reasons: " + "; ".join(f"*{name}*, {meaning}" for name, meaning in REASONS.items()) + ".",
+        "Written by `make conformance` from the marks of the tests; do not edit. Each requirement of SCIM 2.0 is followed by",
+        "the tests that perform its check, or by the reason why none does. Levels in brackets are implied wording of the",
+        "standard; REC is our choice where no rule exists. Reasons: "
+        + "; ".join(f"*{name}*, {meaning}" for name, meaning in REASONS.items())
+        + ".",
         "",
         "| area | requirements | with tests | exempt | open |",
         "|---|--:|--:|--:|--:|",
@@ -129,9 +131,8 @@ def render(areas: Sequence[Area], exemptions: Mapping[str, Exemption], claims: M
     for area in areas:
         tested = sum(row.id in claims for row in area.requirements)
         exempt = sum(row.id not in claims and row.id in exemptions for row in area.requirements)
-        lines.append(
-            f"| {area.number}. {area.title} | {len(area.requirements)} | {tested} | {exempt} | {len(area.requirements) - tested - exempt} |"
-        )
+        total = len(area.requirements)
+        lines.append(f"| {area.number}. {area.title} | {total} | {tested} | {exempt} | {total - tested - exempt} |")
     for area in areas:
         lines += ["", f"## {area.number}. {area.title}", "", "| id | level | requirement | tests |", "|---|---|---|---|"]
         lines += [

@@ -18,7 +18,7 @@ from scimhub.directory.records import (
     Tombstone,
     Unmapped,
 )
-from scimhub.scim.catalog import Target
+from scimhub.scim.catalog import Kind, Target
 from scimhub.scim.filters import Condition
 
 
@@ -39,13 +39,15 @@ class Selection:
 
     directory: int
     source: int
-    conditions: Mapping[str, Condition | None]
+    conditions: Mapping[Kind, Condition | None]
     # For each kind the attribute to sort by; a kind without it counts as having no value.
-    sort: Mapping[str, Target] | None = None
+    sort: Mapping[Kind, Target] | None = None
     descending: bool = False
     offset: int = 0
     after: After | None = None
     limit: int = 100
+    # What stands in front of ``meta.location``, without a slash at the end.
+    base_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

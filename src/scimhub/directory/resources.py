@@ -27,6 +27,7 @@ from scimhub.directory.intents import (
     VersionConflict,
 )
 from scimhub.directory.ports import ResourceStore
+from scimhub.directory.preconditions import Precondition
 from scimhub.directory.records import Directory, Source, StoredResource
 from scimhub.scim import diff, errors, patch, resource
 from scimhub.scim.catalog import Kind
@@ -50,16 +51,6 @@ class Caller:
     @property
     def actor(self) -> Actor:
         return Actor(self.directory.key, self.source.key, self.exchange_id, self.now)
-
-
-@dataclass(frozen=True, slots=True)
-class Precondition:
-    """An If-Match: any version that exists, or one of these (RFC 7644 §3.14)."""
-
-    versions: frozenset[int] | None = None
-
-    def admits(self, version: int) -> bool:
-        return self.versions is None or version in self.versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,8 +203,9 @@ def _name_problems(what: str, name: str) -> list[str]:
 
 
 def _dialect_problems(name: str) -> list[str]:
-    known = dialects.names()
-    return [] if name in known else [f"There is no dialect {name[:80]!r}; there are {', '.join(known)}."]
+    if dialects.find(name) is not None:
+        return []
+    return [f"There is no dialect {name[:80]!r}; write {dialects.LENIENT.name} or {dialects.STRICT.name}."]
 
 
 def _returning_problems(name: str) -> list[str]:

@@ -227,14 +227,18 @@ def _build_kind(resource_type: ResourceType, schemas: Mapping[str, Schema], prob
     for extension in resource_type.extensions:
         schema = schemas.get(extension.schema)
         if schema is None:
-            problems.append(f"The resource type {resource_type.name} names the extension {extension.schema}, which is not there.")
+            problems.append(
+                f"The resource type {resource_type.name} names the extension {extension.schema}, which is not there."
+            )
         else:
             extensions[extension.schema] = schema
     if base is None or len(extensions) != len(resource_type.extensions):
         return None
-    for attribute in base.attributes:
-        if attribute.name.lower() in _COMMON:
-            problems.append(f"The schema {base.id} defines {attribute.name}, which every resource has already.")
+    problems += [
+        f"The schema {base.id} defines {attribute.name}, which every resource has already."
+        for attribute in base.attributes
+        if attribute.name.lower() in _COMMON
+    ]
     required = frozenset(extension.schema for extension in resource_type.extensions if extension.required)
     return Kind(resource_type, base, extensions, required)
 

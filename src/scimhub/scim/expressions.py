@@ -82,15 +82,24 @@ class ValuePath:
 # --------------------------------------------------------------------------- reading
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> Expression:
     """The filter that the text writes; raises ScimError invalidFilter."""
+    # Long filters are rare and large as trees: to keep them would let a client fill our memory.
+    return _parse_cached(text) if len(text) <= _CACHED_LENGTH else _parse(text)
+
+
+_CACHED_LENGTH = 500
+
+
+def _parse(text: str) -> Expression:
     if not text.strip(" "):
         raise errors.invalid_filter('The filter is empty; write for example userName eq "kim".')
     return _Parser(text).whole()
 
 
-@lru_cache(maxsize=4096)
+_parse_cached = lru_cache(maxsize=1024)(_parse)
+
+
 def parse_value_path(text: str) -> ValuePath:
     """The PATCH path that the text writes; raises ScimError invalidPath, or invalidFilter for what is in brackets."""
     start = text.find("[")

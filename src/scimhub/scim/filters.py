@@ -120,16 +120,16 @@ def bind(
     *,
     lenient: bool,
     unknown: Unknown = "error",
-    in_body: bool = False,
     notes: Notes | None = None,
 ) -> Condition:
     """What the filter means for resources of this kind; raises ScimError invalidFilter or sensitive.
 
     ``unknown`` says what an attribute is that the kind does not have: a mistake, or without value, as in a search over
-    several kinds (RFC 7644 §3.4.2.1). A filter on what is never returned is ``sensitive`` in a URL and, with
-    ``in_body``, invalidFilter (RFC 7644 §7.5.2). Rewritten literals are told to ``notes``.
+    several kinds (RFC 7644 §3.4.2.1). ``sensitive`` is meant for URLs (RFC 7644 §7.5.2); where the filter came in a
+    body, the caller makes it invalidFilter. Rewritten literals are told to ``notes``.
     """
-    condition, rewrites = _bind(expression, kind, lenient, unknown, in_body)
+    bind_one = _bind_cached if _is_small(expression) else _bind
+    condition, rewrites = bind_one(expression, kind, lenient, unknown)
     if notes is not None:
         for rule in rewrites:
             notes.rewrote(rule)
@@ -141,7 +141,7 @@ def bind_inside(expression: Expression, target: Target, *, lenient: bool, notes:
     attribute = target.attribute
     if attribute is None or target.sub is not None or not (attribute.is_complex or attribute.multi_valued):
         raise errors.invalid_filter(f"{target.key} has no elements that a filter could choose from.")
-    binder = _ElementBinder(lenient, in_body=True)
+    binder = _ElementBinder(lenient)
     condition = binder.inside(expression, target.extension, attribute)
     if notes is not None:
         for rule in binder.rewrites:
@@ -149,13 +149,26 @@ def bind_inside(expression: Expression, target: Target, *, lenient: bool, notes:
     return condition
 
 
-# Keyed by the identity of expression and kind, which live as long as their own caches keep them.
-@lru_cache(maxsize=2048)
-def _bind(
-    expression: Expression, kind: Kind, lenient: bool, unknown: Unknown, in_body: bool
-) -> tuple[Condition, tuple[str, ...]]:
-    binder = _Binder(lenient, in_body, kind=kind, unknown=unknown)
+def _bind(expression: Expression, kind: Kind, lenient: bool, unknown: Unknown) -> tuple[Condition, tuple[str, ...]]:
+    binder = _Binder(lenient, kind=kind, unknown=unknown)
     return binder.condition(expression), tuple(binder.rewrites)
+
+
+# The key is the identity of expression and kind, both of which come from caches themselves.
+_bind_cached = lru_cache(maxsize=1024)(_bind)
+
+
+def _is_small(expression: Expression) -> bool:
+    """Whether the tree is so small that keeping it costs nothing."""
+    match expression:
+        case Test():
+            return True
+        case Bracket():
+            return _is_small(expression.inner)
+        case Negation():
+            return _is_small(expression.term)
+        case _:
+            return len(expression.terms) <= 8 and all(isinstance(term, Test | Bracket) for term in expression.terms)
 
 
 _ORDERING = frozenset({"gt", "ge", "lt", "le"})
@@ -167,7 +180,6 @@ class _ElementBinder:
     """Binds what stands in brackets, where only the parts of one attribute can be named."""
 
     lenient: bool
-    in_body: bool
     rewrites: list[str] = field(default_factory=list)
 
     def inside(self, expression: Expression, extension: str | None, attribute: Attribute) -> Condition:
@@ -237,8 +249,7 @@ class _ElementBinder:
     def _refuse_hidden(self, attribute: Attribute, where: str) -> None:
         # Else a filter could find out, letter by letter, what is never shown (spec F-034).
         if attribute.returned == "never" or attribute.mutability == "writeOnly":
-            detail = f"{where} is never returned and cannot be filtered on; leave it out of the filter."
-            raise errors.invalid_filter(detail) if self.in_body else errors.sensitive(detail)
+            raise errors.sensitive(f"{where} is never returned and cannot be filtered on; leave it out of the filter.")
 
 
 @dataclass(slots=True, kw_only=True)

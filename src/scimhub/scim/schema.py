@@ -185,23 +185,7 @@ def _parse_attribute(entry: object, parent: str, problems: list[str]) -> Attribu
     where = f"{parent}{name}"
     kind = _choice(entry, "type", get_args(Type), "string", where, problems)
     multi_valued = _flag(entry, "multiValued", where, problems)
-    subs: tuple[Attribute, ...] = ()
-    if kind == "complex":
-        if parent:
-            # RFC 7643 §2.3.8 with E8415: two levels at most, so that every value has a path.
-            problems.append(f"The attribute {where} is complex inside a complex attribute; only simple types may stand there.")
-        for key in ("uniqueness", "caseExact"):
-            if entry.get(key) not in (None, "none", False):
-                problems.append(f"The complex attribute {where} has no {key}; put it on a sub-attribute.")
-        listed = entry.get("subAttributes")
-        if isinstance(listed, list) and listed:
-            subs = _parse_attributes(listed, f"{where}.", problems)
-        elif multi_valued and not parent:
-            subs = _DEFAULT_SUB_ATTRIBUTES  # RFC 7643 §2.4
-        elif not parent:
-            problems.append(f"The complex attribute {where} has no subAttributes.")
-    elif entry.get("subAttributes"):
-        problems.append(f"The attribute {where} is of type {kind} and cannot have subAttributes.")
+    subs = _parse_parts(entry, kind, parent, where, multi_valued, problems)
     if kind != "reference" and entry.get("referenceTypes"):
         problems.append(f"The attribute {where} has referenceTypes, but its type is {kind}.")
     mutability = _choice(entry, "mutability", get_args(Mutability), "readWrite", where, problems)
@@ -224,6 +208,32 @@ def _parse_attribute(entry: object, parent: str, problems: list[str]) -> Attribu
         sub_attributes=subs,
         indexed=_flag(entry, "indexed", where, problems),
     )
+
+
+def _parse_parts(
+    entry: Mapping[str, object], kind: str, parent: str, where: str, multi_valued: bool, problems: list[str]
+) -> tuple[Attribute, ...]:
+    """The sub-attributes of an attribute; those of RFC 7643 §2.4 for a multi-valued one that names none."""
+    listed = entry.get("subAttributes")
+    if kind != "complex":
+        if listed:
+            problems.append(f"The attribute {where} is of type {kind} and cannot have subAttributes.")
+        return ()
+    if parent:
+        # RFC 7643 §2.3.8 with E8415: two levels at most, so that every value has a path.
+        problems.append(f"The attribute {where} is complex inside a complex attribute; only simple types may stand there.")
+    problems += [
+        f"The complex attribute {where} has no {key}; put it on a sub-attribute."
+        for key in ("uniqueness", "caseExact")
+        if entry.get(key) not in (None, "none", False)
+    ]
+    if isinstance(listed, list) and listed:
+        return _parse_attributes(listed, f"{where}.", problems)
+    if multi_valued and not parent:
+        return _DEFAULT_SUB_ATTRIBUTES
+    if not parent:
+        problems.append(f"The complex attribute {where} has no subAttributes.")
+    return ()
 
 
 _DEFAULT_SUB_ATTRIBUTES = (

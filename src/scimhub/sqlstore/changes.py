@@ -1,15 +1,16 @@
 """The change log: one row for each committed write to one resource, at dense positions (DECISIONS 7)."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import apsw
 import orjson
 
 from scimhub.directory.intents import Actor
 from scimhub.directory.records import Change, Operation
+from scimhub.sqlstore import sqlite
 from scimhub.sqlstore.database import Database
 from scimhub.sqlstore.memberships import NO_DELTA, Delta
+from scimhub.sqlstore.sqlite import Row
 
 # A read of more rows than this leaves the caller's thread.
 _QUICK_ROWS = 100
@@ -67,13 +68,13 @@ FROM changes WHERE position > ? ORDER BY position LIMIT ?"""
 
 def read(connection: apsw.Connection, after: int, limit: int) -> list[Change]:
     """The changes behind the position, in order."""
-    return [_change(row) for row in connection.execute(_READ, (after, limit)).fetchall()]
+    return [_change(row) for row in sqlite.fetch(connection, _READ, (after, limit))]
 
 
 def last_position(connection: apsw.Connection) -> int:
     """The newest position, 0 when nothing was ever written."""
-    row: Any = connection.execute("SELECT max(position) FROM changes").fetchone()
-    return row[0] or 0
+    row: Row = sqlite.fetch_one(connection, "SELECT coalesce(max(position), 0) FROM changes")
+    return int(row[0])
 
 
 # Personal data goes, the position and who wrote when stay.
@@ -87,15 +88,16 @@ def blank(connection: apsw.Connection, directory: int, after: int, count: int) -
     connection.execute(_BLANK, (directory, after, count))
 
 
-def _change(row: Any) -> Change:
+def _change(row: Row) -> Change:
     before, added, removed = row[11], row[13], row[14]
-    return Change(
+    values: Row = (
         *row[:11],
-        before={} if before is None else orjson.loads(before),
-        external_id=row[12],
-        members_added=() if added is None else tuple(orjson.loads(added)),
-        members_removed=() if removed is None else tuple(orjson.loads(removed)),
+        {} if before is None else orjson.loads(before),
+        row[12],
+        () if added is None else tuple(orjson.loads(added)),
+        () if removed is None else tuple(orjson.loads(removed)),
     )
+    return Change(*values)
 
 
 class Changes:

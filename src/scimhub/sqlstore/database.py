@@ -34,11 +34,12 @@ class Health:
 
 
 class Database:
-    """An open, migrated database. ``log_epoch`` names its history."""
+    """An open, migrated database. ``log_epoch`` names its history, ``cursor_secret`` signs page cursors."""
 
-    def __init__(self, path: Path, lock: sqlite.FileLock, connection: apsw.Connection, log_epoch: str) -> None:
+    def __init__(self, path: Path, lock: sqlite.FileLock, connection: apsw.Connection) -> None:
         self.path = path
-        self.log_epoch = log_epoch
+        self.log_epoch = migrate.read_hub(connection, "log_epoch")
+        self.cursor_secret = bytes.fromhex(migrate.read_hub(connection, "cursor_secret"))
         self._lock = lock
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
@@ -73,7 +74,7 @@ class Database:
         """Let SQLite look through the whole file, and measure it."""
 
         def quick_check(connection: apsw.Connection) -> tuple[str, ...]:
-            rows = connection.execute("PRAGMA quick_check").fetchall()
+            rows = sqlite.fetch(connection, "PRAGMA quick_check")
             return tuple(str(row[0]) for row in rows if row[0] != "ok")
 
         problems = await self.read_aside(quick_check)
@@ -111,7 +112,7 @@ def open_database(path: Path, *, now: str, random: Callable[[int], bytes], fold_
             connection = sqlite.open_connection(path, writes=True, cache_mib=_WRITER_CACHE_MIB)
             try:
                 migrate.migrate(connection, now=now, random=random, fold_version=fold_version)
-                return Database(path, lock, connection, migrate.read_hub(connection, "log_epoch"))
+                return Database(path, lock, connection)
             except BaseException:
                 connection.close()
                 raise

@@ -13,6 +13,7 @@ from importlib import resources
 import apsw
 
 from scimhub.directory.errors import StoreUnusable
+from scimhub.sqlstore import sqlite
 
 # Every SQLite from 3.7.0 to 3.51.2 can lose committed data when a WAL is reset; https://sqlite.org/wal.html
 OLDEST_SQLITE = (3, 51, 3)
@@ -67,23 +68,29 @@ def migrate(
     """
     steps = known_migrations() if migrations is None else migrations
     check_sqlite(apsw.sqlite_lib_version())
-    done = _applied(connection)
-    newest = max((step.number for step in steps), default=0)
-    if done and max(done) > newest:
-        raise StoreUnusable(
-            f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub."
-        )
+    done = check_known(connection, steps)
     missing = [step for step in steps if step.number not in done]
     for step in missing:
         first = not done and step is missing[0]
-        hub = {"log_epoch": random(4).hex(), "fold_version": str(fold_version)} if first else {}
+        hub = {**_new_history(random), "fold_version": str(fold_version)} if first else {}
         _apply(connection, step, now, hub)
     return [step.number for step in missing]
 
 
+def check_known(connection: apsw.Connection, steps: tuple[Migration, ...] | None = None) -> set[int]:
+    """The migrations that the database has had; raises StoreUnusable when this program does not know them all."""
+    done = _applied(connection)
+    newest = max((step.number for step in (known_migrations() if steps is None else steps)), default=0)
+    if done and max(done) > newest:
+        raise StoreUnusable(
+            f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub."
+        )
+    return done
+
+
 def read_hub(connection: apsw.Connection, name: str) -> str:
     """The hub's own value of that name, such as ``log_epoch``."""
-    row = connection.execute("SELECT value FROM hub WHERE name = ?", (name,)).fetchone()
+    row = sqlite.fetch_one(connection, "SELECT value FROM hub WHERE name = ?", (name,))
     if row is None:
         raise StoreUnusable(f"The database has no {name}; it is not a complete hub database.")
     return str(row[0])
@@ -91,15 +98,19 @@ def read_hub(connection: apsw.Connection, name: str) -> str:
 
 def renew_epoch(connection: apsw.Connection, random: Callable[[int], bytes]) -> str:
     """Give the log a new epoch, so that cursors and ETags of the former history are recognised as such."""
-    epoch = random(4).hex()
-    _write_hub(connection, {"log_epoch": epoch})
-    return epoch
+    history = _new_history(random)
+    _write_hub(connection, history)
+    return history["log_epoch"]
+
+
+def _new_history(random: Callable[[int], bytes]) -> dict[str, str]:
+    return {"log_epoch": random(4).hex(), "cursor_secret": random(32).hex()}
 
 
 def _applied(connection: apsw.Connection) -> set[int]:
-    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()}
+    names = {row[0] for row in sqlite.fetch(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if "migrations" in names:
-        return {row[0] for row in connection.execute("SELECT number FROM migrations").fetchall()}
+        return {row[0] for row in sqlite.fetch(connection, "SELECT number FROM migrations")}
     if names:
         raise StoreUnusable("The file is an SQLite database, but not a hub's; name another path.")
     return set()

@@ -1,8 +1,10 @@
 """The one thread that writes: it gathers what waits, and commits it together (group commit, DECISIONS 2).
 
-Up to 256 units share a transaction, each in a savepoint of its own, so that one unit's refusal leaves its neighbours
-alone. Where a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails
-then gets StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than once.
+Up to 256 units share a transaction, and one unit's refusal leaves its neighbours alone. A savepoint costs a third of a
+write, and units refuse before they write: so the batch first runs without savepoints. Where one has written and then
+failed, the batch is run again with a savepoint each. Where a full disk or an I/O error takes the whole transaction, the
+units are run again one by one; what fails then gets StoreUnavailable. Nothing is answered before its commit is on disk.
+A unit may therefore run more than once.
 """
 
 import asyncio
@@ -115,14 +117,16 @@ def _carry_out(connection: apsw.Connection, batch: list[_Unit]) -> None:
         if batch[0].manner == "bare":
             batch[0].value = batch[0].work(connection)
         else:
-            _transact(connection, batch)
+            if not _transact(connection, batch):
+                _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
+                connection.execute("ROLLBACK")
+                _transact(connection, batch, savepoints=True)
     except Exception as error:  # whatever it is, the waiters must hear of it
         _roll_back(connection)
         _log.error("transaction failed", extra={"units": len(batch), "error": f"{type(error).__name__}: {error}"})
         if len(batch) > 1 and not isinstance(error, apsw.BusyError):
             # The fault may be one unit's, such as the one too large for what is left of the disk: the innocent go on.
             for unit in batch:
-                unit.value = unit.error = None
                 _carry_out(connection, [unit])
             return
         for unit in batch:
@@ -133,22 +137,37 @@ def _carry_out(connection: apsw.Connection, batch: list[_Unit]) -> None:
             unit.committed(unit.value)
 
 
-def _transact(connection: apsw.Connection, batch: list[_Unit]) -> None:
+def _transact(connection: apsw.Connection, batch: list[_Unit], *, savepoints: bool = False) -> bool:
+    """Run the units and commit; False, with the transaction open, when one left rows behind that it should not."""
     execute = connection.execute
     execute("BEGIN IMMEDIATE")
     for unit in batch:
-        execute("SAVEPOINT unit")
-        try:
-            unit.value = unit.work(connection)
-        except Exception as error:
-            # SQLite rolls everything back by itself on some faults; then the neighbours' writes are gone as well.
-            if sqlite.is_unavailable(error) or not connection.in_transaction:
-                raise
-            unit.error = error
-        if unit.error is not None or isinstance(unit.value, _REFUSALS):
+        if savepoints:
+            execute("SAVEPOINT unit")
+        written = connection.total_changes()
+        is_kept = _run(connection, unit)
+        if not is_kept and connection.total_changes() != written:
+            if not savepoints:
+                return False
             execute("ROLLBACK TO unit")
-        execute("RELEASE unit")
+        if savepoints:
+            execute("RELEASE unit")
     execute("COMMIT")
+    return True
+
+
+def _run(connection: apsw.Connection, unit: _Unit) -> bool:
+    """Give the unit its value or its error; whether what it wrote is to be kept."""
+    unit.value = unit.error = None
+    try:
+        unit.value = unit.work(connection)
+    except Exception as error:
+        # SQLite rolls everything back by itself on some faults; then the neighbours' writes are gone as well.
+        if sqlite.is_unavailable(error) or not connection.in_transaction:
+            raise
+        unit.error = error
+        return False
+    return not isinstance(unit.value, _REFUSALS)
 
 
 def _roll_back(connection: apsw.Connection) -> None:

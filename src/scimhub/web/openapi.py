@@ -79,7 +79,7 @@ def _collection(kind: Kind) -> dict[str, object]:
 
 def _single(kind: Kind) -> dict[str, object]:
     shape = _shape_parameters()
-    condition = {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": "The ETag to be changed."}
+    condition: dict[str, object] = {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": "The ETag to be changed."}
     resource = _answer("The resource.", _reference(kind.name))
     patched: dict[str, object] = {"200": resource}
     if kind.has_members:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import orjson
 
-from scimhub.directory import bulk, listing, representation, resources
+from scimhub.directory import bulk, listing, preconditions, representation, resources
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.records import Grant
 from scimhub.directory.representation import Viewpoint
@@ -21,7 +21,7 @@ from scimhub.scim import dialects, discovery, errors, message, projection
 from scimhub.scim.catalog import Catalog, Kind, standard_catalog
 from scimhub.scim.errors import ScimError
 from scimhub.scim.listing import ListQuery, parse_query, parse_search
-from scimhub.web import auth, openapi, preconditions
+from scimhub.web import auth, openapi
 from scimhub.web.exchange import Answer, ClientGone, Receive, Request, Scope, Send, read_request, scim_error
 from scimhub.web.recording import Draft, record
 from scimhub.web.scim_routes import METHODS, Route, find_route
@@ -114,7 +114,7 @@ class ScimApi:
             case "openapi":
                 return _json(200, openapi.describe(visit.catalog, visit.viewpoint.base_url), b"application/json")
             case "root":
-                return await visit.list(list(visit.catalog.kinds.values()), parse_query(request.query()))
+                return await visit.list_all(list(visit.catalog.kinds.values()), parse_query(request.query()))
             case "root_search":
                 return await visit.search(list(visit.catalog.kinds.values()))
             case "bulk":
@@ -126,7 +126,7 @@ class ScimApi:
             case "collection", "POST":
                 return await visit.create(kind)
             case "collection", _:
-                return await visit.list([kind], parse_query(request.query()))
+                return await visit.list_all([kind], parse_query(request.query()))
             case _, "PUT":
                 return await visit.replace(kind)
             case _, "PATCH":
@@ -188,20 +188,26 @@ class _Visit:
         location = viewpoint.location(kind, found.id).encode()
         return Answer(200, body, [(b"etag", etag.encode()), (b"content-location", location)])
 
-    async def list(self, kinds: list[Kind], query: ListQuery) -> Answer:
+    async def list_all(self, kinds: list[Kind], query: ListQuery) -> Answer:
         auth.require(self.grant, "read")
         body = await listing.list_resources(
-            self.services.store, self.caller, self.viewpoint, kinds, query, self.services.paging
+            self.services.store,
+            self.caller,
+            self.viewpoint,
+            kinds,
+            query,
+            self.services.paging,
+            self.draft.notes,
         )
         return Answer(200, body)
 
     async def search(self, kinds: list[Kind]) -> Answer:
-        body = parse_search(await self._body(self.services.limits.body))
+        query = parse_search(await self._body(self.services.limits.body))
         try:
-            return await self.list(kinds, body)
+            return await self.list_all(kinds, query)
         except ScimError as error:
             if error.scim_type == "sensitive":
-                # F-034: the body of a search is no URL; there the filter is simply not possible.
+                # RFC 7644 §7.5.2 speaks of URLs; in a body such a filter is simply not possible.
                 raise errors.invalid_filter(error.detail) from error
             raise
 
@@ -267,7 +273,7 @@ class _Visit:
         excluded = next((value for name, value in pairs if name == "excludedAttributes"), None)
         return projection.parse(attributes, excluded, kinds)
 
-    async def _precondition(self, kind: Kind) -> resources.Precondition | None:
+    async def _precondition(self, kind: Kind) -> preconditions.Precondition | None:
         if self.request.header(b"if-none-match") is not None:
             found = await resources.get(self.services.store, self.caller, kind, self.route.id)
             if preconditions.none_match(self.request.header(b"if-none-match"), self.viewpoint.etag(found.version)):

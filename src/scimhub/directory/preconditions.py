@@ -2,11 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from scimhub.directory.resources import Precondition
 from scimhub.scim import errors
 
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """An If-Match: any version that exists, or one of these (RFC 7644 §3.14)."""
+
+    versions: frozenset[int] | None = None
+
+    def admits(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
 
 
 def parse_if_match(text: str | None, epoch: str) -> Precondition | None:

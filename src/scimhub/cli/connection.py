@@ -1,0 +1,120 @@
+"""How a verb reaches the admin API: over the running hub's socket, or by opening the database itself (DECISIONS 22).
+
+Either way it is the same API with the same code behind it, so a verb does not know which.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import typer
+
+from scimhub import settings as settings_of
+from scimhub.cli import output
+from scimhub.directory.errors import Fault
+from scimhub.settings import Settings, SettingsError
+
+_PREFIX = "http://scimhub/admin/v1"
+# A job over all resources may take minutes; connecting to a socket may not.
+_TIMEOUT = httpx.Timeout(None, connect=2.0)
+
+
+class NotRunning(Exception):
+    """Nobody listens on the socket."""
+
+
+class Refused(Exception):
+    """The admin API, or the way to it, said no; ``problems`` has one sentence for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
+
+
+def load_settings(context: typer.Context) -> Settings:
+    """The settings that the command line names; ends the program with code 2 when they are wrong."""
+    try:
+        return settings_of.load(context.obj)
+    except SettingsError as error:
+        raise output.fail(error.problems, output.WRONG_SETTINGS) from None
+
+
+def path_of(*parts: str) -> str:
+    """A path below the API's prefix, each part escaped."""
+    return "/" + "/".join(quote(part, safe=":") for part in parts)
+
+
+def ask(
+    context: typer.Context,
+    method: str,
+    path: str,
+    *,
+    json: object = None,
+    query: Mapping[str, str] | None = None,
+    creates: bool = False,
+) -> Any:
+    """The API's JSON answer; ends the program with code 1 and the API's sentences when it refuses.
+
+    ``creates`` lets the verb make the database when there is none yet.
+    """
+    settings = load_settings(context)
+    try:
+        return asyncio.run(_ask(settings, httpx.Request(method, _PREFIX + path, json=json, params=query), creates))
+    except Refused as error:
+        raise output.fail(error.problems) from None
+    except Fault as error:
+        raise output.fail([str(error)]) from None
+
+
+async def ask_running(settings: Settings, request: httpx.Request) -> Any:
+    """The answer of the running hub; raises NotRunning, Refused."""
+    socket = settings.socket_path
+    if not socket.exists():
+        raise NotRunning
+    async with httpx.AsyncHTTPTransport(uds=str(socket)) as transport:
+        try:
+            return await _send(transport, request)
+        except httpx.ConnectError as error:
+            if not os.access(socket, os.R_OK | os.W_OK):
+                problem = f"The hub's socket {socket} belongs to another user; run the command as that user."
+                raise Refused([problem]) from error
+            raise NotRunning from error
+        except httpx.TransportError as error:
+            raise Refused([f"The hub did not answer over {socket}: {error}."]) from error
+
+
+async def ask_database(settings: Settings, request: httpx.Request) -> Any:
+    """The answer of the API over the database that this process opens; raises Refused, Fault."""
+    # The framework and the drivers take half a second to load: only for who opens the database.
+    from scimhub import app
+
+    async with app.open_hub(settings, bootstrap=False) as hub:
+        return await _send(httpx.ASGITransport(hub.local_application, raise_app_exceptions=False), request)
+
+
+def request_of(method: str, path: str, query: Mapping[str, str] | None = None) -> httpx.Request:
+    """A request to the admin API."""
+    return httpx.Request(method, _PREFIX + path, params=query)
+
+
+async def _ask(settings: Settings, request: httpx.Request, creates: bool) -> Any:
+    try:
+        return await ask_running(settings, request)
+    except NotRunning:
+        pass
+    if not settings.database.exists() and not creates:
+        problem = f"There is no database {settings.database}; start the hub with: scimhub serve, or set SCIMHUB_DATABASE."
+        raise Refused([problem])
+    return await ask_database(settings, request)
+
+
+async def _send(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Any:
+    async with httpx.AsyncClient(transport=transport, timeout=_TIMEOUT, trust_env=False) as client:
+        answer = await client.send(request)
+        body: Any = answer.json() if answer.content else None
+    if answer.is_success:
+        return body
+    raise Refused(body.get("problems") or [body["detail"]])

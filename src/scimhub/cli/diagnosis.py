@@ -1,0 +1,173 @@
+"""What ``scimhub doctor`` looks at. Each finding is a verdict and a sentence; a bad one says what to do."""
+
+import asyncio
+import os
+import re
+import shutil
+import ssl
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import apsw
+
+from scimhub import clock
+from scimhub import settings as settings_of
+from scimhub.cli import connection
+from scimhub.cli.connection import NotRunning, Refused
+from scimhub.directory.errors import Fault, StoreUnusable
+from scimhub.settings import Settings, SettingsError
+from scimhub.sqlstore import migrate
+
+Verdict = Literal["OK", "WARN", "FAIL"]
+
+_MIB = 1024 * 1024
+_LITTLE_DISK = 1024 * _MIB
+_NO_DISK = 100 * _MIB
+# ASN.1 UTCTime and GeneralizedTime; the first two of a certificate are its validity (RFC 5280 §4.1.2.5).
+_TIMES = re.compile(rb"\x17\x0d(\d{12}Z)|\x18\x0f(\d{14}Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    verdict: Verdict
+    subject: str
+    sentence: str
+
+    def render(self) -> dict[str, object]:
+        """As ``--json`` prints it."""
+        return asdict(self)
+
+
+def examine(config: Path | None) -> list[Finding]:
+    """Everything there is to find, in the order in which one would mend it."""
+    try:
+        settings = settings_of.load(config)
+    except SettingsError as error:
+        return [Finding("FAIL", "settings", problem) for problem in error.problems]
+    findings = [Finding("OK", "settings", f"The settings are sound; the hub is reached at {settings.base_url}.")]
+    findings += [_sqlite(), *_directory(settings.data_directory), *_certificate(settings)]
+    status, found = asyncio.run(_database(settings))
+    findings += found
+    findings.append(_disk(settings, status))
+    findings.append(_clock(status))
+    return findings
+
+
+def _sqlite() -> Finding:
+    version = apsw.sqlite_lib_version()
+    try:
+        migrate.check_sqlite(version)
+    except StoreUnusable as error:
+        return Finding("FAIL", "sqlite", f"{error} Install a newer apsw.")
+    return Finding("OK", "sqlite", f"SQLite {version} keeps what it commits.")
+
+
+def _directory(directory: Path) -> Iterator[Finding]:
+    if not directory.exists():
+        yield Finding("OK", "files", f"The directory {directory} is not there yet; the first start makes it.")
+        return
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding("FAIL", "files", f"This user cannot write in {directory}; give the directory to the user of the hub.")
+        return
+    if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+        yield Finding(
+            "WARN", "files", f"Others may look into {directory}, which holds people's data; run: chmod 700 {directory}"
+        )
+        return
+    yield Finding("OK", "files", f"Only its owner may look into {directory}.")
+
+
+def _certificate(settings: Settings) -> Iterator[Finding]:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        yield Finding(
+            "FAIL", "certificate", f"{settings.tls_certificate} and {settings.tls_key} do not work together: {reason}."
+        )
+        return
+    end = _expiry(settings.tls_certificate)
+    if end is None:
+        yield Finding("WARN", "certificate", f"The time of expiry of {settings.tls_certificate} cannot be read.")
+    elif end <= datetime.now(UTC):
+        yield Finding("FAIL", "certificate", f"{settings.tls_certificate} expired on {clock.text(end)}; get a new one.")
+    elif end <= datetime.now(UTC) + timedelta(days=14):
+        yield Finding("WARN", "certificate", f"{settings.tls_certificate} expires on {clock.text(end)}; renew it now.")
+    else:
+        yield Finding("OK", "certificate", f"{settings.tls_certificate} holds until {clock.text(end)}.")
+
+
+def _expiry(certificate: Path) -> datetime | None:
+    """The end of the first certificate's validity. The standard library verifies certificates, but does not show them."""
+    text = certificate.read_text("ascii", "replace")
+    found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
+    times = _TIMES.findall(ssl.PEM_cert_to_DER_cert(found[0])) if found else []
+    if len(times) < 2:
+        return None
+    short, long = (part.decode() for part in times[1])
+    return datetime.strptime(long or f"20{short}", "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """The state of the hub that runs, else of its database."""
+    request = connection.request_of("GET", "/status", {"check": "true"})
+    findings = []
+    try:
+        try:
+            status = await connection.ask_running(settings, request)
+            findings.append(Finding("OK", "hub", f"The hub runs, version {status['version']}; it answers on its socket."))
+        except NotRunning:
+            findings.append(_standing_still(settings))
+            if not settings.database.exists():
+                text = f"There is no database {settings.database} yet; the first start makes it."
+                return None, [*findings, Finding("OK", "database", text)]
+            status = await connection.ask_database(settings, request)
+    except Refused as error:
+        return None, [*findings, Finding("FAIL", "database", " ".join(error.problems))]
+    except Fault as error:
+        return None, [*findings, Finding("FAIL", "database", str(error))]
+    if status["check"]["problems"]:
+        text = (
+            f"The database is damaged ({status['check']['problems'][0]}); restore a backup with: scimhub restore FILE --force"
+        )
+        return status, [*findings, Finding("FAIL", "database", text)]
+    size = status["check"]["size"] / _MIB
+    text = f"{settings.database} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
+    return status, [*findings, Finding("OK", "database", text)]
+
+
+def _standing_still(settings: Settings) -> Finding:
+    if settings.socket_path.exists():
+        return Finding(
+            "WARN", "hub", f"Nobody answers on {settings.socket_path}; it is left over, and the next start removes it."
+        )
+    return Finding("OK", "hub", "The hub does not run; start it with: scimhub serve")
+
+
+def _disk(settings: Settings, status: dict[str, Any] | None) -> Finding:
+    directory = next(path for path in (settings.data_directory, *settings.data_directory.absolute().parents) if path.exists())
+    free = shutil.disk_usage(directory).free
+    shown = f"{free / _MIB:.0f} MiB are free at {settings.data_directory}"
+    if free < _NO_DISK:
+        return Finding("FAIL", "disk", f"Only {shown}; writes will soon fail, so make room.")
+    # A backup beside the database needs as much again.
+    if free < max(_LITTLE_DISK, status["check"]["size"] if status is not None else 0):
+        return Finding("WARN", "disk", f"{shown}; that is little for a growing database and its backup.")
+    return Finding("OK", "disk", f"{shown}.")
+
+
+def _clock(status: dict[str, Any] | None) -> Finding:
+    now = clock.now_text()
+    newest = status["last_change"] if status is not None else None
+    if newest is not None and newest > now:
+        sentence = f"The clock says {now}, but the newest change was made at {newest}; set the clock, best with NTP."
+        return Finding("FAIL", "clock", sentence)
+    return Finding("OK", "clock", f"The clock says {now} (UTC), which is after every change.")

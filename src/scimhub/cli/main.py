@@ -1,0 +1,159 @@
+"""The ``scimhub`` command: the verbs on the hub itself. Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings.
+
+The framework, the server and the drivers are imported inside the verbs that need them: they take half a second to load,
+and most verbs only speak to a socket.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scimhub.cli import connection, manage, output
+from scimhub.cli.connection import path_of
+from scimhub.directory.errors import Fault
+
+AsJson = manage.AsJson
+
+commands = typer.Typer(
+    help="A SCIM 2.0 identity hub: takes users and groups from identity providers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+commands.add_typer(manage.directory_verbs, name="directory")
+commands.add_typer(manage.source_verbs, name="source")
+commands.add_typer(manage.token_verbs, name="token")
+commands.add_typer(manage.schema_verbs, name="schema")
+
+
+def run() -> None:
+    """The entry point of the installed command."""
+    commands()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"scimhub {version('scimhub')}")
+        raise typer.Exit
+
+
+@commands.callback()
+def read_options(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="The settings file; else SCIMHUB_CONFIG, else scimhub.toml.")] = None,
+    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options before the verb hold for all verbs."""
+    context.obj = config
+
+
+@commands.command()
+def serve(context: typer.Context) -> None:
+    """Start the hub and serve until SIGTERM."""
+    settings = connection.load_settings(context)
+    from scimhub import app
+
+    try:
+        code = app.run(settings)
+    except Fault as error:
+        raise output.fail([str(error)]) from None
+    raise typer.Exit(code)
+
+
+@commands.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check settings, database, clock, disk and files, and say what to do."""
+    from scimhub.cli import diagnosis
+
+    findings = diagnosis.examine(context.obj)
+    if as_json:
+        output.print_json([finding.render() for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.verdict.ljust(4)}  {finding.subject.ljust(11)}  {finding.sentence}")
+    raise typer.Exit(1 if any(finding.verdict == "FAIL" for finding in findings) else 0)
+
+
+@commands.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The new file; it must not be there yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a consistent copy of the database, also while the hub runs."""
+    with output.progress(f"Copying the database to {file}"):
+        made = connection.ask(context, "POST", "/backup", json={"file": str(file.absolute())})
+    if as_json:
+        output.print_json(made)
+    else:
+        print(f"{made['file']} holds the backup, {made['size']} bytes. Restore it with: scimhub restore {file}")
+
+
+@commands.command()
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that scimhub backup wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Put the present database aside and take its place.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a backup the hub's database; the hub must not run."""
+    settings = connection.load_settings(context)
+    from scimhub.cli import restoration
+
+    try:
+        with output.progress(f"Restoring {file}"):
+            done = restoration.restore(file, settings, is_forced=force)
+    except Fault as error:
+        raise output.fail([str(error)]) from None
+    if as_json:
+        output.print_json(done.render())
+        return
+    print(f"{done.database} is restored; its change log begins the epoch {done.log_epoch}.")
+    if done.put_aside is not None:
+        print(f"The former database lies in {done.put_aside}.")
+
+
+@commands.command()
+def exchanges(
+    context: typer.Context,
+    directory: Annotated[str | None, typer.Option("--directory", "-d", help="Only of this directory.")] = None,
+    source: Annotated[str | None, typer.Option("--source", "-s", help="Only of this source.")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only those answered with 400 or more.")] = False,
+    status: Annotated[int | None, typer.Option(help="Only those answered with this status.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this time on, such as 2026-11-23T20:41:35Z.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the requests of sources and our answers, newest first."""
+    wanted = {
+        "directory": directory,
+        "source": source,
+        "status": status,
+        "errors_only": errors or None,
+        "since": since,
+        "limit": limit,
+    }
+    query = {name: str(value) for name, value in wanted.items() if value is not None}
+    items = connection.ask(context, "GET", path_of("exchanges"), query=query)["items"]
+    if as_json:
+        output.print_json(items)
+        return
+    columns = ("time", "source", "method", "path", "status", "took", "rewrites", "dropped", "detail")
+    output.print_table(columns, [_row(each) for each in items], "No exchange is recorded that fits.")
+
+
+def _row(exchange: dict[str, Any]) -> list[str]:
+    return [
+        exchange["time"],
+        f"{exchange['directory']}/{exchange['source']}" if exchange["source"] else "-",
+        exchange["method"],
+        exchange["path"],
+        str(exchange["status"]),
+        f"{exchange['duration_us'] / 1000:.1f} ms",
+        ", ".join(exchange["rewrites"]),
+        ", ".join(exchange["dropped"]),
+        exchange["detail"],
+    ]

@@ -1,0 +1,99 @@
+"""The use-case of listing: a query understood for each kind, one page selected, shown, and a way to the next one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scimhub.directory import representation
+from scimhub.directory.ports import After, Page, ResourceStore, Selection
+from scimhub.directory.representation import Viewpoint
+from scimhub.directory.resources import Caller
+from scimhub.scim import filters, listing, projection
+from scimhub.scim.catalog import Kind, Target
+from scimhub.scim.filters import Condition, Unknown
+from scimhub.scim.listing import ListQuery, PageEnd
+from scimhub.scim.notes import Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How lists are cut: the secret that signs page cursors, page sizes, and the life of a cursor in seconds."""
+
+    secret: bytes
+    page_size: int
+    page_size_max: int
+    cursor_lifetime: int
+    # Seconds since the epoch.
+    clock: Callable[[], float]
+
+
+async def list_resources(
+    store: ResourceStore,
+    caller: Caller,
+    viewpoint: Viewpoint,
+    kinds: Sequence[Kind],
+    query: ListQuery,
+    paging: Paging,
+    notes: Notes,
+) -> bytes:
+    """The ListResponse to the query over these kinds (RFC 7644 §3.4.2); raises ScimError."""
+    lenient = caller.dialect.is_lenient
+    shape = projection.parse(query.attributes, query.excluded, kinds, lenient=lenient)
+    endpoint = ",".join(kind.endpoint for kind in kinds)
+    limit = query.page_size(paging.page_size, paging.page_size_max)
+    directory, source = caller.directory.key, caller.source.key
+    start = listing.decode_cursor(
+        paging.secret, query, directory=directory, source=source, endpoint=endpoint, count=limit, now=paging.clock()
+    )
+    selection = Selection(
+        directory=directory,
+        source=source,
+        conditions=_conditions(kinds, query, lenient, notes),
+        sort=_sort(kinds, query, lenient),
+        descending=query.descending,
+        offset=query.start_index - 1,
+        after=None if start is None else After(start.key, start.value),
+        limit=limit,
+        base_url=viewpoint.base_url,
+    )
+    page = await store.select(selection)
+    items = await representation.render(store, viewpoint, page.resources, shape)
+    if query.cursor is None:
+        return listing.render_list(page.total, items, query.start_index, None)
+    return listing.render_list(page.total, items, None, _next_cursor(caller, query, page, paging, endpoint, limit))
+
+
+def _conditions(kinds: Sequence[Kind], query: ListQuery, lenient: bool, notes: Notes) -> dict[Kind, Condition | None]:
+    if query.filter is None:
+        return dict.fromkeys(kinds)
+    expression = filters.parse(query.filter)
+    # RFC 7644 §3.4.2.1: over several types, what one of them does not know has no value there.
+    unknown: Unknown = "error" if len(kinds) == 1 else "absent"
+    return {
+        kind: filters.bind(expression, kind, lenient=lenient, unknown=unknown, notes=notes)
+        for kind in kinds
+    }
+
+
+def _sort(kinds: Sequence[Kind], query: ListQuery, lenient: bool) -> dict[Kind, Target] | None:
+    if query.sort_by is None:
+        return None
+    unknown: Unknown = "error" if len(kinds) == 1 else "absent"
+    targets = {kind: listing.sort_target(query.sort_by, kind, lenient=lenient, unknown=unknown) for kind in kinds}
+    return {kind: target for kind, target in targets.items() if target is not None}
+
+
+def _next_cursor(
+    caller: Caller, query: ListQuery, page: Page, paging: Paging, endpoint: str, limit: int
+) -> str | None:
+    if page.more is None:
+        return None
+    return listing.encode_cursor(
+        paging.secret,
+        query,
+        PageEnd(page.more.key, page.more.value),
+        directory=caller.directory.key,
+        source=caller.source.key,
+        endpoint=endpoint,
+        count=limit,
+        expires=paging.clock() + paging.cursor_lifetime,
+    )

@@ -1,0 +1,242 @@
+"""The use-cases on a directory's schemas: add, replace, remove, show; and its catalog, remembered while it holds.
+
+A definition that only adds is taken at once. One that narrows is taken when no resource stands in its way, else refused
+with the count. One that changes how values compare is followed by a job that rewrites rows; a job that a crash ended is
+finished by ``finish_jobs``.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import orjson
+
+from scimhub.directory import additions, adoption, narrowing
+from scimhub.directory.additions import Additions
+from scimhub.directory.errors import Absent, Conflict, Invalid
+from scimhub.directory.ports import DirectoryStore, ResourceStore, Selection
+from scimhub.directory.records import Directory, StoredResource
+from scimhub.directory.resources import content_of
+from scimhub.scim import catalog, schema
+from scimhub.scim.catalog import Catalog, Kind
+from scimhub.scim.schema import SchemaError
+
+_logger = logging.getLogger(__name__)
+_SCAN_PAGE = 500
+_NO_SOURCE = 0
+
+
+class SchemaStore(ResourceStore, DirectoryStore, Protocol):
+    """What changing a schema needs of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a change of schemas."""
+
+    catalog_version: int
+    schemas: tuple[str, ...]
+    resource_types: tuple[str, ...]
+    # Resources whose index rows were made anew, and those that got what sources had sent before the schema was there.
+    rewritten: int = 0
+    adopted: int = 0
+    # Resources whose kept content does not fit the schema; it stays kept.
+    not_adopted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A schema or resource type as a list shows it; ``types`` are the resource types that a schema belongs to."""
+
+    id: str
+    name: str
+    is_standard: bool
+    is_type: bool
+    types: tuple[str, ...]
+    attributes: int
+
+
+# --------------------------------------------------------------------------- the catalog
+
+
+async def load_catalog(store: DirectoryStore, directory: int) -> Catalog:
+    """What the directory offers now: the standard and its additions."""
+    # The version first: a change between the two reads is then noticed at the next request.
+    version = store.catalog_version(directory)
+    return additions.build(additions.read(await store.find_additions(directory)), version)
+
+
+class Catalogs:
+    """The catalogs of all directories, each until its version moves on. ``editing`` is held by who changes schemas."""
+
+    def __init__(self, store: DirectoryStore) -> None:
+        self.editing = asyncio.Lock()
+        self._store = store
+        self._by_directory: dict[int, Catalog] = {}
+
+    async def current(self, directory: int) -> Catalog:
+        """The directory's catalog as of now."""
+        remembered = self._by_directory.get(directory)
+        if remembered is not None and remembered.version == self._store.catalog_version(directory):
+            return remembered
+        loaded = self._by_directory[directory] = await load_catalog(self._store, directory)
+        return loaded
+
+
+# --------------------------------------------------------------------------- changing it
+
+
+async def add_schema(store: SchemaStore, directory: Directory, document: object, now: str, new_id: Callable[[], str]) -> Report:
+    """Add or replace what the document defines; raises Invalid with every mistake, Conflict with the offending counts."""
+    current = await _current(store, directory)
+    try:
+        added = additions.parse(document)
+        wanted = additions.merge(current, added)
+        report = await _install(store, directory, current, wanted)
+    except SchemaError as error:
+        raise Invalid(error.problems) from error
+    report = replace(report, schemas=tuple(added.schemas), resource_types=tuple(added.resource_types))
+    built = await load_catalog(store, directory.key)
+    adopted, not_adopted = await adoption.adopt(store, directory, built, now, new_id)
+    return replace(report, adopted=adopted, not_adopted=not_adopted)
+
+
+async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> Report:
+    """Remove an added schema by its URN, or an added resource type by its name together with its own schemas.
+
+    Raises Absent, or Conflict when it is a standard one or data depends on it.
+    """
+    current = await _current(store, directory)
+    before = additions.build(current, 0)
+    found_type = next((key for key in current.resource_types if key.lower() == name.lower()), None)
+    found = next((urn for urn in current.schemas if urn.lower() == name.lower()), None)
+    if found_type is not None:
+        wanted = additions.without_type(current, found_type)
+    elif found is not None:
+        owners = [kind.name for kind in before.kinds.values() if kind.base.id == found]
+        if owners:
+            raise Conflict(f"{found} is the schema of the resource type {owners[0]}; remove that type instead.")
+        wanted = additions.without_schema(current, found)
+    elif before.find_schema(name) is not None or name.lower() in (kind.lower() for kind in before.kinds):
+        raise Conflict(f"{name} is a standard one, which cannot be removed.")
+    else:
+        raise Absent(f"Directory {directory.name} has no schema or resource type {name[:200]!r}.")
+    report = await _install(store, directory, current, wanted)
+    gone = tuple(urn for urn in current.schemas if urn not in wanted.schemas)
+    return replace(report, schemas=gone, resource_types=(found_type,) if found_type is not None else ())
+
+
+async def finish_jobs(store: SchemaStore, directory: Directory) -> int:
+    """Do what a crash left undone: the count of resources whose rows were rewritten."""
+    current = await _current(store, directory)
+    return await _rewrite_pending(store, directory, current) if current.pending else 0
+
+
+async def _current(store: DirectoryStore, directory: Directory) -> Additions:
+    return additions.read(await store.find_additions(directory.key))
+
+
+async def _install(store: SchemaStore, directory: Directory, current: Additions, wanted: Additions) -> Report:
+    """Make the wanted additions the directory's own, unless resources stand in the way."""
+    before, after = additions.build(current, 0), additions.build(wanted, 0)
+    problems = await _abandoned(store, directory, before, after)
+    demands = [narrowing.compare(kind, after.kinds[name]) for name, kind in before.kinds.items() if name in after.kinds]
+    for demand in demands:
+        if demand.looks_at_resources:
+            problems += await _inspect(store, directory, demand)
+    if problems:
+        raise Conflict(" ".join(problems))
+    # What must be rewritten is saved with the definition, so that a crash in between leaves a job and not wrong rows.
+    pending = tuple(sorted({*wanted.pending, *(demand.kind.name for demand in demands if demand.is_rewritten)}))
+    wanted = replace(wanted, pending=tuple(name for name in pending if name in after.kinds))
+    version = await store.save_additions(directory.key, wanted.render())
+    rewritten = 0
+    if wanted.pending:
+        rewritten = await _rewrite_pending(store, directory, wanted)
+        version = store.catalog_version(directory.key)
+    return Report(version, (), (), rewritten)
+
+
+async def _abandoned(store: DirectoryStore, directory: Directory, before: Catalog, after: Catalog) -> list[str]:
+    gone = [name for name in before.kinds if name not in after.kinds]
+    counts = await store.count_resources(directory.key) if gone else {}
+    return [
+        f"The resource type {name} cannot be removed: there {_are(counts[name])} of it." for name in gone if counts.get(name, 0)
+    ]
+
+
+def _are(count: int) -> str:
+    return "is 1 resource" if count == 1 else f"are {count} resources"
+
+
+async def _inspect(store: ResourceStore, directory: Directory, demand: narrowing.Demands) -> list[str]:
+    inspection = narrowing.Inspection(demand)
+    async for page in _pages(store, directory, demand.kind):
+        for stored in page:
+            inspection.look_at(orjson.loads(stored.document))
+    return inspection.problems()
+
+
+async def _rewrite_pending(store: SchemaStore, directory: Directory, current: Additions) -> int:
+    """Make normal form and index rows of all pending kinds anew, page by page, and note that it is done."""
+    built = additions.build(current, 0)
+    rewritten = 0
+    for name in current.pending:
+        async for page in _pages(store, directory, built.kinds[name]):
+            contents = {stored.key: content_of(orjson.loads(stored.document), built.kinds[name]) for stored in page}
+            for conflict in await store.reindex(directory.key, name, contents):
+                # Only a write between inspection and now can have made it; the resource keeps its value, unguarded.
+                _logger.warning("value is not unique", extra={"path": conflict.path, "held_by": conflict.id})
+            rewritten += len(contents)
+    await store.save_additions(directory.key, replace(current, pending=()).render())
+    return rewritten
+
+
+async def _pages(store: ResourceStore, directory: Directory, kind: Kind) -> AsyncIterator[Sequence[StoredResource]]:
+    selection = Selection(directory.key, _NO_SOURCE, {kind: None}, limit=_SCAN_PAGE)
+    while True:
+        page = await store.select(selection)
+        yield page.resources
+        if page.more is None:
+            return
+        selection = replace(selection, after=page.more)
+
+
+# --------------------------------------------------------------------------- showing it
+
+
+async def list_schemas(store: DirectoryStore, directory: Directory) -> Sequence[Offered]:
+    """Every schema and resource type of the directory, the standard ones first."""
+    built = await load_catalog(store, directory.key)
+    standard = catalog.standard_catalog()
+    schemas = [
+        Offered(each.id, each.name, each.id in standard.schemas, False, tuple(_owners(built, each.id)), len(each.attributes))
+        for each in built.schemas.values()
+    ]
+    types = [
+        Offered(kind.name, kind.endpoint, kind.name in standard.kinds, True, (kind.name,), len(kind.base.attributes))
+        for kind in built.kinds.values()
+    ]
+    return schemas + types
+
+
+def _owners(built: Catalog, urn: str) -> list[str]:
+    return [kind.name for kind in built.kinds.values() if urn == kind.base.id or urn in kind.extensions]
+
+
+async def show_schema(store: DirectoryStore, directory: Directory, name: str) -> Mapping[str, object]:
+    """The definition of a schema by URN or of a resource type by name, an added one as it was given; raises Absent."""
+    current = await _current(store, directory)
+    for key, document in {**current.schemas, **current.resource_types}.items():
+        if key.lower() == name.lower():
+            return document
+    built = additions.build(current, 0)
+    found = built.find_schema(name)
+    if found is not None:
+        return schema.render_schema(found, f"/Schemas/{found.id}")
+    kind = next((kind for kind in built.kinds.values() if kind.name.lower() == name.lower()), None)
+    if kind is None:
+        raise Absent(f"Directory {directory.name} has no schema or resource type {name[:200]!r}.")
+    return schema.render_resource_type(kind.resource_type, f"/ResourceTypes/{kind.name}")

@@ -1,0 +1,46 @@
+"""Which attributes differ between two states of a document."""
+
+from collections.abc import Mapping
+
+from scimhub.scim.catalog import Kind
+from scimhub.scim.schema import Attribute, Schema
+
+
+def changed_paths(before: Mapping[str, object], after: Mapping[str, object], kind: Kind) -> dict[str, object]:
+    """The path of each attribute that differs, with its value before, None where it had none.
+
+    A path is a top-level attribute, one of an extension with its URN in front, or a part of a singular complex attribute;
+    a multi-valued attribute is one value, in which the order counts. ``schemas`` follows from the rest and is left out.
+    Putting the values back at their paths gives the state before.
+    """
+    changed: dict[str, object] = {}
+    _compare(before, after, kind.base, "", changed)
+    for urn, schema in kind.extensions.items():
+        if before.get(urn) != after.get(urn):
+            _compare(_object(before.get(urn)), _object(after.get(urn)), schema, f"{urn}:", changed)
+    return changed
+
+
+def _compare(
+    before: Mapping[str, object], after: Mapping[str, object], schema: Schema, prefix: str, changed: dict[str, object]
+) -> None:
+    for attribute in schema.attributes:
+        old, new = before.get(attribute.name), after.get(attribute.name)
+        if old == new:
+            continue
+        if attribute.is_complex and not attribute.multi_valued:
+            _compare_parts(_object(old), _object(new), attribute, f"{prefix}{attribute.name}.", changed)
+        else:
+            changed[f"{prefix}{attribute.name}"] = old
+
+
+def _compare_parts(
+    before: Mapping[str, object], after: Mapping[str, object], attribute: Attribute, prefix: str, changed: dict[str, object]
+) -> None:
+    for sub in attribute.sub_attributes:
+        if before.get(sub.name) != after.get(sub.name):
+            changed[f"{prefix}{sub.name}"] = before.get(sub.name)
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,158 @@
+"""Documents in normal form, which is what filters, sorting, indexes and uniqueness compare.
+
+A document keeps every value as it was sent; its normal form has the same structure with the values of
+``values.normal``. Unassigned parts are absent; an empty string stays, and does not count as present.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from scimhub.scim import values
+from scimhub.scim.catalog import Kind, Target
+from scimhub.scim.schema import Attribute, Schema
+
+Normalize = Callable[[object], object]
+
+
+def normal_form(document: Mapping[str, object], kind: Kind) -> dict[str, object]:
+    """The document's base and extension attributes in normal form; nothing that the hub keeps elsewhere is in it."""
+    base, extensions = _plan(kind)
+    normal: dict[str, object] = {}
+    for name, value in document.items():
+        normalize = base.get(name) or extensions.get(name)
+        found = None if normalize is None else normalize(value)
+        if found is not None:
+            normal[name] = found
+    return normal
+
+
+def index_rows(normal: Mapping[str, object], kind: Kind) -> tuple[tuple[str, str], ...]:
+    """Path keys and values, each pair once, of the attributes whose filters are answered from the index table."""
+    return _rows(normal, _places(kind)[0])
+
+
+def unique_rows(normal: Mapping[str, object], kind: Kind) -> tuple[tuple[str, str], ...]:
+    """Path keys and values that no other resource of the kind may have. An empty string is nobody's own."""
+    return tuple(row for row in _rows(normal, _places(kind)[1]) if row[1])
+
+
+def row_value(value: object) -> str:
+    """How a value in normal form is written in an index row."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def display_of(document: Mapping[str, object], kind: Kind) -> str | None:
+    """What to call the resource among the members of a group or the groups of a user, None when it has no name."""
+    name = document.get("name")
+    formatted = name.get("formatted") if isinstance(name, Mapping) else name
+    unique = (document.get(attribute.name) for attribute in kind.base.attributes if attribute.uniqueness != "none")
+    for text in (document.get("displayName"), formatted, document.get("userName"), *unique):
+        if isinstance(text, str) and text:
+            return text
+    return None
+
+
+@lru_cache(maxsize=4096)
+def of_attribute(attribute: Attribute) -> Normalize:
+    """The function that brings the whole value of the attribute into normal form; None stands for unassigned."""
+    element = of_element(attribute)
+    if not attribute.multi_valued:
+        return element
+
+    def several(value: object) -> object:
+        if not isinstance(value, list):
+            return None
+        return [found for item in value if (found := element(item)) is not None] or None
+
+    return several
+
+
+@lru_cache(maxsize=4096)
+def of_element(attribute: Attribute) -> Normalize:
+    """The function that brings one element of the attribute into normal form; for a singular one, its value."""
+    if not attribute.is_complex:
+        return _simple(attribute)
+    parts = {sub.name: of_attribute(sub) for sub in attribute.sub_attributes}
+    return _object(parts)
+
+
+def _simple(attribute: Attribute) -> Normalize:
+    """``values.normal`` of the attribute, with the two frequent cases decided beforehand."""
+    if attribute.type == "boolean" or (attribute.type != "dateTime" and attribute.compares_exactly):
+        return lambda value: value
+    if attribute.type == "string":
+        return lambda value: values.fold(value) if isinstance(value, str) else value
+    return lambda value: None if value is None else values.normal(attribute, value)
+
+
+def _object(parts: Mapping[str, Normalize]) -> Normalize:
+    def normalize(value: object) -> object:
+        if not isinstance(value, Mapping):
+            return None
+        forms = {name: parts[name](item) for name, item in value.items() if name in parts}
+        return {name: form for name, form in forms.items() if form is not None} or None
+
+    return normalize
+
+
+# --------------------------------------------------------------------------- compiled once for each kind
+
+
+@lru_cache(maxsize=256)
+def _plan(kind: Kind) -> tuple[Mapping[str, Normalize], Mapping[str, Normalize]]:
+    elsewhere = {"members"} if kind.has_members else {"groups"} if kind.shows_groups else set()
+    base = {name: part for name, part in _parts(kind.base).items() if name not in elsewhere}
+    return base, {urn: _object(_parts(schema)) for urn, schema in kind.extensions.items()}
+
+
+def _parts(schema: Schema) -> Mapping[str, Normalize]:
+    return {attribute.name: of_attribute(attribute) for attribute in schema.attributes}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the values of an index row stand."""
+
+    key: str
+    extension: str | None
+    attribute: str
+    sub: str | None
+
+
+@lru_cache(maxsize=256)
+def _places(kind: Kind) -> tuple[tuple[_Place, ...], tuple[_Place, ...]]:
+    """The indexed places of the kind and the unique ones."""
+    leaves = [(target, target.leaf) for target in _targets(kind)]
+    indexed = tuple(_place(target) for target, leaf in leaves if leaf is not None and leaf.indexed)
+    return indexed, tuple(_place(target) for target, leaf in leaves if leaf is not None and leaf.uniqueness != "none")
+
+
+def _place(target: Target) -> _Place:
+    attribute = target.attribute.name if target.attribute else ""
+    return _Place(target.key, target.extension, attribute, target.sub.name if target.sub else None)
+
+
+def _targets(kind: Kind) -> Iterator[Target]:
+    for extension, schema in [(None, kind.base), *kind.extensions.items()]:
+        for attribute in schema.attributes:
+            if attribute.is_complex:
+                yield from (Target(extension, attribute, sub) for sub in attribute.sub_attributes)
+            else:
+                yield Target(extension, attribute)
+
+
+def _rows(normal: Mapping[str, object], places: tuple[_Place, ...]) -> tuple[tuple[str, str], ...]:
+    rows = [(place.key, row_value(value)) for place in places for value in _values_at(normal, place)]
+    return tuple(dict.fromkeys(rows))
+
+
+def _values_at(normal: Mapping[str, object], place: _Place) -> Iterator[object]:
+    holder = normal if place.extension is None else normal.get(place.extension)
+    found = holder.get(place.attribute) if isinstance(holder, Mapping) else None
+    for element in found if isinstance(found, list) else [found]:
+        value = element.get(place.sub) if place.sub and isinstance(element, Mapping) else element
+        if value is not None:
+            yield value

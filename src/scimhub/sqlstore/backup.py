@@ -1,0 +1,108 @@
+"""Copies of the database: made while the hub runs, and opened again as a hub with a new history (DECISIONS 25)."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from scimhub.directory.errors import StoreUnusable
+from scimhub.sqlstore import migrate, sqlite
+from scimhub.sqlstore.database import Database
+
+# Two megabytes: a step the other writes hardly notice.
+_PAGES_A_STEP = 500
+_CACHE_MIB = 8
+
+# Called with the pages copied so far and the pages in all.
+Progress = Callable[[int, int], None]
+
+
+async def back_up(database: Database, target: Path, progress: Progress | None = None) -> None:
+    """Copy the running database into a new file, in steps between the other writes; raises StoreUnusable.
+
+    The steps use the writer's connection: SQLite then carries each page that changes meanwhile into the copy, where
+    any other connection would have to begin again with every write.
+    """
+    partial = _begin(target)
+    with sqlite.opening(partial):
+        copy = apsw.Connection(str(partial))
+        try:
+            await _copy(database, copy, progress)
+        except BaseException:
+            copy.close()
+            os.unlink(partial)
+            raise
+        copy.close()
+        _settle(partial, target)
+
+
+async def _copy(database: Database, copy: apsw.Connection, progress: Progress | None) -> None:
+    backup = await database.write(lambda connection: copy.backup("main", connection, "main"), "bare")
+    try:
+        while not await database.write(lambda _: backup.step(_PAGES_A_STEP), "bare"):
+            if progress is not None:
+                progress(backup.page_count - backup.remaining, backup.page_count)
+        if progress is not None:
+            progress(backup.page_count, backup.page_count)
+    finally:
+        await database.write(lambda _: backup.finish(), "bare")
+
+
+def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> str:
+    """Make a database of a backup, and give its log a new epoch, which is returned; raises StoreUnusable.
+
+    With the new epoch, ETags and cursors from the time after the backup are not mistaken for those to come.
+    """
+    if not backup.exists():
+        raise StoreUnusable(f"There is no backup {backup}.")
+    partial = _begin(target)
+    try:
+        with sqlite.opening(backup):
+            epoch = _fill(backup, partial, random)
+            _settle(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return epoch
+
+
+def _fill(backup: Path, partial: Path, random: Callable[[int], bytes]) -> str:
+    source = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
+    copy = apsw.Connection(str(partial))
+    try:
+        with copy.backup("main", source, "main") as steps:
+            steps.step(-1)
+        if sqlite.fetch(copy, "PRAGMA quick_check") != [("ok",)]:
+            raise StoreUnusable(f"The backup {backup} is damaged.")
+        migrate.check_known(copy)
+        return migrate.renew_epoch(copy, random)
+    finally:
+        copy.close()
+        source.close()
+
+
+def _begin(target: Path) -> Path:
+    """An empty file beside the target; only a finished copy gets the target's name."""
+    if target.exists():
+        raise StoreUnusable(f"{target} exists already; name a new file.")
+    partial = target.with_name(target.name + ".partial")
+    with sqlite.opening(partial):
+        partial.unlink(missing_ok=True)
+        sqlite.create_file(partial)
+    return partial
+
+
+def _settle(partial: Path, target: Path) -> None:
+    """Give the finished file its name, for good."""
+    _flush(partial)
+    os.rename(partial, target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

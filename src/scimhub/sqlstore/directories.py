@@ -1,0 +1,226 @@
+"""Directories and what an administrator adds to them; see ``directory.ports.DirectoryStore``.
+
+The catalog's version is asked for by every request. One process owns the file, so memory may answer: the writer's thread
+notes each new version as soon as it is on disk.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import apsw
+import orjson
+
+from scimhub.directory import additions
+from scimhub.directory.errors import Absent, Conflict
+from scimhub.directory.intents import Content, UniqueConflict
+from scimhub.directory.records import Directory, Unmapped
+from scimhub.sqlstore import changes, counters, memberships, rows, sqlite
+from scimhub.sqlstore.database import Database
+
+# How many resources, or positions of the log, one transaction of a directory's deletion takes.
+_DELETED_AT_ONCE = 1000
+_BLANKED_AT_ONCE = 20_000
+
+_CREATE = """
+INSERT INTO directories (name, created, catalog_version, additions) VALUES (?, ?, 1, '{}')
+ON CONFLICT (name) DO NOTHING"""
+_COLUMNS = "SELECT key, name, created, catalog_version, deletion_requested FROM directories"
+
+
+def find(connection: apsw.Connection, key: int) -> Directory:
+    """The directory with the key; raises Absent."""
+    row = sqlite.fetch_one(connection, f"{_COLUMNS} WHERE key = ?", (key,))
+    if row is None:
+        raise Absent("The directory is not there any more.")
+    return Directory(*row)
+
+
+def create(connection: apsw.Connection, name: str, now: str) -> Directory:
+    """A new directory; raises Conflict when the name is taken."""
+    connection.execute(_CREATE, (name, now))
+    if connection.changes() == 0:
+        raise Conflict(f"There is a directory {name} already.")
+    return find(connection, connection.last_insert_rowid())
+
+
+_REQUEST_DELETION = "UPDATE directories SET deletion_requested = coalesce(deletion_requested, ?) WHERE key = ?"
+
+
+def request_deletion(connection: apsw.Connection, key: int, now: str) -> Directory:
+    """Note the first step of the deletion; a second request changes nothing."""
+    connection.execute(_REQUEST_DELETION, (now, key))
+    return find(connection, key)
+
+
+def find_additions(connection: apsw.Connection, key: int) -> dict[str, object]:
+    """What was added to the standard schemas and types; raises Absent."""
+    row = sqlite.fetch_one(connection, "SELECT additions FROM directories WHERE key = ?", (key,))
+    if row is None:
+        raise Absent("The directory is not there any more.")
+    document: dict[str, object] = orjson.loads(row[0])
+    return document
+
+
+_SAVE_ADDITIONS = """
+UPDATE directories SET additions = ?, catalog_version = catalog_version + 1 WHERE key = ? RETURNING catalog_version"""
+
+
+def save_additions(connection: apsw.Connection, key: int, text: str) -> int:
+    """Keep the document; the catalog's next version."""
+    row = sqlite.fetch_one(connection, _SAVE_ADDITIONS, (text, key))
+    if row is None:
+        raise Absent("The directory is not there any more.")
+    return int(row[0])
+
+
+# --------------------------------------------------------------------------- deleting
+
+
+def _begin_deletion(connection: apsw.Connection, key: int) -> None:
+    """Close the door: without tokens nobody writes what would have to be deleted again."""
+    directory = find(connection, key)
+    if directory.deletion_requested is None:
+        raise Conflict(f"The deletion of directory {directory.name} was not requested.")
+    connection.execute("DELETE FROM tokens WHERE source IN (SELECT key FROM sources WHERE directory = ?)", (key,))
+
+
+def _delete_some(connection: apsw.Connection, key: int) -> bool:
+    """Delete some of the directory's resources; whether there were any."""
+    keys = sqlite.fetch(connection, "SELECT key FROM resources WHERE directory = ? LIMIT ?", (key, _DELETED_AT_ONCE))
+    for (resource,) in keys:
+        memberships.remove_all(connection, resource)
+        rows.remove(connection, resource)
+    return bool(keys)
+
+
+def _blank_some(connection: apsw.Connection, directory: int, after: int) -> None:
+    changes.blank(connection, directory, after, _BLANKED_AT_ONCE)
+
+
+def _finish_deletion(connection: apsw.Connection, key: int) -> bool:
+    """Delete the rest and the directory itself; False when a resource has come in between."""
+    if _delete_some(connection, key):
+        return False
+    connection.execute("DELETE FROM tombstones WHERE directory = ?", (key,))
+    connection.execute("DELETE FROM counters WHERE directory = ?", (key,))
+    connection.execute("DELETE FROM tokens WHERE source IN (SELECT key FROM sources WHERE directory = ?)", (key,))
+    connection.execute("DELETE FROM sources WHERE directory = ?", (key,))
+    connection.execute("DELETE FROM directories WHERE key = ?", (key,))
+    return True
+
+
+# --------------------------------------------------------------------------- content that schemas change
+
+
+def reindex(connection: apsw.Connection, directory: int, kind: str, contents: Mapping[int, Content]) -> list[UniqueConflict]:
+    """Rewrite the derived rows of resources whose document is still the content's; the values that others have."""
+    conflicts: list[UniqueConflict] = []
+    for key, content in contents.items():
+        if rows.renew_normal(connection, directory, key, content):
+            held = rows.conflicts(connection, directory, kind, key, content.unique)
+            paths = {conflict.path for conflict in held}
+            free = tuple(pair for pair in content.unique if pair[0] not in paths)
+            rows.replace_unique(connection, directory, kind, key, free)
+            rows.replace_index(connection, directory, kind, key, content.indexed)
+            conflicts += held
+    return conflicts
+
+
+# The limit counts resources, so that no resource's rows are torn apart by a page's end.
+_UNMAPPED = """
+SELECT u.resource, u.kind, r.id, u.source, u.document
+FROM unmapped AS u JOIN resources AS r ON r.key = u.resource
+WHERE u.directory = ?1 AND u.kind = ?2 AND u.resource IN (
+    SELECT DISTINCT resource FROM unmapped WHERE directory = ?1 AND kind = ?2 AND resource > ?3 ORDER BY resource LIMIT ?4)
+ORDER BY u.resource, u.source"""
+
+
+def unmapped(connection: apsw.Connection, directory: int, kind: str, after: int, limit: int) -> list[Unmapped]:
+    """What sources sent for the next resources behind the key that no schema knew."""
+    return [Unmapped(*row) for row in sqlite.fetch(connection, _UNMAPPED, (directory, kind, after, limit))]
+
+
+_HOLDING = """
+SELECT source, resource, document FROM unmapped
+WHERE directory = ?1 AND EXISTS (SELECT 1 FROM json_each(document) AS e WHERE e.key IN (SELECT value FROM json_each(?2)))"""
+
+
+def drop_unmapped(connection: apsw.Connection, directory: int, names: Sequence[str]) -> None:
+    """Forget the content under these top-level names."""
+    holding = sqlite.fetch(connection, _HOLDING, (directory, orjson.dumps(list(names)).decode()))
+    for source, resource, document in holding:
+        rest = {name: value for name, value in orjson.loads(document).items() if name not in names}
+        if rest:
+            values = (orjson.dumps(rest).decode(), source, resource)
+            connection.execute("UPDATE unmapped SET document = ? WHERE source = ? AND resource = ?", values)
+        else:
+            connection.execute("DELETE FROM unmapped WHERE source = ? AND resource = ?", (source, resource))
+
+
+# --------------------------------------------------------------------------- the store's part
+
+
+class Directories:
+    """The part of ``directory.ports.DirectoryStore`` that is about directories themselves."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._versions: dict[int, int] = database.read(
+            lambda connection: dict(sqlite.fetch(connection, "SELECT key, catalog_version FROM directories"))
+        )
+
+    async def create_directory(self, name: str, now: str) -> Directory:
+        def note(created: Directory) -> None:
+            self._versions[created.key] = created.catalog_version
+
+        return await self._database.write(lambda connection: create(connection, name, now), committed=note)
+
+    async def list_directories(self) -> list[Directory]:
+        return self._database.read(
+            lambda connection: [Directory(*row) for row in sqlite.fetch(connection, f"{_COLUMNS} ORDER BY name")]
+        )
+
+    async def find_directory(self, name: str) -> Directory | None:
+        row = self._database.read(lambda connection: sqlite.fetch_one(connection, f"{_COLUMNS} WHERE name = ?", (name,)))
+        return None if row is None else Directory(*row)
+
+    async def request_directory_deletion(self, directory: int, now: str) -> Directory:
+        return await self._database.write(lambda connection: request_deletion(connection, directory, now))
+
+    async def delete_directory(self, directory: int) -> None:
+        """In many transactions; one that a crash ends can be asked for again. Its changes stay, blanked."""
+
+        def forget(_: None) -> None:
+            self._versions.pop(directory, None)
+
+        await self._database.write(lambda connection: _begin_deletion(connection, directory), "alone", forget)
+        while not await self._database.write(lambda connection: _finish_deletion(connection, directory), "alone"):
+            pass
+        newest = self._database.read(changes.last_position)
+        for after in range(0, newest, _BLANKED_AT_ONCE):
+            await self._database.write(partial(_blank_some, directory=directory, after=after), "alone")
+
+    async def count_resources(self, directory: int) -> Mapping[str, int]:
+        return self._database.read(lambda connection: counters.by_kind(connection, directory))
+
+    def catalog_version(self, directory: int) -> int:
+        return self._versions.get(directory, 0)
+
+    async def find_additions(self, directory: int) -> Mapping[str, object]:
+        return self._database.read(lambda connection: find_additions(connection, directory))
+
+    async def save_additions(self, directory: int, additions: Mapping[str, object]) -> int:
+        def note(version: int) -> None:
+            self._versions[directory] = version
+
+        text = orjson.dumps(additions).decode()
+        return await self._database.write(lambda connection: save_additions(connection, directory, text), committed=note)
+
+    async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
+        return await self._database.write(lambda connection: reindex(connection, directory, kind, contents), "alone")
+
+    async def unmapped(self, directory: int, kind: str, after: int, limit: int) -> Sequence[Unmapped]:
+        return await self._database.read_aside(lambda connection: unmapped(connection, directory, kind, after, limit))
+
+    async def drop_unmapped(self, directory: int, names: Sequence[str]) -> None:
+        await self._database.write(lambda connection: drop_unmapped(connection, directory, names), "alone")

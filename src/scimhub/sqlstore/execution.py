@@ -1,0 +1,276 @@
+"""Carries out one intent inside the writer's transaction: checks its preconditions, writes the rows and the one change.
+
+All that may refuse comes before the first write, so that the writer has nothing to undo when an intent is refused.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import apsw
+import orjson
+
+from scimhub.directory.intents import (
+    Actor,
+    Applied,
+    Compute,
+    Content,
+    Create,
+    Delete,
+    ExternalId,
+    Intent,
+    MembersMissing,
+    NotFound,
+    Outcome,
+    Unchanged,
+    Update,
+    VersionConflict,
+)
+from scimhub.directory.records import Operation, StoredResource
+from scimhub.sqlstore import changes, counters, memberships, rows, sqlite, tombstones
+from scimhub.sqlstore.memberships import NO_DELTA, Delta
+
+# An intent that touches more member rows than this gets a transaction of its own, so that its neighbours do not wait.
+MANY_MEMBERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What writing needs from outside: where ids of changes come from, and how long tombstones are kept."""
+
+    new_id: Callable[[], str]
+    tombstone_days: int
+
+
+def carry_out(connection: apsw.Connection, intent: Intent, rules: Rules) -> Outcome:
+    """Do what the intent says, or nothing; the outcome tells which."""
+    match intent:
+        case Create():
+            return _create(connection, intent, rules)
+        case Update():
+            return _update(connection, intent, rules)
+        case Delete():
+            return _delete(connection, intent, rules)
+        case Compute(actor, kind, id, decide):
+            decision = decide(rows.find(connection, actor.directory, kind, id, actor.source))
+            if isinstance(decision, Update | Delete):
+                return carry_out(connection, decision, rules)
+            return decision
+        case _ as never:
+            assert_never(never)
+
+
+def is_large(connection: apsw.Connection, intent: Intent) -> bool:
+    """Whether the intent should not share its transaction; a guess by what is stored now."""
+    match intent:
+        case Create(members=members):
+            return len(members) > MANY_MEMBERS
+        case Update(members=edit) if edit is not None:
+            named = len(edit.add) + len(edit.remove)
+            return named > MANY_MEMBERS or (edit.exact and _has_many(connection, intent.actor, intent.kind, intent.id))
+        case Delete(actor, kind, id):
+            return _has_many(connection, actor, kind, id)
+        case _:
+            return False
+
+
+def _has_many(connection: apsw.Connection, actor: Actor, kind: str, id: str) -> bool:
+    stored = rows.find(connection, actor.directory, kind, id, actor.source)
+    return stored is not None and memberships.is_many(connection, stored.key, MANY_MEMBERS)
+
+
+# --------------------------------------------------------------------------- create
+
+
+def _create(connection: apsw.Connection, intent: Create, rules: Rules) -> Outcome:
+    actor = intent.actor
+    missing = memberships.missing(connection, actor.directory, intent.members)
+    if missing:
+        return MembersMissing(missing)
+    inactive = former = None
+    if intent.revive and intent.external_id:
+        inactive = rows.find_inactive(connection, actor, intent.kind, intent.external_id)
+        former = tombstones.find_revivable(connection, actor, intent.kind, intent.external_id)
+    key = None if inactive is None else inactive.key
+    conflicts = rows.conflicts(connection, actor.directory, intent.kind, key, intent.content.unique)
+    if conflicts:
+        return conflicts[0]
+    if inactive is not None:
+        return _revive_inactive(connection, intent, inactive, rules)
+    return _insert(connection, intent, former or tombstones.Revivable(intent.id, 0, actor.now), rules)
+
+
+def _insert(connection: apsw.Connection, intent: Create, former: tombstones.Revivable, rules: Rules) -> Applied:
+    """Store the resource under the id of ``former``, which is a tombstone's or, at version 0, a new one."""
+    actor, kind, content = intent.actor, intent.kind, intent.content
+    version, revived = former.version + 1, former.version > 0
+    key = rows.insert(connection, actor, kind, former.id, content, version, former.created, actor.now)
+    rows.claim_unique(connection, actor.directory, kind, key, content.unique)
+    rows.index(connection, actor.directory, kind, key, content.indexed)
+    if revived:
+        tombstones.open_for(connection, former.id, key)
+    if intent.external_id is not None:
+        rows.link(connection, actor.directory, actor.source, key, intent.external_id)
+    if intent.unmapped is not None:
+        rows.keep_unmapped(connection, actor, kind, key, intent.unmapped, exact=True)
+    delta = Delta(memberships.add(connection, actor.directory, key, intent.members))
+    counters.add(connection, actor.directory, kind, 1)
+    stored = StoredResource(key, former.id, kind, version, former.created, actor.now, content.document, intent.external_id)
+    return _record(connection, actor, stored, rules, "created", delta=delta, revived=revived)
+
+
+def _revive_inactive(connection: apsw.Connection, intent: Create, stored: StoredResource, rules: Rules) -> Applied:
+    """Give the inactive resource the new content; its memberships are what they are."""
+    actor = intent.actor
+    delta = Delta(memberships.add(connection, actor.directory, stored.key, intent.members))
+    rows.keep_unmapped(connection, actor, intent.kind, stored.key, intent.unmapped, exact=True)
+    before = _former_values(stored.document, intent.content.document)
+    return _rewrite(connection, actor, stored, rules, intent.content, None, before, delta, revived=True)
+
+
+def _former_values(before: str, after: str) -> dict[str, object]:
+    """The old value of each top-level attribute, and of each one in an extension, that differs; None for none."""
+    old, new = _by_path(orjson.loads(before)), _by_path(orjson.loads(after))
+    return {path: old.get(path) for path in {**old, **new} if old.get(path) != new.get(path)}
+
+
+def _by_path(document: Mapping[str, object]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, value in document.items():
+        if name.startswith("urn:") and isinstance(value, dict):
+            values.update({f"{name}:{inner}": inner_value for inner, inner_value in value.items()})
+        elif name != "schemas":
+            values[name] = value
+    return values
+
+
+# --------------------------------------------------------------------------- update
+
+
+def _update(connection: apsw.Connection, intent: Update, rules: Rules) -> Outcome:
+    actor = intent.actor
+    stored = rows.find(connection, actor.directory, intent.kind, intent.id, actor.source)
+    if stored is None:
+        return NotFound()
+    if intent.expected_version is not None and intent.expected_version != stored.version:
+        return VersionConflict(stored.version)
+    content = intent.content
+    if content is not None and content.document == stored.document:
+        content = None
+    external_id = intent.external_id
+    if external_id is not None and external_id.value == stored.external_id:
+        external_id = None
+    missing = memberships.missing(connection, actor.directory, intent.members.add if intent.members is not None else ())
+    if missing:
+        return MembersMissing(missing)
+    if content is not None:
+        conflicts = rows.conflicts(connection, actor.directory, intent.kind, stored.key, content.unique)
+        if conflicts:
+            return conflicts[0]
+    if intent.unmapped is not None or intent.unmapped_exact:
+        rows.keep_unmapped(connection, actor, intent.kind, stored.key, intent.unmapped, exact=intent.unmapped_exact)
+    delta = NO_DELTA
+    if intent.members is not None:
+        delta = memberships.edit(connection, actor.directory, stored.key, intent.members)
+    if content is None and external_id is None and not delta:
+        return Unchanged(stored)
+    before = intent.before if content is not None else {}
+    return _rewrite(connection, actor, stored, rules, content, external_id, before, delta)
+
+
+def _rewrite(
+    connection: apsw.Connection,
+    actor: Actor,
+    stored: StoredResource,
+    rules: Rules,
+    content: Content | None,
+    external_id: ExternalId | None,
+    before: Mapping[str, object],
+    delta: Delta,
+    *,
+    revived: bool = False,
+) -> Applied:
+    """Write the resource's next version, of which members (``delta``) are already written, and its change."""
+    document, linked = stored.document, stored.external_id
+    if content is not None:
+        document = content.document
+        rows.replace_unique(connection, actor.directory, stored.kind, stored.key, content.unique)
+        rows.replace_index(connection, actor.directory, stored.kind, stored.key, content.indexed)
+    if external_id is not None:
+        before = {**before, "externalId": linked}
+        linked = external_id.value
+        rows.link(connection, actor.directory, actor.source, stored.key, linked)
+    version, modified = stored.version + 1, max(actor.now, stored.last_modified)
+    rows.rewrite(connection, stored.key, actor.source, version, modified, content)
+    now = StoredResource(stored.key, stored.id, stored.kind, version, stored.created, modified, document, linked)
+    return _record(connection, actor, now, rules, "updated", before, delta, revived=revived)
+
+
+def _record(
+    connection: apsw.Connection,
+    actor: Actor,
+    stored: StoredResource,
+    rules: Rules,
+    operation: Operation,
+    before: Mapping[str, object] | None = None,
+    delta: Delta = NO_DELTA,
+    *,
+    revived: bool = False,
+) -> Applied:
+    change_id = changes.append(
+        connection,
+        actor,
+        rules.new_id(),
+        operation,
+        stored.kind,
+        stored.id,
+        stored.version,
+        stored.last_modified,
+        stored.document,
+        stored.external_id,
+        before,
+        delta,
+    )
+    return Applied(stored, change_id, revived)
+
+
+# --------------------------------------------------------------------------- delete
+
+_GROUPS = f"""
+SELECT {rows.COLUMNS}
+FROM memberships AS m
+JOIN resources AS r ON r.key = m.group_key
+WHERE m.member = ?2 AND m.group_key <> ?2
+ORDER BY m.group_key"""
+
+
+def _delete(connection: apsw.Connection, intent: Delete, rules: Rules) -> Outcome:
+    actor = intent.actor
+    stored = rows.find(connection, actor.directory, intent.kind, intent.id, actor.source)
+    if stored is None:
+        return NotFound()
+    if intent.expected_version is not None and intent.expected_version != stored.version:
+        return VersionConflict(stored.version)
+    groups = [StoredResource(*row) for row in sqlite.fetch(connection, _GROUPS, (actor.source, stored.key))]
+    # The deletion is a version of its own: whoever compares versions sees that it came after the last state.
+    version, deleted = stored.version + 1, max(actor.now, stored.last_modified)
+    tombstones.bury(connection, actor, stored, version, deleted, rules.tombstone_days)
+    memberships.remove_all(connection, stored.key)
+    rows.remove(connection, stored.key)
+    counters.add(connection, actor.directory, stored.kind, -1)
+    change_id = changes.append(
+        connection,
+        actor,
+        rules.new_id(),
+        "deleted",
+        stored.kind,
+        stored.id,
+        version,
+        deleted,
+        None,
+        stored.external_id,
+    )
+    gone = Delta(removed=(stored.id,))
+    for group in groups:
+        _rewrite(connection, actor, group, rules, None, None, {}, gone)
+    return Applied(stored, change_id)

@@ -1,0 +1,162 @@
+"""Which resources an index gives for a condition, as SELECTs of keys: what is found without looking at other resources.
+
+Index rows hold normal forms as texts, so that equality and prefixes can be looked up in them. Empty texts are not there.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scimhub.scim import normal
+from scimhub.scim.catalog import Target
+from scimhub.scim.filters import And, Comparison, Condition, Elements, Nothing, Or
+from scimhub.scim.values import Normal
+from scimhub.sqlstore import target_sql
+from scimhub.sqlstore.target_sql import Context
+
+# The most SELECTs in one UNION; SQLite takes 500.
+_MAX_SELECTS = 200
+
+# How few resources to expect: of several sets that would do, the first in this order is taken.
+_BY_ID, _BY_UNIQUE, _BY_VALUE, _BY_MEMBERSHIP, _BY_PREFIX = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """SELECTs that together give the key of every resource that can satisfy a condition.
+
+    ``is_exact`` tells that each resource of the directory and kind among them does satisfy it.
+    """
+
+    selects: tuple[str, ...]
+    parameters: tuple[object, ...]
+    rank: int
+    is_exact: bool = True
+
+
+def find(condition: Condition, context: Context) -> Keys | None:
+    """The keys that an index gives, None when resources have to be looked at one by one."""
+    match condition:
+        case Nothing():
+            return Keys((), (), _BY_ID)
+        case Comparison(target, "eq", operand):
+            return _equal(target, [operand], context)
+        case Comparison(target, "sw", str(operand)) if operand:
+            return _beginning(target, operand, context)
+        case And(terms):
+            found = [keys for keys in (find(term, context) for term in terms) if keys is not None]
+            return replace(min(found, key=lambda keys: keys.rank), is_exact=False) if found else None
+        case Or(terms):
+            return _united(terms, context)
+        case Elements(_, inner):
+            # What holds for one element holds for the attribute as a whole; the reverse is checked on the row.
+            keys = find(inner, context)
+            return replace(keys, is_exact=False) if keys is not None else None
+        case _:
+            return None
+
+
+def _united(terms: Sequence[Condition], context: Context) -> Keys | None:
+    """The keys of any of the terms; equalities with one attribute become one look-up."""
+    sought: dict[str, tuple[Target, list[Normal]]] = {}
+    parts: list[Keys | None] = []
+    for term in terms:
+        match term:
+            case Comparison(target, "eq", operand):
+                sought.setdefault(target.key, (target, []))[1].append(operand)
+            case _:
+                parts.append(find(term, context))
+    parts += [_equal(target, operands, context) for target, operands in sought.values()]
+    known = [keys for keys in parts if keys is not None]
+    selects = tuple(select for keys in known for select in keys.selects)
+    if len(known) < len(parts) or len(selects) > _MAX_SELECTS:
+        return None
+    return Keys(
+        selects,
+        tuple(parameter for keys in known for parameter in keys.parameters),
+        max((keys.rank for keys in known), default=_BY_ID),
+        all(keys.is_exact for keys in known),
+    )
+
+
+def _equal(target: Target, operands: Sequence[Normal], context: Context) -> Keys | None:
+    """The look-up of resources that have one of these values."""
+    leaf = target.leaf
+    if leaf is None or leaf.type == "decimal" or "" in operands:
+        # 1 and 1.0 are the same decimal and not the same text.
+        return None
+    texts = [normal.row_value(operand) for operand in operands]
+    if len(texts) == 1:
+        return _look_up(target, "{} = ?", (texts[0],), context)
+    # One parameter for all of them: the statement and its plan do not depend on how many there are.
+    return _look_up(target, f"{{}} IN {target_sql.json_list()}", (json.dumps(texts),), context)
+
+
+def _beginning(target: Target, prefix: str, context: Context) -> Keys | None:
+    """The look-up of resources with a value that begins so, as a range of the index."""
+    if target_sql.is_apart(target, context.kind) and target.key != "externalId":
+        # One index holds the ids of all directories: a prefix would find too many.
+        return None
+    end = successor(prefix)
+    if end is None:
+        keys = _look_up(target, "{} >= ?", (prefix,), context)
+    else:
+        keys = _look_up(target, "{0} >= ? AND {0} < ?", (prefix, end), context)
+    return replace(keys, rank=_BY_PREFIX) if keys is not None else None
+
+
+def _look_up(target: Target, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
+    """The keys for which the test holds of the target's column; ``{}`` in the test stands for the column."""
+    leaf = target.leaf
+    if target_sql.is_apart(target, context.kind):
+        return _look_up_apart(target.key, test, operands, context)
+    if leaf is None or (target.sub is not None and leaf.multi_valued):
+        return None
+    if leaf.uniqueness != "none" and target.sub is None:
+        table, rank = "unique_values", _BY_UNIQUE
+    elif leaf.indexed:
+        table, rank = "attribute_values", _BY_VALUE
+    else:
+        return None
+    select = f"SELECT resource FROM {table} WHERE directory = ? AND kind = ? AND path = ? AND {test.format('value')}"
+    return Keys((select,), (context.directory, context.kind.name, target.key, *operands), rank)
+
+
+def _look_up_apart(key: str, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
+    match key:
+        case "id":
+            return Keys((f"SELECT key FROM resources WHERE {test.format('id')}",), operands, _BY_ID)
+        case "externalId":
+            select = f"SELECT resource FROM links WHERE source = ? AND {test.format('external_id')}"
+            return Keys((select,), (context.source, *operands), _BY_UNIQUE)
+        case "members.value":
+            member = f"SELECT key FROM resources WHERE {test.format('id')}"
+            return Keys((f"SELECT group_key FROM memberships WHERE member IN ({member})",), operands, _BY_MEMBERSHIP)
+        case "groups.value":
+            return Keys((_members_of(test.format("id")),), operands, _BY_MEMBERSHIP)
+        case _:
+            return None
+
+
+def _members_of(test: str) -> str:
+    """The members of the groups that the test on ``id`` chooses, and of groups within them."""
+    # UNION, not UNION ALL: it ends although groups may contain each other.
+    return (
+        "SELECT key FROM (WITH RECURSIVE down(key) AS ("
+        f"SELECT member FROM memberships WHERE group_key IN (SELECT key FROM resources WHERE {test})"
+        " UNION SELECT m.member FROM memberships AS m JOIN down ON m.group_key = down.key)"
+        " SELECT key FROM down)"
+    )
+
+
+def successor(prefix: str) -> str | None:
+    """The first text, by code points, behind all that begin with the prefix; None when there is none.
+
+    UTF-8 bytes sort as code points do, in SQLite as in Python.
+    """
+    kept = prefix.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    last = ord(kept[-1])
+    # Surrogates have no UTF-8; what follows U+D7FF is U+E000.
+    return kept[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)

@@ -1,0 +1,62 @@
+"""What the routes of the admin API need of the rest."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, Request
+
+from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore
+from scimhub.directory.schemas import Catalogs
+from scimhub.exchanges.ports import ExchangeStore
+
+
+class Health(Protocol):
+    """What a look through the whole database finds; sizes in bytes."""
+
+    @property
+    def problems(self) -> Sequence[str]: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def wal_size(self) -> int: ...
+
+    @property
+    def free_disk(self) -> int: ...
+
+
+class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Protocol):
+    """The whole store."""
+
+    @property
+    def log_epoch(self) -> str: ...
+
+    async def back_up(self, target: Path) -> None:
+        """Write a consistent copy to a new file while the hub goes on."""
+
+    async def check(self) -> Health:
+        """Look through the whole database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """The parts behind the routes. ``is_local`` says that the caller owns the hub's files."""
+
+    store: AdminStore
+    catalogs: Catalogs
+    exchanges: ExchangeStore
+    base_url: str
+    is_local: bool
+    backups: Path | None
+    now: Callable[[], str]
+    new_id: Callable[[], str]
+
+
+def _administration(request: Request) -> Administration:
+    return cast(Administration, request.app.state.administration)  # put there by build_admin_api
+
+
+Parts = Annotated[Administration, Depends(_administration)]

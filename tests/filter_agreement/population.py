@@ -1,0 +1,255 @@
+"""Random resources of three kinds, in a real database and, independently of it, as the matcher sees them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import apsw
+
+from scimhub.scim import normal, values
+from scimhub.scim.catalog import STANDARD_TYPES as STANDARD
+from scimhub.scim.catalog import Catalog, Kind, build_catalog, standard_schemas
+from scimhub.scim.schema import Attribute, ResourceType, SchemaExtension, parse_schema
+from scimhub.sqlstore import migrate
+from scimhub.sqlstore.filter_sql import Context
+
+BADGE_URN = "urn:example:scim:schemas:Badge"
+DIRECTORY, SOURCE, EPOCH, BASE_URL = 7, 3, "e5", "https://hub.example/scim/acme/v2"
+
+# Texts that have made comparisons go wrong: case beyond ASCII, widths, composed and not, wildcards, ends of planes.
+TEXTS = [
+    *("", "a", "A", "b", "ab", "AB", "aB", "ba", "abc", "a%b", "a_b", "a\\b", "%", "_", "\\", "'", '"', " ", "a b", "1", "10"),
+    *(
+        "ä",
+        "Ä",
+        "a\u0308",
+        "é",
+        "e\u0301",
+        "ß",
+        "ẞ",
+        "ss",
+        "İ",
+        "i̇",
+        "ı",
+        "Σ",
+        "σ",
+        "ς",
+        "ΑΣ",
+        "ας",
+        "ﬁ",
+        "Ａ",
+        "ｱ",
+        "ア",
+        "\u3000",
+    ),
+    *(
+        "\ud7ff",
+        "\ue000",
+        "\uffff",
+        "\U00010000",
+        "\U00010400",
+        "\U00010428",
+        "\U0010ffff",
+        "a\U0010ffff",
+        "a\U0010ffffb",
+        "\U0010ffffa",
+    ),
+]
+NUMBERS = [0, 1, -1, 2, 10, 2**31, 2**53, 2**53 + 1, values.MAX_INTEGER, values.MIN_INTEGER]
+DECIMALS = [*NUMBERS, 0.0, -0.0, 0.1, 1.0, 1.5, 0.1 + 0.2, 0.3, 1e22, -1e-7, 5e-324, 1.7976931348623157e308, 2.0**63, 2**64]
+TIMES = [
+    *("2026-01-31T08:00:00Z", "2026-01-31T10:00:00+02:00", "2026-01-31T08:00:00.000Z", "2026-01-31T08:00:00.5Z"),
+    *(
+        "2026-01-31T08:00:00.500000001Z",
+        "2026-01-31T07:59:60Z",
+        "2025-12-31T24:00:00Z",
+        "2026-01-01T00:00:00",
+        "0001-01-01T00:00:00Z",
+    ),
+]
+BINARIES = ["", "QQ==", "QQ", "qq==", "AAAA", "aaaa"]
+_POOLS: dict[str, list[object]] = {
+    "string": list(TEXTS),
+    "reference": [*TEXTS, "https://a.example/x", "https://A.example/x", "../Users/1"],
+    "boolean": [True, False],
+    "integer": list(NUMBERS),
+    "decimal": list(DECIMALS),
+    "dateTime": [time for time in TIMES if values.instant(time)],
+    "binary": list(BINARIES),
+}
+
+
+def pool(attribute: Attribute) -> list[object]:
+    """Values that are right for the attribute."""
+    if attribute.name in ("id", "externalId", "value") and attribute.type == "string":
+        return [*TEXTS, *(f"id{number}" for number in range(12)), "ID3"]
+    if attribute.name == "resourceType" or (attribute.name == "type"):
+        return ["User", "Group", "Badge", "user", "direct", "indirect", "Direct", *TEXTS[:6]]
+    if attribute.name == "version":
+        return [f'W/"{EPOCH}.{number}"' for number in (1, 2, 12)] + ["", "W", 'W/"e4.1"']
+    if attribute.name == "location":
+        return [f"{BASE_URL}/Users/id3", f"{BASE_URL}/Groups/id3", BASE_URL, "", "id3"]
+    if attribute.name == "schemas":
+        return [BADGE_URN, *(schema.id for schema in standard_schemas()), "urn:ietf"]
+    if attribute.name in ("created", "lastModified"):
+        return [*_POOLS["dateTime"], *(f"2026-02-01T00:00:00.00{number}Z" for number in range(4))]
+    return _POOLS[attribute.type]
+
+
+def catalog() -> Catalog:
+    """Users that may carry a badge as an extension, groups, and badges as resources."""
+    schema = parse_schema(json.loads((Path(__file__).parent / "badges.json").read_text("utf-8")))
+    user, group = STANDARD
+    user = ResourceType(user.name, user.endpoint, "", user.schema, (*user.extensions, SchemaExtension(BADGE_URN)))
+    badge = ResourceType("Badge", "/Badges", "", BADGE_URN)
+    return build_catalog(1, (*standard_schemas(), schema), (user, group, badge))
+
+
+@dataclass
+class Member:
+    """One resource as the matcher sees it, and what the tables need beside ``normal``."""
+
+    key: int
+    kind: Kind
+    full: dict[str, object]
+    normal: dict[str, object]
+    version: int
+    created: str
+    groups: set[int] = field(default_factory=set)
+
+
+def open_database() -> apsw.Connection:
+    """An empty database with the hub's tables."""
+    connection = apsw.Connection(":memory:")
+    for statement in sorted((Path(migrate.__file__).parent / "migrations").glob("*.sql")):
+        connection.execute(statement.read_text("utf-8"))
+    return connection
+
+
+def context(kind: Kind) -> Context:
+    return Context(DIRECTORY, kind, SOURCE, EPOCH, BASE_URL)
+
+
+def populate(connection: apsw.Connection, kinds: Catalog, seed: int, size: int) -> list[Member]:
+    """Put so many random resources into the emptied tables, with twins of each in another directory."""
+    random = Random(seed)
+    for table in ("resources", "links", "unique_values", "attribute_values", "memberships"):
+        connection.execute(f"DELETE FROM {table}")
+    members = [_create(random, key, random.choice(list(kinds.kinds.values()))) for key in range(1, size + 1)]
+    _take_twins_away(members)
+    groups = [member for member in members if member.kind.has_members]
+    for member in members:
+        member.groups = {group.key for group in groups if random.random() < 0.4}
+    by_key = {member.key: member for member in members}
+    for member in members:
+        _show_memberships(member, by_key)
+        _insert(connection, member, random)
+    return members
+
+
+def _take_twins_away(members: list[Member]) -> None:
+    """Leave a unique value to the first that has it, as the store would."""
+    taken: set[tuple[str, str, object]] = set()
+    for member in members:
+        for attribute in member.kind.base.attributes:
+            value = (member.kind.name, attribute.name, member.normal.get(attribute.name))
+            if attribute.uniqueness != "none" and value[2] != "" and value in taken:
+                del member.normal[attribute.name], member.full[attribute.name]
+            elif attribute.uniqueness != "none" and attribute.name in member.normal:
+                taken.add(value)
+
+
+def _create(random: Random, key: int, kind: Kind) -> Member:
+    attributes = _normal_object(random, kind.base.attributes, kind)
+    for urn, schema in kind.extensions.items():
+        extension = _normal_object(random, schema.attributes, kind) if random.random() < 0.6 else {}
+        if extension:
+            attributes[urn] = extension
+    version, created = random.choice((1, 2, 12)), f"2026-02-01T00:00:00.00{random.randrange(3)}Z"
+    full = {
+        **attributes,
+        "id": f"id{key}",
+        "schemas": [kind.base.id, *(urn for urn in kind.extensions if urn in attributes)],
+        "meta": {
+            "resourceType": kind.name,
+            "created": values.instant(created),
+            "lastModified": values.instant(created),
+            "location": f"{BASE_URL}{kind.endpoint}/id{key}",
+            "version": f'W/"{EPOCH}.{version}"',
+        },
+    }
+    if random.random() < 0.7:
+        full["externalId"] = random.choice(("a", "A", "ext1", "", "ä"))
+    return Member(key, kind, full, attributes, version, created)
+
+
+def _normal_object(random: Random, attributes: tuple[Attribute, ...], kind: Kind | None) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for attribute in attributes:
+        rows = kind is not None and (
+            (attribute.name == "members" and kind.has_members) or (attribute.name == "groups" and kind.shows_groups)
+        )
+        if rows or attribute.returned == "never" or random.random() < 0.45:
+            continue
+        count = random.choice((1, 2, 3)) if attribute.multi_valued else 1
+        elements = [_normal_value(random, attribute) for _ in range(count)]
+        elements = [element for element in elements if element != {}]
+        if elements:
+            found[attribute.name] = elements if attribute.multi_valued else elements[0]
+    return found
+
+
+def _normal_value(random: Random, attribute: Attribute) -> object:
+    if attribute.is_complex:
+        return _normal_object(random, attribute.sub_attributes, None)
+    return values.normal(attribute, random.choice(pool(attribute)))
+
+
+def _show_memberships(member: Member, by_key: dict[int, Member]) -> None:
+    if member.kind.has_members:
+        inside = [other for other in by_key.values() if member.key in other.groups]
+        if inside:
+            member.full["members"] = [{"value": other.full["id"], "type": other.kind.name.lower()} for other in inside]
+    if not member.kind.shows_groups or not member.groups:
+        return
+    reached = set(member.groups)
+    while more := {above for key in reached for above in by_key[key].groups} - reached:
+        reached |= more
+    member.full["groups"] = [_group(by_key[key], key in member.groups) for key in sorted(reached)]
+
+
+def _group(group: Member, is_direct: bool) -> dict[str, object]:
+    shown: dict[str, object] = {"value": group.full["id"], "type": "direct" if is_direct else "indirect"}
+    if "displayName" in group.normal:
+        shown["display"] = group.normal["displayName"]
+    return shown
+
+
+def _insert(connection: apsw.Connection, member: Member, random: Random) -> None:
+    for directory, key in ((DIRECTORY, member.key), (DIRECTORY + 1, member.key + 1000)):
+        connection.execute(
+            "INSERT INTO resources (key, id, directory, kind, version, created, last_modified, document, normal)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, '{}', jsonb(?))",
+            (
+                key,
+                f"id{key}",
+                directory,
+                member.kind.name,
+                member.version,
+                member.created,
+                member.created,
+                json.dumps(member.normal, ensure_ascii=False),
+            ),
+        )
+        for table, rows in (("unique_values", normal.unique_rows), ("attribute_values", normal.index_rows)):
+            for path, value in rows(member.normal, member.kind):
+                row = (directory, member.kind.name, path, value, key)
+                insert = f"INSERT INTO {table} (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)"
+                connection.execute(insert, row)
+    for source, external_id in ((SOURCE, member.full.get("externalId")), (SOURCE + 1, random.choice(("a", "other", None)))):
+        if external_id is not None:
+            link = (source, member.key, external_id, DIRECTORY)
+            connection.execute("INSERT INTO links (source, resource, external_id, directory) VALUES (?, ?, ?, ?)", link)
+    for group in member.groups:
+        connection.execute("INSERT INTO memberships (group_key, member) VALUES (?, ?)", (group, member.key))
