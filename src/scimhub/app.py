@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -134,24 +135,36 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-class _LocalServer(uvicorn.Server):
-    """The server of the Unix socket: signals are the other server's."""
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signals: it raises them again when it ends, before we have closed the stores."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    """The first signal lets requests in flight end, the second one does not wait for them."""
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
 async def _serve(settings: Settings) -> int:
     async with open_hub(settings) as hub:
-        server = uvicorn.Server(_tcp_config(settings, hub.application))
+        server = _Server(_tcp_config(settings, hub.application))
         local_socket = _bind_local(settings.socket_path)
-        local = _LocalServer(uvicorn.Config(hub.local_application, **_COMMON))
+        local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
         tasks = [
             asyncio.create_task(local.serve(sockets=[local_socket])),
             asyncio.create_task(_announce(settings, hub, server)),
             asyncio.create_task(_note_used_tokens(hub)),
         ]
+        _stop_on_signals(server)
         try:
             await server.serve()
         finally:

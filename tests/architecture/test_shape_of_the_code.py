@@ -38,6 +38,8 @@ BANNED = frozenset(
 # Names that an RFC or a library gives us.
 ALLOWED_NAMES = {
     "is_base_urn": "RFC 7643 §3: the base schema of a resource type",
+    "_manager": "RFC 7643 §4.3: the attribute manager",
+    "manager_of": "RFC 7643 §4.3: the attribute manager",
     "base_url": "RFC 7644 §1.3: the base URI",
     "data_directory": "the directory ./data, as administrators know it from other servers",
     "common_attributes": "RFC 7643 §3.1: common attributes",

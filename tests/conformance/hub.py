@@ -29,6 +29,8 @@ ORIGIN = "https://hub.example"
 
 Result = TypeVar("Result")
 Json = dict[str, Any]
+# None leaves out a header that would else be sent.
+Headers = Mapping[str, str | bytes | None]
 
 
 class Loop:
@@ -62,14 +64,14 @@ class Client:
         return f"{ORIGIN}/scim/{self.directory}/v2"
 
     def request(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str | None] | None = None, **options: Any
+        self, method: str, path: str, body: object = None, headers: Headers | None = None, **options: Any
     ) -> httpx.Response:
         return self.loop.run(self._send(method, path, body, headers, **options))
 
     async def _send(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str | None] | None = None, **options: Any
+        self, method: str, path: str, body: object = None, headers: Headers | None = None, **options: Any
     ) -> httpx.Response:
-        merged: dict[str, str | None] = {"authorization": None if self.token is None else f"Bearer {self.token}"}
+        merged: dict[str, str | bytes | None] = {"authorization": None if self.token is None else f"Bearer {self.token}"}
         if body is not None:
             merged["content-type"] = "application/scim+json"
             options["content" if isinstance(body, bytes) else "json"] = body
@@ -89,21 +91,19 @@ class Client:
 
         return self.loop.run(send())
 
-    def get(self, path: str, headers: Mapping[str, str | None] | None = None, **query: str) -> httpx.Response:
+    def get(self, path: str, headers: Headers | None = None, **query: str) -> httpx.Response:
         return self.request("GET", path, headers=headers, params=query or None)
 
-    def post(self, path: str, body: object, headers: Mapping[str, str | None] | None = None) -> httpx.Response:
+    def post(self, path: str, body: object, headers: Headers | None = None) -> httpx.Response:
         return self.request("POST", path, body, headers)
 
-    def put(self, path: str, body: object, headers: Mapping[str, str | None] | None = None) -> httpx.Response:
+    def put(self, path: str, body: object, headers: Headers | None = None) -> httpx.Response:
         return self.request("PUT", path, body, headers)
 
-    def patch(
-        self, path: str, *operations: Mapping[str, Any], headers: Mapping[str, str | None] | None = None
-    ) -> httpx.Response:
+    def patch(self, path: str, *operations: Mapping[str, Any], headers: Headers | None = None) -> httpx.Response:
         return self.request("PATCH", path, {"schemas": [f"{MESSAGE}:PatchOp"], "Operations": list(operations)}, headers)
 
-    def delete(self, path: str, headers: Mapping[str, str | None] | None = None) -> httpx.Response:
+    def delete(self, path: str, headers: Headers | None = None) -> httpx.Response:
         return self.request("DELETE", path, headers=headers)
 
     def bulk(self, *operations: Mapping[str, Any], **members: Any) -> httpx.Response:

@@ -79,7 +79,7 @@ FINDS = [
     ("F-036", 'userName co "_"', {CARL}),
     ("F-036", 'userName ew "\\\\d"', {CARL}),
     ("F-036", 'userName sw "carl%_"', {CARL}),
-    ("F-037", 'title co ""', {"ann", "bob"}),
+    ("F-037", 'nickName co ""', {CARL}),
     ("F-037", 'userName ew ""', EVERYBODY),
     ("F-038", 'userName eq "\' OR 1=1 --"', set()),
     ("F-038", 'userName eq "\'; DROP TABLE resources; --"', set()),

@@ -116,10 +116,14 @@ def test_lenient_understands_a_patch_out_of_form(hub: Hub, body, title):
     assert ok(hub.lenient.request("PATCH", f"/Users/{person['id']}", body))["title"] == title
 
 
-@requirement("M-004")
-def test_the_name_of_an_operation_has_no_case(hub: Hub):
+@requirement("M-004", "IDP-01")
+@pytest.mark.parametrize("op", ["Add", "Replace", "Remove"])
+def test_a_capitalised_operation_is_tolerance(hub: Hub, op):
     person = person_of(hub.strict)
-    assert ok(hub.strict.patch(f"/Users/{person['id']}", {"op": "Replace", "path": "title", "value": "u"}))["title"] == "u"
+    operation = {"op": op, "path": "title"} | ({} if op == "Remove" else {"value": "u"})
+    refused(hub.strict.patch(f"/Users/{person['id']}", operation), 400, "invalidSyntax")
+    patched = ok(hub.lenient.patch(f"/Users/{person['id']}", operation))
+    assert patched.get("title") == (None if op == "Remove" else "u")
 
 
 @requirement("M-006", "M-007", "M-010", "V-004")

@@ -214,7 +214,6 @@ def test_each_operation_is_atomic_by_itself(hub: Hub):
     [
         {"schemas": [f"{MESSAGE}:BulkRequest"]},
         {"schemas": [f"{MESSAGE}:BulkRequest"], "Operations": {}},
-        {"schemas": [f"{MESSAGE}:BulkRequest"], "Operations": ["x"]},
         {"schemas": [GROUP], "Operations": []},
         {"schemas": [f"{MESSAGE}:BulkRequest"], "Operations": [], "failOnErrors": "one"},
     ],

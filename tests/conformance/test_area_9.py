@@ -170,7 +170,7 @@ def test_without_a_token_nothing_is_answered(hub: Hub, path):
 @requirement("AU-07", "AU-02")
 @pytest.mark.parametrize("token", ["wrong-token-wrong-token", "", "a b", "ü"])
 def test_a_wrong_token_is_invalid(hub: Hub, token):
-    answer = hub.anonymous.get("/Users", {"authorization": f"Bearer {token}".encode().decode("latin-1")})
+    answer = hub.anonymous.get("/Users", {"authorization": f"Bearer {token}".encode()})
     refused(answer, 401)
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     refused(hub.anonymous.get("/Users", {"authorization": "Basic YTpi"}), 401)

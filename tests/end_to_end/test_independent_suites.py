@@ -16,10 +16,26 @@ from tests.end_to_end.live import ADMIN_TOKEN, TOKEN, LiveHub
 
 TOOLS = Path(sys.executable).parent
 
+# Where these suites ask for something else than we decided; docs/decisions/0005 says why.
+TESTER_DISAGREES = (
+    # A member's display is the hub's, made from the member itself; the suite sends one of its own.
+    "check_add_attribute: Attribute 'members' was not added or has unexpected value",
+    "check_replace_attribute: Attribute 'members' was not replaced or has unexpected value",
+)
+SANITY_DISAGREES = {
+    # RFC 7644 §3.5.2 allows 204, and a group's answer may be huge.
+    ("PATCH /Groups/{id}", "Expected HTTP 200, got 204 (RFC 7644 §3.3); Response body is empty"),
+    ("PATCH /Groups/{id} remove members", "Expected 200, got 204"),
+    # It adds a member that does not exist.
+    ("PATCH /Groups/{id} add member", "Expected 200, got 400"),
+}
+
 
 @pytest.fixture
-def scim_client(live_hub: LiveHub):
-    with httpx2.Client(base_url=live_hub.scim_url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as client:
+def scim_client(start_hub: Callable[..., LiveHub]):
+    # A hub of its own: scim2-tester looks for what it made on the first page of a list.
+    hub = start_hub()
+    with httpx2.Client(base_url=hub.scim_url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as client:
         yield SyncSCIMClient(client)
 
 
@@ -27,7 +43,7 @@ def test_scim2_tester_finds_no_fault(scim_client: SyncSCIMClient):
     results = check_server(scim_client)
     assert len(results) > 50
     faults = [f"{result.title}: {result.reason}" for result in results if result.status in (Status.ERROR, Status.CRITICAL)]
-    assert faults == []
+    assert [fault for fault in faults if not any(known in fault for known in TESTER_DISAGREES)] == []
 
 
 def test_scim_sanity_finds_no_fault(live_hub: LiveHub):
@@ -37,7 +53,10 @@ def test_scim_sanity_finds_no_fault(live_hub: LiveHub):
         text=True,
         timeout=120,
     )
-    assert probe.returncode == 0, probe.stdout[-6000:] + probe.stderr[-2000:]
+    results = json.loads(probe.stdout)["results"]
+    assert len(results) > 25
+    faults = {result["name"]: result["message"] for result in results if result["status"] in ("fail", "error")}
+    assert {name: message for name, message in faults.items() if (name, message) not in SANITY_DISAGREES} == {}
 
 
 def test_scim2_client_creates_finds_patches_and_deletes(scim_client: SyncSCIMClient):
@@ -72,9 +91,7 @@ def test_schemathesis_finds_no_fault(start_hub: Callable[..., LiveHub], document
             "--phases",
             "examples,coverage,fuzzing",
             "--max-examples",
-            "15",
-            "--max-time",
-            "30",
+            "20",
             "--seed",
             "1",
             "--suppress-health-check",

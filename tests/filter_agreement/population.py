@@ -149,15 +149,17 @@ def populate(connection: apsw.Connection, kinds: Catalog, seed: int, size: int) 
 
 
 def _take_twins_away(members: list[Member]) -> None:
-    """Leave a unique value to the first that has it, as the store would."""
-    taken: set[tuple[str, str, object]] = set()
+    """Give each unique value to the first that has it, and others to the rest, as the store would see to."""
+    taken: set[tuple[str, str, str]] = set()
     for member in members:
-        for attribute in member.kind.base.attributes:
-            value = (member.kind.name, attribute.name, member.normal.get(attribute.name))
-            if attribute.uniqueness != "none" and value[2] != "" and value in taken:
-                del member.normal[attribute.name], member.full[attribute.name]
-            elif attribute.uniqueness != "none" and attribute.name in member.normal:
-                taken.add(value)
+        for row in normal.unique_rows(member.normal, member.kind):
+            if (member.kind.name, *row) in taken:
+                path, _, name = row[0].rpartition(":")
+                holders = [member.full, member.normal] if not path else [member.normal[path]]
+                for holder in holders:
+                    holder[name] += f" {member.key}"
+            else:
+                taken.add((member.kind.name, *row))
 
 
 def _create(random: Random, key: int, kind: Kind) -> Member:

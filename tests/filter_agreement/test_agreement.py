@@ -126,7 +126,7 @@ def connection():
 
 
 @pytest.mark.parametrize("name", CATALOG.kinds)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), seed=st.integers(0, 10**6), size=st.integers(1, 10))
 def test_memory_and_database_choose_the_same_resources(connection, name, data, seed, size):
     kind = CATALOG.kinds[name]
@@ -154,7 +154,7 @@ def simple_conditions(target: Target, random: Random) -> Iterator[Condition]:
         return
     known = operands(target.leaf)
     for operator in operators(target.leaf):
-        for operand in random.sample(known, min(8, len(known))):
+        for operand in random.sample(known, min(6, len(known))):
             comparison = Comparison(target, operator, operand)
             yield comparison
             if has_elements(target):

@@ -1,7 +1,5 @@
 """Filters: what parses, what it means, and that nothing hostile gets further than a refusal."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,14 +169,20 @@ def test_what_is_just_within_the_limits_is_read():
     assert written(filters.parse("(" * 32 + "a pr" + ")" * 32)) == "a pr"
 
 
+def scim_type_of(call):
+    """The keyword of the refusal, None when there is none."""
+    try:
+        call()
+    except ScimError as error:
+        return error.scim_type
+    return None
+
+
 @settings(max_examples=300)
 @given(st.text() | st.text(alphabet='ab.[]()"\\ \x00eqnotrpd:-1u$', max_size=60))
 def test_any_text_is_a_filter_or_a_refusal(text):
-    for read in (filters.parse, filters.parse_value_path):
-        try:
-            read(text)
-        except ScimError as error:
-            assert error.scim_type in ("invalidFilter", "invalidPath")
+    assert scim_type_of(lambda: filters.parse(text)) in (None, "invalidFilter")
+    assert scim_type_of(lambda: filters.parse_value_path(text)) in (None, "invalidFilter", "invalidPath")
 
 
 WORDS = [
@@ -206,27 +210,14 @@ WORDS = [
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join), st.booleans())
 def test_any_row_of_tokens_is_a_condition_or_a_refusal(text, lenient):
-    try:
-        bind(text, lenient=lenient)
-    except ScimError as error:
-        assert error.scim_type == "invalidFilter"
+    assert scim_type_of(lambda: bind(text, lenient=lenient)) in (None, "invalidFilter")
 
 
-def test_hostile_text_is_refused_at_once():
-    started = time.process_time()
-    for text in (
-        '"' * 9999,
-        '"\\' * 4999,
-        "a" * 9999 + "!",
-        "a." * 4999,
-        " " * 9999 + "x",
-        "[" * 9999,
-        '"a" ' * 2499,
-        "urn:" * 2499,
-    ):
-        refusal(lambda text=text: filters.parse(text))
-        refusal(lambda text=text: filters.parse_value_path(text))
-    assert time.process_time() - started < 5
+@pytest.mark.parametrize("unit", ['"', '"\\', "a.", "[", '"a" ', "urn:", "-", "(a[", "not("])
+def test_ten_thousand_characters_of_anything_are_refused(unit):
+    text = (unit * 10_000)[:10_000]
+    assert scim_type_of(lambda: filters.parse(text)) == "invalidFilter"
+    assert scim_type_of(lambda: filters.parse_value_path(text)) in ("invalidFilter", "invalidPath")
 
 
 # --------------------------------------------------------------------------- paths of PATCH

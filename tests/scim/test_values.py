@@ -24,7 +24,7 @@ def attribute(type, **characteristics):
         ("A\u0308", "ä"),
         ("\u212bngstrom", "ångstrom"),
         ("ＫＩＭ＠ｅｘａｍｐｌｅ．ｃｏｍ", "kim@example.com"),
-        ("ｶﾞ", "カ\u3099".replace("カ\u3099", unicodedata.normalize("NFC", "カ\u3099"))),
+        ("ｶﾞ", "ガ"),
         ("a\u3000b", "a b"),
         ("ΟΔΟΣ", "οδος"),
         ("İ", "i̇"),

@@ -194,6 +194,9 @@ def mend(attribute: Attribute, value: object, dialect: Dialect) -> tuple[object,
 
 def mend_element(attribute: Attribute, value: object, dialect: Dialect) -> tuple[object, str] | None:
     """As ``mend`` for one element of a multi-valued attribute."""
+    if isinstance(value, list):
+        # A list in a list is no slip of the pen (spec A-040).
+        return None
     found = (None, "null-element") if value is None else _mend_single(attribute, value)
     return found if found is not None and found[1] in dialect.rules else None
 

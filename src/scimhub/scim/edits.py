@@ -229,7 +229,7 @@ def _appended(
         place = places.setdefault(_identity(attribute, element), len(changed))
         if place == len(changed):
             changed.append(element)
-        else:
+        elif isinstance(element, dict):
             changed[place] = _merged(attribute, changed[place], element)
         if isinstance(element, dict) and element.get("primary") is True:
             written.append(place)

@@ -103,7 +103,7 @@ def _object(parts: Mapping[str, Normalize]) -> Normalize:
 
 @lru_cache(maxsize=256)
 def _plan(kind: Kind) -> tuple[Mapping[str, Normalize], Mapping[str, Normalize]]:
-    elsewhere = {"members"} if kind.has_members else {"groups"} if kind.shows_groups else set()
+    elsewhere = {name for name, is_elsewhere in (("members", kind.has_members), ("groups", kind.shows_groups)) if is_elsewhere}
     base = {name: part for name, part in _parts(kind.base).items() if name not in elsewhere}
     return base, {urn: _object(_parts(schema)) for urn, schema in kind.extensions.items()}
 

@@ -271,7 +271,8 @@ class Reader:
         if target.sub is not None:
             found = self._checked(compiled.subs[target.sub.name], self._unlisted(target.sub, value))
         elif filter is not None:
-            found = self._checked(compiled.element, value)
+            is_listed = isinstance(value, list) and len(value) == 1 and self._allows("list-for-single")
+            found = self._checked(compiled.element, value[0] if isinstance(value, list) and is_listed else value)
         elif not attribute.multi_valued and attribute.is_complex:
             self._read_parts(verb, target, attribute, value)
             return

@@ -25,11 +25,13 @@ class Projection:
 
     # False as soon as the client named attributes to show or to leave out.
     is_default: bool
+    _kinds: Sequence[Kind]
     _plans: Mapping[str, Plan | None]
 
     def wants(self, name: str) -> bool:
-        """Whether a top-level attribute such as ``members`` is shown for any of the kinds, so that it must be read."""
-        return any(plan is None or name in plan for plan in self._plans.values())
+        """Whether an attribute of a base schema such as ``members`` is shown for any of the kinds, so that it must be read."""
+        plans = (self._plans[kind.name] for kind in self._kinds if kind.base.find(name) is not None)
+        return any(plan is None or name in plan for plan in plans)
 
     def apply(self, document: Mapping[str, object], kind: Kind) -> Mapping[str, object]:
         """The part of the resource that is shown; the resource itself where that is all."""
@@ -57,7 +59,7 @@ def parse(
     mode: _Mode = "only" if shown else "without"
     extra = frozenset(supplied)
     plans = {kind.name: _plan(kind, mode, shown or hidden, lenient, extra & _on_request(kind)) for kind in kinds}
-    return Projection(not (shown or hidden), plans)
+    return Projection(not (shown or hidden), kinds, plans)
 
 
 def _names(parameter: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from functools import partial
 from scimhub.simulate import attributes, steps
 from scimhub.simulate.attributes import CORE_GROUP, CORE_USER, EMPLOYEE_NUMBER, ENTERPRISE_USER, MANAGER
 from scimhub.simulate.people import Group, Person
-from scimhub.simulate.provider import GroupShapes, Provider
+from scimhub.simulate.provider import Found, GroupShapes, Provider
 from scimhub.simulate.steps import Asking, Conversation, Memory, Operation
 
 # The administrator appends it to the tenant URL.
@@ -52,26 +52,19 @@ def check(memory: Memory) -> Conversation:
             raise steps.Unusable("The probe for a user who does not exist found somebody.")
 
 
-def find(user_name: str) -> Asking[Mapping[str, object] | None]:
+def find(user_name: str) -> Asking[Found | None]:
     """The match query."""
     return (yield from steps.find(steps.get("/Users", {"filter": steps.equals("userName", user_name)})))
 
 
-def join(spelling: Spelling, person: Person, memory: Memory) -> Conversation:
-    """First cycle: a match is brought up to date, otherwise POST."""
-    found = yield from find(person.user_name)
-    if found is not None:
-        memory.users[person.key] = steps.id_of(found)
-        yield from _bring_up_to_date(spelling, found, person)
-        return
-    answer = yield steps.post("/Users", _creation(person))
-    memory.users[person.key] = answer.id
-
-
-def update(spelling: Spelling, person: Person, memory: Memory) -> Conversation:
-    """A later cycle: GET, compare, and PATCH what differs."""
-    answer = yield steps.get(f"/Users/{memory.users[person.key]}")
-    yield from _bring_up_to_date(spelling, answer.body, person)
+def update(spelling: Spelling, person: Person, memory: Memory, found: Found | None) -> Conversation:
+    """What the match query found, or else a GET, is compared with what it should be; PATCH what differs."""
+    path = f"/Users/{memory.users[person.key]}"
+    if found is None:
+        found = (yield steps.get(path)).body
+    changes = attributes.differences(found, entra_attributes(person))
+    if changes:
+        yield steps.patch(path, spelling.set_all(found, changes))
 
 
 def refer(spelling: Spelling, person: Person, memory: Memory) -> Conversation:
@@ -83,15 +76,6 @@ def refer(spelling: Spelling, person: Person, memory: Memory) -> Conversation:
     pair = f"{steps.equals('id', user)} and {steps.equals('manager', manager[0])}"
     if (yield from steps.find(steps.get("/Users", {"filter": pair, "attributes": "id"}))) is None:
         yield steps.patch(f"/Users/{user}", [spelling.set_one("Add", MANAGER, manager[0])])
-
-
-def deactivate(spelling: Spelling, person: Person, memory: Memory) -> Conversation:
-    yield steps.patch(f"/Users/{memory.users[person.key]}", [spelling.set_one("Replace", "active", False)])
-
-
-def delete(person: Person, memory: Memory) -> Conversation:
-    """Hard deletion, about 30 days after the deactivation."""
-    yield steps.delete(f"/Users/{memory.users[person.key]}")
 
 
 def push_group(spelling: Spelling, group: Group, members: Sequence[Person], memory: Memory) -> Conversation:
@@ -108,24 +92,24 @@ def push_group(spelling: Spelling, group: Group, members: Sequence[Person], memo
 def change_members(
     spelling: Spelling, group: Group, added: Sequence[Person], removed: Sequence[Person], memory: Memory
 ) -> Conversation:
-    """GET without members, a reference probe for each, then one kind of operation at a time."""
+    """GET without members, and a reference probe for each before members are removed and added."""
     group_id = memory.groups[group.name]
     yield steps.get(f"/Groups/{group_id}", {"excludedAttributes": "members"})
-    missing, present = [], []
-    for people, list_, wants_change in ((removed, present, True), (added, missing, False)):
-        for user in [memory.users[each.key] for each in people]:
-            pair = f"{steps.equals('id', group_id)} and {steps.equals('members', user)}"
-            hit = yield from steps.find(steps.get("/Groups", {"excludedAttributes": "members", "filter": pair}))
-            if (hit is not None) == wants_change:
-                list_.append(user)
-    yield from _patch_members(group_id, spelling.remove_members, present)
-    yield from _patch_members(group_id, spelling.add_members, missing)
+    members = yield from _members_among(group_id, [memory.users[each.key] for each in removed])
+    yield from _patch_members(group_id, spelling.remove_members, members)
+    added_ids = [memory.users[each.key] for each in added]
+    members = yield from _members_among(group_id, added_ids)
+    yield from _patch_members(group_id, spelling.add_members, [user for user in added_ids if user not in members])
 
 
-def _bring_up_to_date(spelling: Spelling, found: Mapping[str, object], person: Person) -> Conversation:
-    changes = attributes.differences(found, entra_attributes(person))
-    if changes:
-        yield steps.patch(f"/Users/{steps.id_of(found)}", spelling.set_all(found, changes))
+def _members_among(group_id: str, users: Sequence[str]) -> Asking[list[str]]:
+    members = []
+    for user in users:
+        pair = f"{steps.equals('id', group_id)} and {steps.equals('members', user)}"
+        hit = yield from steps.find(steps.get("/Groups", {"excludedAttributes": "members", "filter": pair}))
+        if hit is not None:
+            members.append(user)
+    return members
 
 
 def _patch_members(group_id: str, spell: Callable[[Sequence[str]], list[Operation]], members: Sequence[str]) -> Conversation:
@@ -133,7 +117,7 @@ def _patch_members(group_id: str, spell: Callable[[Sequence[str]], list[Operatio
         yield steps.patch(f"/Groups/{group_id}", spell(members[start : start + _MEMBERS_AT_ONCE]))
 
 
-def _creation(person: Person) -> dict[str, object]:
+def _creation(person: Person, _: Memory) -> dict[str, object]:
     # Entra lists the enterprise URN with or without values under it, and sends roles empty.
     return {
         "schemas": [CORE_USER, ENTERPRISE_USER],
@@ -214,18 +198,16 @@ def _provider(spelling: Spelling) -> Provider:
         attributes=entra_attributes,
         check=check,
         find=find,
-        join=partial(join, spelling),
+        creation=_creation,
         update=partial(update, spelling),
-        deactivate=partial(deactivate, spelling),
+        deactivation=spelling.set_one("Replace", "active", False),
         groups=GroupShapes(partial(push_group, spelling), partial(change_members, spelling)),
-        delete=delete,
+        deletes=True,
         refer=partial(refer, spelling),
         sends_manager=True,
         blank="+",
     )
 
 
-ENTRA = _provider(
-    Spelling(_default_all, _default_one, partial(_default_members, "Add"), partial(_default_members, "Remove"))
-)
+ENTRA = _provider(Spelling(_default_all, _default_one, partial(_default_members, "Add"), partial(_default_members, "Remove")))
 ENTRA_COMPLIANT = _provider(Spelling(_compliant_all, _compliant_one, _compliant_add, _compliant_remove))

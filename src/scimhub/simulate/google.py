@@ -3,12 +3,10 @@
 Its update verb is not documented; PATCH with one operation for each attribute is our choice.
 """
 
-from collections.abc import Mapping
-
 from scimhub.simulate import attributes, steps
 from scimhub.simulate.attributes import CORE_USER, ENTERPRISE_USER
 from scimhub.simulate.people import Person
-from scimhub.simulate.provider import Provider
+from scimhub.simulate.provider import Found, Provider
 from scimhub.simulate.steps import Asking, Conversation, Memory
 
 
@@ -17,38 +15,20 @@ def check(memory: Memory) -> Conversation:
     yield from find(memory.population.number("probe"))
 
 
-def find(user_name: str) -> Asking[Mapping[str, object] | None]:
+def find(user_name: str) -> Asking[Found | None]:
     return (yield from steps.find(steps.get("/Users", {"filter": steps.equals("userName", user_name)})))
 
 
-def join(person: Person, memory: Memory) -> Conversation:
-    found = yield from find(person.user_name)
-    if found is not None:
-        memory.users[person.key] = steps.id_of(found)
-        yield from update(person, memory)
-        return
-    answer = yield steps.post("/Users", _creation(person))
-    memory.users[person.key] = answer.id
-
-
-def update(person: Person, memory: Memory) -> Conversation:
+def update(person: Person, memory: Memory, found: Found | None) -> Conversation:
     path = f"/Users/{memory.users[person.key]}"
-    answer = yield steps.get(path)
-    changes = attributes.differences(answer.body, attributes.of(person))
+    if found is None:
+        found = (yield steps.get(path)).body
+    changes = attributes.differences(found, attributes.of(person))
     if changes:
         yield steps.patch(path, [{"op": "replace", "path": place, "value": value} for place, value in changes.items()])
 
 
-def deactivate(person: Person, memory: Memory) -> Conversation:
-    """Suspended, or the app switched off for the user; the administrator chooses how many days later."""
-    yield steps.patch(f"/Users/{memory.users[person.key]}", [{"op": "replace", "path": "active", "value": False}])
-
-
-def delete(person: Person, memory: Memory) -> Conversation:
-    yield steps.delete(f"/Users/{memory.users[person.key]}")
-
-
-def _creation(person: Person) -> dict[str, object]:
+def _creation(person: Person, _: Memory) -> dict[str, object]:
     return {
         "schemas": [CORE_USER, ENTERPRISE_USER],
         "userName": person.user_name,
@@ -69,9 +49,9 @@ GOOGLE = Provider(
     attributes=attributes.of,
     check=check,
     find=find,
-    join=join,
+    creation=_creation,
     update=update,
-    deactivate=deactivate,
-    delete=delete,
+    deactivation={"op": "replace", "path": "active", "value": False},
+    deletes=True,
     types_every_request=True,
 )

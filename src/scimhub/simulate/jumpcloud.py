@@ -3,12 +3,12 @@
 It deletes nobody but its test user; empty groups are not created, and a group of the same name is taken over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from scimhub.simulate import attributes, steps
 from scimhub.simulate.attributes import CORE_GROUP, CORE_USER, EMPLOYEE_NUMBER, ENTERPRISE_USER
 from scimhub.simulate.people import Group, Person
-from scimhub.simulate.provider import GroupShapes, Provider
+from scimhub.simulate.provider import Found, GroupShapes, Provider
 from scimhub.simulate.steps import Asking, Conversation, Memory
 
 # A server may refuse DELETE: then the test user is deactivated.
@@ -42,31 +42,17 @@ def check(memory: Memory) -> Conversation:
         yield steps.patch(f"/Users/{user_id}", [_replace("active", False)])
 
 
-def find(user_name: str) -> Asking[Mapping[str, object] | None]:
+def find(user_name: str) -> Asking[Found | None]:
     return (yield from steps.find(steps.get("/Users", {"filter": steps.equals("userName", user_name)})))
 
 
-def join(person: Person, memory: Memory) -> Conversation:
-    found = yield from find(person.user_name)
-    if found is not None:
-        memory.users[person.key] = steps.id_of(found)
-        yield from update(person, memory)
-        return
-    answer = yield steps.post("/Users", _creation(person))
-    memory.users[person.key] = answer.id
-
-
-def update(person: Person, memory: Memory) -> Conversation:
+def update(person: Person, memory: Memory, found: Found | None) -> Conversation:
     path = f"/Users/{memory.users[person.key]}"
-    answer = yield steps.get(path)
-    changes = attributes.differences(answer.body, jumpcloud_attributes(person))
+    if found is None:
+        found = (yield steps.get(path)).body
+    changes = attributes.differences(found, jumpcloud_attributes(person))
     if changes:
         yield steps.patch(path, [_replace(place, value) for place, value in changes.items()])
-
-
-def deactivate(person: Person, memory: Memory) -> Conversation:
-    """Unbound: the user is deactivated and stays in the group."""
-    yield steps.patch(f"/Users/{memory.users[person.key]}", [_replace("active", False)])
 
 
 def push_group(group: Group, members: Sequence[Person], memory: Memory) -> Conversation:
@@ -86,7 +72,7 @@ def change_members(group: Group, added: Sequence[Person], removed: Sequence[Pers
             yield steps.patch(path, [_members(verb, [memory.users[each.key] for each in people])])
 
 
-def _creation(person: Person) -> dict[str, object]:
+def _creation(person: Person, _: Memory) -> dict[str, object]:
     return {
         "schemas": [CORE_USER, ENTERPRISE_USER],
         "userName": person.user_name,
@@ -120,8 +106,8 @@ JUMPCLOUD = Provider(
     attributes=jumpcloud_attributes,
     check=check,
     find=find,
-    join=join,
+    creation=_creation,
     update=update,
-    deactivate=deactivate,
+    deactivation={"op": "replace", "path": "active", "value": False},
     groups=GroupShapes(push_group, change_members, creates_empty=False),
 )

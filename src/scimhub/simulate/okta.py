@@ -3,13 +3,14 @@
 Okta never deletes users. It reads neither ``/ServiceProviderConfig`` nor ``/Schemas``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
+from uuid import NAMESPACE_URL, uuid5
 
 from scimhub.simulate import attributes, steps
 from scimhub.simulate.attributes import CORE_GROUP, CORE_USER, EMPLOYEE_NUMBER, ENTERPRISE_USER
 from scimhub.simulate.people import Group, Person
-from scimhub.simulate.provider import GroupShapes, Provider
+from scimhub.simulate.provider import Found, GroupShapes, Provider
 from scimhub.simulate.steps import Asking, Conversation, Memory
 
 # The most members in one request; the real number is not documented.
@@ -33,24 +34,13 @@ def check(memory: Memory) -> Conversation:
     yield steps.get("/Groups", {"startIndex": 1, "count": _PAGE})
 
 
-def find(user_name: str) -> Asking[Mapping[str, object] | None]:
+def find(user_name: str) -> Asking[Found | None]:
     # Okta tolerates 404 as "nobody".
     query = {"filter": steps.equals("userName", user_name), "startIndex": 1, "count": _PAGE}
     return (yield from steps.find(steps.get("/Users", query, frozenset({200, 404}))))
 
 
-def join(person: Person, memory: Memory) -> Conversation:
-    """Assigned: a look-up, then POST; somebody found is taken over by GET and PUT."""
-    found = yield from find(person.user_name)
-    if found is not None:
-        memory.users[person.key] = steps.id_of(found)
-        yield from update(person, memory)
-        return
-    answer = yield steps.post("/Users", _creation(person, memory))
-    memory.users[person.key] = answer.id
-
-
-def update(person: Person, memory: Memory) -> Conversation:
+def update(person: Person, memory: Memory, _: Found | None) -> Conversation:
     """GET by id, then PUT of what came back, ``id``, ``meta`` and ``groups`` included, with the changes in it."""
     path = f"/Users/{memory.users[person.key]}"
     answer = yield steps.get(path)
@@ -63,11 +53,6 @@ def update(person: Person, memory: Memory) -> Conversation:
     if isinstance(schemas, list) and ENTERPRISE_USER not in schemas:
         schemas.append(ENTERPRISE_USER)
     yield steps.put(path, merged)
-
-
-def deactivate(person: Person, memory: Memory) -> Conversation:
-    """A PATCH without a path."""
-    yield steps.patch(f"/Users/{memory.users[person.key]}", [{"op": "replace", "value": {"active": False}}])
 
 
 def survey() -> Conversation:
@@ -126,7 +111,9 @@ def _manager(person: Person, memory: Memory) -> dict[str, str] | None:
 
 
 def _okta_id(person: Person) -> str:
-    return f"00u{person.employee_number}{person.key:012x}"
+    # As long as Okta's, and another one in every organisation.
+    organisation = person.email.partition("@")[2]
+    return f"00u{uuid5(NAMESPACE_URL, f'{organisation}/{person.key}').hex[:17]}"
 
 
 OKTA = Provider(
@@ -138,9 +125,9 @@ OKTA = Provider(
     attributes=okta_attributes,
     check=check,
     find=find,
-    join=join,
+    creation=_creation,
     update=update,
-    deactivate=deactivate,
+    deactivation={"op": "replace", "value": {"active": False}},
     groups=GroupShapes(push_group, change_members, drops_leavers=True),
     survey=survey,
     sends_manager=True,

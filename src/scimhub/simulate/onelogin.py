@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from scimhub.simulate import attributes, steps
 from scimhub.simulate.attributes import CORE_GROUP, CORE_USER, ENTERPRISE_USER
 from scimhub.simulate.people import Group, Person
-from scimhub.simulate.provider import GroupShapes, Provider
+from scimhub.simulate.provider import Found, GroupShapes, Provider
 from scimhub.simulate.steps import Asking, Conversation, Memory
 
 _PAGE = 100
@@ -25,34 +25,14 @@ def check(memory: Memory) -> Conversation:
             memory.groups[name] = steps.id_of(each)
 
 
-def find(user_name: str) -> Asking[Mapping[str, object] | None]:
+def find(user_name: str) -> Asking[Found | None]:
     query = {"filter": steps.equals("userName", user_name)}
     return (yield from steps.find(steps.get("/Users", query, frozenset({200, 404}))))
 
 
-def join(person: Person, memory: Memory) -> Conversation:
-    found = yield from find(person.user_name)
-    if found is not None:
-        memory.users[person.key] = steps.id_of(found)
-        yield from update(person, memory)
-        return
-    answer = yield steps.post("/Users", _template(person))
-    memory.users[person.key] = answer.id
-
-
-def update(person: Person, memory: Memory) -> Conversation:
+def update(person: Person, memory: Memory, _: Found | None) -> Conversation:
     """PUT of the template, filled again."""
-    yield steps.put(f"/Users/{memory.users[person.key]}", _template(person))
-
-
-def deactivate(person: Person, memory: Memory) -> Conversation:
-    """The app's delete action "Suspend"."""
-    yield steps.patch(f"/Users/{memory.users[person.key]}", [{"op": "replace", "path": "active", "value": False}])
-
-
-def delete(person: Person, memory: Memory) -> Conversation:
-    """The app's delete action "Delete"."""
-    yield steps.delete(f"/Users/{memory.users[person.key]}")
+    yield steps.put(f"/Users/{memory.users[person.key]}", _template(person, memory))
 
 
 def push_group(group: Group, members: Sequence[Person], memory: Memory) -> Conversation:
@@ -72,14 +52,14 @@ def change_members(group: Group, added: Sequence[Person], removed: Sequence[Pers
 
 
 def _list_groups() -> Asking[list[Mapping[str, object]]]:
-    """"Refresh entitlements": a list without parameters, and the rest of the pages when there are more."""
+    """ "Refresh entitlements": a list without parameters, and the rest of the pages when there are more."""
     answer = yield steps.get("/Groups")
     if len(answer.resources) >= answer.total:
         return answer.resources
     return (yield from steps.walk("/Groups", _PAGE))
 
 
-def _template(person: Person) -> dict[str, object]:
+def _template(person: Person, _: Memory) -> dict[str, object]:
     return {
         "schemas": [CORE_USER, ENTERPRISE_USER],
         "userName": person.user_name,
@@ -107,9 +87,9 @@ ONELOGIN = Provider(
     attributes=attributes.of,
     check=check,
     find=find,
-    join=join,
+    creation=_template,
     update=update,
-    deactivate=deactivate,
+    deactivation={"op": "replace", "path": "active", "value": False},
     groups=GroupShapes(push_group, change_members),
-    delete=delete,
+    deletes=True,
 )

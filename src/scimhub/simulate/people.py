@@ -133,11 +133,11 @@ def populate(domain: str, people: int, *, groups: int | None = None, seed: int =
     Each seed has mail addresses and group names of its own, so that populations never meet on one server.
     """
     tag = f"{domain}/{seed}"
-    random = Random(tag)
+    random = Random(tag)  # noqa: S311  (invented names are no secrets)
     where = domain if seed == 0 else f"s{seed}.{domain}"
     company = domain.partition(".")[0].capitalize() + ("" if seed == 0 else f" {seed}")
-    made_groups = _make_groups(company, tag, max(1, people // 10) if groups is None else groups)
-    directory = _Directory(random, where, [group.name for group in made_groups], max(1, -(-people // _REPORTS_PER_LEAD)))
+    made_groups = _make_groups(company, tag, max(2, people // 10) if groups is None else groups)
+    directory = _Personnel(random, where, [group.name for group in made_groups], max(1, -(-people // _REPORTS_PER_LEAD)))
     joined = [directory.hire(key) for key in range(people)]
     movers = set(_draw(random, range(people), _MOVERS))
     moved = {key: directory.move(joined[key], key % _RENAMED_EVERY == 0) for key in sorted(movers)}
@@ -151,7 +151,7 @@ def populate(domain: str, people: int, *, groups: int | None = None, seed: int =
     return Population(where, tag, tuple(careers), made_groups)
 
 
-class _Directory:
+class _Personnel:
     """Hires and moves people; remembers the user names that are taken."""
 
     def __init__(self, random: Random, domain: str, groups: Sequence[str], leads: int) -> None:
@@ -205,7 +205,8 @@ class _Directory:
         return 0 if key < self._leads else int(self._random.random() * self._leads)
 
     def _memberships(self) -> tuple[str, ...]:
-        wanted = min(len(self._groups), 1 + int(self._random.random() * 3))
+        # One group stays free, so that there is one to change to.
+        wanted = min(max(1, len(self._groups) - 1), 1 + int(self._random.random() * 3))
         return tuple(sorted(_shuffled(self._random, self._groups)[:wanted]))
 
     def _other_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:

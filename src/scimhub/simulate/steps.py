@@ -46,11 +46,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; ``body`` is empty when there was none or it was not a JSON object."""
+    """What came back; ``body`` is empty when there was none or it was not a JSON object; ``retry_after`` is seconds."""
 
     status: int
     body: Mapping[str, object] = field(default_factory=dict)
     text: str = ""
+    retry_after: float | None = None
 
     @property
     def id(self) -> str:

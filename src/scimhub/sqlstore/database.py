@@ -16,6 +16,7 @@ import apsw
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.sqlstore import migrate, sqlite
+from scimhub.sqlstore.checkpoints import Checkpointer
 from scimhub.sqlstore.writer import Manner, T, Work, Writer
 
 _WRITER_CACHE_MIB = 64
@@ -45,6 +46,7 @@ class Database:
         self._readers: list[apsw.Connection] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="scimhub-read")
+        self._checkpointer = Checkpointer(path, connection)
         self._writer = Writer(connection)
 
     def read(self, work: Work[T]) -> T:
@@ -88,6 +90,7 @@ class Database:
             return
         self._closed = True
         self._pool.shutdown(wait=True)
+        self._checkpointer.close()
         self._writer.close()
         for connection in self._readers:
             connection.close()

@@ -10,7 +10,6 @@ from functools import partial
 import apsw
 import orjson
 
-from scimhub.directory import additions
 from scimhub.directory.errors import Absent, Conflict
 from scimhub.directory.intents import Content, UniqueConflict
 from scimhub.directory.records import Directory, Unmapped

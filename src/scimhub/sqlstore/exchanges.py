@@ -22,8 +22,6 @@ from scimhub.sqlstore.sqlite import Row, SqlValue
 # How long the thread gathers before it writes, in seconds.
 _GATHERING = 0.2
 _LARGEST_BATCH = 1000
-# Exchanges that may wait; a burst beyond it is dropped and counted.
-_MOST_WAITING = 20_000
 _CACHE_MIB = 4
 _SHAPE = 1
 
@@ -63,7 +61,8 @@ _INSERT = f"INSERT INTO exchanges ({_COLUMNS}) VALUES ({', '.join('?' * len(_COL
 class ExchangeFile:
     """See ``exchanges.ports.ExchangeStore``."""
 
-    def __init__(self, path: Path, *, keep_days: int, keep_count: int, now: Callable[[], str]) -> None:
+    def __init__(self, path: Path, *, keep_days: int, keep_count: int, most_waiting: int, now: Callable[[], str]) -> None:
+        self._most_waiting = most_waiting
         self._keep_days = keep_days
         self._keep_count = keep_count
         self._now = now
@@ -80,17 +79,27 @@ class ExchangeFile:
 
     @classmethod
     def open(
-        cls, database: Path, *, keep_days: int = 30, keep_count: int = 1_000_000, now: Callable[[], str]
+        cls,
+        database: Path,
+        *,
+        keep_days: int = 30,
+        keep_count: int = 1_000_000,
+        most_waiting: int = 20_000,
+        now: Callable[[], str],
     ) -> "ExchangeFile":
-        """The exchanges of the hub whose database is at that path; those beyond either limit go. Raises StoreUnusable."""
-        return cls(path_beside(database), keep_days=keep_days, keep_count=keep_count, now=now)
+        """The exchanges of the hub whose database is at that path; raises StoreUnusable.
+
+        Those beyond ``keep_days`` or ``keep_count`` go; a burst of more than ``most_waiting`` is dropped and counted.
+        """
+        path = path_beside(database)
+        return cls(path, keep_days=keep_days, keep_count=keep_count, most_waiting=most_waiting, now=now)
 
     @property
     def dropped(self) -> int:
         return self._dropped
 
     def record(self, exchange: Exchange) -> bool:
-        if self._closed or self._queue.qsize() >= _MOST_WAITING:
+        if self._closed or self._queue.qsize() >= self._most_waiting:
             self._dropped += 1
             return False
         self._queue.put(exchange)

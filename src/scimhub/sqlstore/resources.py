@@ -7,7 +7,7 @@ import apsw
 from scimhub.directory.intents import Intent, Outcome
 from scimhub.directory.ports import Page, Selection
 from scimhub.directory.records import GroupView, StoredResource, Tombstone
-from scimhub.sqlstore import execution, memberships, rows, selection, tombstones
+from scimhub.sqlstore import execution, lookup, memberships, rows, selection, tombstones
 from scimhub.sqlstore.database import Database
 from scimhub.sqlstore.execution import Rules
 
@@ -28,6 +28,12 @@ class Resources:
         return self._database.read(lambda connection: rows.find(connection, directory, kind, id, source))
 
     async def select(self, wanted: Selection) -> Page:
+        sought = lookup.parameters_of(wanted)
+        if sought is not None:
+            page = self._database.read(lambda connection: lookup.find(connection, wanted, *sought))
+            if page is not None:
+                return page
+
         def select(connection: apsw.Connection) -> Page:
             return selection.select(connection, wanted, self._database.log_epoch, self._scan_limit)
 

@@ -13,7 +13,6 @@ from scimhub.directory.ports import After, Page, Selection
 from scimhub.directory.records import StoredResource
 from scimhub.scim import errors
 from scimhub.scim.catalog import Kind
-from scimhub.scim.catalog import Kind
 from scimhub.scim.filters import And, Comparison, Condition, Nothing, Or
 from scimhub.sqlstore import counters, filter_sql, rows, sqlite
 from scimhub.sqlstore.sqlite import Row, SqlValue
@@ -23,9 +22,6 @@ DEFAULT_SCAN_LIMIT = 200_000
 _QUICK_LIMIT = 200
 _QUICK_OFFSET = 1000
 _QUICK_TERMS = 20
-
-# What compiling needs to know of each kind.
-Contexts = Mapping[Kind, Context]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,8 @@ def select(connection: apsw.Connection, selection: Selection, log_epoch: str, sc
         resources = [StoredResource(*row[:8]) for row in found[: selection.limit]]
         return Page(resources, _total(connection, selection, log_epoch, len(found)), more)
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
 
 def _check_scan(connection: apsw.Connection, selection: Selection, scan_limit: int) -> None:

@@ -90,7 +90,13 @@ class Writer:
             batch = [unit]
             if unit.manner == "shared":
                 self._gather(batch, held)
-            _carry_out(connection, batch)
+            try:
+                _carry_out(connection, batch)
+            except Exception as error:
+                # A defect of ours. The thread must live on, or everyone who writes would wait for ever.
+                _log.exception("writer failed", extra={"units": len(batch)})
+                for one in batch:
+                    one.error = one.error or error
             _answer(batch)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,0 +1,55 @@
+"""The list query that identity providers send most, answered by one statement: an exact look-up in one kind.
+
+Okta, Entra and the others match people by ``userName eq``, ``externalId eq`` or an e-mail address before each write. A page
+that is not full is the whole answer, so neither a count nor a transaction around two statements is needed.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
+
+import apsw
+
+from scimhub.directory.ports import Page, Selection
+from scimhub.directory.records import StoredResource
+from scimhub.scim.filters import Comparison
+from scimhub.sqlstore import filter_keys, rows, sqlite
+from scimhub.sqlstore.sqlite import SqlValue
+from scimhub.sqlstore.target_sql import Context
+
+
+def parameters_of(selection: Selection) -> tuple[str, Sequence[SqlValue]] | None:
+    """The SELECT of keys and its parameters when the selection is such a look-up, else None."""
+    if selection.sort is not None or selection.after is not None or selection.offset or not selection.limit:
+        return None
+    if len(selection.conditions) != 1:
+        return None
+    [(kind, condition)] = selection.conditions.items()
+    if not isinstance(condition, Comparison) or condition.operator != "eq":
+        return None
+    keys = filter_keys.find(condition, Context(selection.directory, kind, selection.source, "", selection.base_url))
+    if keys is None or not keys.is_exact or len(keys.selects) != 1:
+        return None
+    # Operands are str, int, float and bool, which SQLite binds; the type says object.
+    return keys.selects[0], cast(Sequence[SqlValue], keys.parameters)
+
+
+def find(connection: apsw.Connection, selection: Selection, keys: str, parameters: Sequence[SqlValue]) -> Page | None:
+    """The page, or None when there is more than one page, which ``selection`` must count."""
+    [kind] = selection.conditions
+    values = (selection.source, *parameters, selection.directory, kind.name, selection.limit)
+    found = sqlite.fetch(connection, _statement(keys), values)
+    if len(found) == selection.limit:
+        return None
+    return Page([StoredResource(*row) for row in found], len(found), None)
+
+
+@lru_cache(maxsize=64)
+def _statement(keys: str) -> str:
+    # The numbered parameter of COLUMNS comes first; each later question mark takes the next number. The plus signs keep
+    # SQLite from walking all of the kind.
+    return f"""
+SELECT {rows.COLUMNS}
+FROM resources AS r
+WHERE r.key IN ({keys}) AND +r.directory = ? AND +r.kind = ?
+ORDER BY r.key LIMIT ?"""
