@@ -16,6 +16,7 @@ import uvicorn
 
 from scimhub import clock, telemetry
 from scimhub.directory import schemas, sources
+from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.scim.discovery import Offer
@@ -31,6 +32,7 @@ from scimhub.web.services import Limits, Services
 
 _logger = logging.getLogger(__name__)
 _NOTE_TOKENS_EVERY = 30.0
+_PURGE_EVERY = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +82,7 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
     metrics = Metrics()
     gatekeeper = Gatekeeper(store, time.monotonic)
     catalogs = Catalogs(store)
-    services = Services(
-        store=store,
-        gatekeeper=gatekeeper,
-        catalogs=catalogs,
-        limits=Limits(
-            settings.body_limit, settings.body_limit_groups, settings.body_limit_bulk, settings.bulk_max_operations
-        ),
-        paging=Paging(store.cursor_secret, settings.page_size, settings.page_size_max, settings.cursor_lifetime, time.time),
-        offer=Offer(
-            bulk_operations=settings.bulk_max_operations,
-            bulk_payload=settings.body_limit_bulk,
-            page_size=settings.page_size,
-            page_size_max=settings.page_size_max,
-            cursor_lifetime=settings.cursor_lifetime,
-        ),
-        recorder=exchanges,
-        metrics=metrics,
-        now=clock.now_text,
-        new_id=clock.new_id,
-        discovery_is_public=settings.discovery_public,
-        public_url=settings.public_url,
-    )
+    services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     admin_token = None if settings.admin_token is None else settings.admin_token.get_secret_value()
 
     def admin(*, trusted: bool) -> Application:
@@ -117,6 +98,36 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
 
     server = Server(ScimApi(services), admin(trusted=False), metrics, store.check_alive, clock.new_id)
     return Hub(store, exchanges, gatekeeper, server, admin(trusted=True), first)
+
+
+def _services(
+    settings: Settings,
+    store: SqlStore,
+    exchanges: ExchangeFile,
+    gatekeeper: Gatekeeper,
+    catalogs: Catalogs,
+    metrics: Metrics,
+) -> Services:
+    return Services(
+        store=store,
+        gatekeeper=gatekeeper,
+        catalogs=catalogs,
+        limits=Limits(settings.body_limit, settings.body_limit_groups, settings.body_limit_bulk, settings.bulk_max_operations),
+        paging=Paging(store.cursor_secret, settings.page_size, settings.page_size_max, settings.cursor_lifetime, time.time),
+        offer=Offer(
+            bulk_operations=settings.bulk_max_operations,
+            bulk_payload=settings.body_limit_bulk,
+            page_size=settings.page_size,
+            page_size_max=settings.page_size_max,
+            cursor_lifetime=settings.cursor_lifetime,
+        ),
+        recorder=exchanges,
+        metrics=metrics,
+        now=clock.now_text,
+        new_id=clock.new_id,
+        discovery_is_public=settings.discovery_public,
+        public_url=settings.public_url,
+    )
 
 
 # --------------------------------------------------------------------------- serving
@@ -163,6 +174,7 @@ async def _serve(settings: Settings) -> int:
             asyncio.create_task(local.serve(sockets=[local_socket])),
             asyncio.create_task(_announce(settings, hub, server)),
             asyncio.create_task(_note_used_tokens(hub)),
+            asyncio.create_task(_purge_tombstones(hub)),
         ]
         _stop_on_signals(server)
         try:
@@ -175,7 +187,7 @@ async def _serve(settings: Settings) -> int:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             settings.socket_path.unlink(missing_ok=True)
-            await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())
+            await _note_once(hub)
         # uvicorn ends without raising when the port is taken.
         return 0 if server.started else 1
 
@@ -217,7 +229,7 @@ def _bind_local(path: Path) -> socket.socket:
 
 async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server) -> None:
     """Say where the hub listens, and on an empty database the token, once and on standard output only."""
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     root = settings.base_url if settings.port else settings.base_url.removesuffix(":0") + f":{port}"
@@ -234,4 +246,23 @@ async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server) -> Non
 async def _note_used_tokens(hub: Hub) -> None:
     while True:
         await asyncio.sleep(_NOTE_TOKENS_EVERY)
+        await _note_once(hub)
+
+
+async def _note_once(hub: Hub) -> None:
+    try:
         await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())
+    except StoreUnavailable as fault:
+        # When a token was last used is worth less than the hub's going on.
+        _logger.warning("last use of tokens not noted", extra={"reason": str(fault)})
+
+
+async def _purge_tombstones(hub: Hub) -> None:
+    """Forget what was deleted longer ago than tombstones are kept, a thousand at a time."""
+    while True:
+        try:
+            while await hub.store.purge_tombstones(clock.now_text()):
+                pass
+        except StoreUnavailable as fault:
+            _logger.warning("tombstones not purged", extra={"reason": str(fault)})
+        await asyncio.sleep(_PURGE_EVERY)

@@ -25,6 +25,15 @@ def test_every_documented_setting_exists():
     assert set(re.findall(r"\bSCIMHUB_[A-Z_]+\b", page)) - known == {"SCIMHUB_CONFIG"}
 
 
+def test_every_rule_of_a_dialect_is_documented_and_no_other():
+    from scimhub.scim.dialects import HUB_RULES, RULES
+
+    rows = {f"| `{name}` | {rule.description} | {rule.vendor} |" for name, rule in RULES.items()}
+    rows |= {f"| `{name}` | {description} |" for name, description in HUB_RULES.items()}
+    page = (ROOT / "docs" / "dialects.md").read_text("utf-8")
+    assert {line for line in page.splitlines() if line.startswith("| `")} == rows
+
+
 def test_every_decision_page_has_its_own_number():
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))

@@ -68,10 +68,7 @@ def _conditions(kinds: Sequence[Kind], query: ListQuery, lenient: bool, notes: N
     expression = filters.parse(query.filter)
     # RFC 7644 §3.4.2.1: over several types, what one of them does not know has no value there.
     unknown: Unknown = "error" if len(kinds) == 1 else "absent"
-    return {
-        kind: filters.bind(expression, kind, lenient=lenient, unknown=unknown, notes=notes)
-        for kind in kinds
-    }
+    return {kind: filters.bind(expression, kind, lenient=lenient, unknown=unknown, notes=notes) for kind in kinds}
 
 
 def _sort(kinds: Sequence[Kind], query: ListQuery, lenient: bool) -> dict[Kind, Target] | None:
@@ -82,9 +79,7 @@ def _sort(kinds: Sequence[Kind], query: ListQuery, lenient: bool) -> dict[Kind, 
     return {kind: target for kind, target in targets.items() if target is not None}
 
 
-def _next_cursor(
-    caller: Caller, query: ListQuery, page: Page, paging: Paging, endpoint: str, limit: int
-) -> str | None:
+def _next_cursor(caller: Caller, query: ListQuery, page: Page, paging: Paging, endpoint: str, limit: int) -> str | None:
     if page.more is None:
         return None
     return listing.encode_cursor(

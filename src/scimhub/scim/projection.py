@@ -4,6 +4,7 @@ For each kind the wish becomes a plan once: a tree of what is kept. Without a wi
 unless the kind has attributes that are returned on request only.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ from scimhub.scim import errors, paths
 from scimhub.scim.catalog import COMMON_ATTRIBUTES, AmbiguousName, Kind
 from scimhub.scim.errors import ScimError
 from scimhub.scim.schema import Attribute
+
+_BRACKETS = re.compile(r"\[.*\]", re.DOTALL)
 
 # What is kept of an object, by name: None is the whole value, a tree a part of each object in it.
 Plan = Mapping[str, "Plan | None"]
@@ -67,6 +70,42 @@ def _names(parameter: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     text = parameter if isinstance(parameter, str) else ",".join(parameter)
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def supplied_in(body: object, kind: Kind, *, lenient: bool) -> frozenset[str]:
+    """The keys of those attributes, returned on request only, that a resource or a PatchOp in a request names.
+
+    What a client has sent it may see in the answer (RFC 7643 §7).
+    """
+    wanted = _on_request(kind)
+    if not wanted or not isinstance(body, Mapping):
+        return frozenset()
+    named: set[str] = set()
+    operations = next((value for key, value in body.items() if key.lower() == "operations"), None)
+    if not isinstance(operations, list):
+        _collect(body, "", kind, lenient, named)
+        return wanted & named
+    for operation in operations:
+        if isinstance(operation, Mapping):
+            path, value = operation.get("path"), operation.get("value")
+            # A filter in brackets chooses elements; the attribute stays the same.
+            target = _BRACKETS.sub("", path) if isinstance(path, str) else ""
+            named |= {key for key in (_key(target, kind, lenient),) if key is not None}
+            _collect(value, target, kind, lenient, named)
+    return wanted & named
+
+
+def _collect(value: object, prefix: str, kind: Kind, lenient: bool, named: set[str]) -> None:
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, Mapping):
+            continue
+        for name, inner in item.items():
+            joint = "" if not prefix else ":" if kind.extension_urn(prefix) else "."
+            path = f"{prefix}{joint}{name}"
+            key = _key(path, kind, lenient)
+            if key is not None:
+                named.add(key)
+                _collect(inner, path, kind, lenient, named)
 
 
 # --------------------------------------------------------------------------- from names to a plan

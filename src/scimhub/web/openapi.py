@@ -70,7 +70,7 @@ def _collection(kind: Kind) -> dict[str, object]:
     )
     created = _operation(
         f"Create a {kind.name}.",
-        {"201": _answer("The resource as stored.", _reference(kind.name))},
+        {"201": _answer("The resource as stored.", _shown(kind))},
         parameters=_shape_parameters(),
         body=_reference(kind.name),
     )
@@ -79,15 +79,22 @@ def _collection(kind: Kind) -> dict[str, object]:
 
 def _single(kind: Kind) -> dict[str, object]:
     shape = _shape_parameters()
-    condition: dict[str, object] = {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": "The ETag to be changed."}
-    resource = _answer("The resource.", _reference(kind.name))
+    condition: dict[str, object] = {
+        "name": "If-Match",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The ETag to be changed.",
+    }
+    resource = _answer("The resource.", _shown(kind))
     patched: dict[str, object] = {"200": resource}
     if kind.has_members:
         patched["204"] = {"description": "Done; ask with attributes for a body."}
     return {
         "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
         "get": _operation(f"Read a {kind.name}.", {"200": resource}, parameters=shape),
-        "put": _operation(f"Replace a {kind.name}.", {"200": resource}, parameters=[*shape, condition], body=_reference(kind.name)),
+        "put": _operation(
+            f"Replace a {kind.name}.", {"200": resource}, parameters=[*shape, condition], body=_reference(kind.name)
+        ),
         "patch": _operation(f"Change a {kind.name}.", patched, parameters=[*shape, condition], body=_reference("PatchOp")),
         "delete": _operation(f"Delete a {kind.name}.", {"204": {"description": "It is gone."}}, parameters=[condition]),
     }
@@ -146,6 +153,15 @@ def _kind_schema(kind: Kind) -> dict[str, object]:
     return {"type": "object", "required": ["schemas", *required], "properties": properties}
 
 
+def _shown(kind: Kind) -> dict[str, object]:
+    """A resource in an answer: a projection may leave out what a request must have."""
+    return {"type": "object", "required": ["schemas", "id"], "properties": _kind_schema(kind)["properties"]}
+
+
+def _exactly(urn: str) -> dict[str, object]:
+    return {"type": "array", "items": {"const": urn}, "minItems": 1}
+
+
 def _properties(schema: Schema) -> dict[str, object]:
     return {attribute.name: _attribute_schema(attribute) for attribute in schema.attributes}
 
@@ -197,7 +213,7 @@ def _patch_schema() -> dict[str, object]:
         "type": "object",
         "required": ["schemas", "Operations"],
         "properties": {
-            "schemas": {"type": "array", "items": {"const": "urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "minItems": 1},
+            "schemas": _exactly("urn:ietf:params:scim:api:messages:2.0:PatchOp"),
             "Operations": {"type": "array", "items": operation, "minItems": 1},
         },
     }
@@ -209,7 +225,7 @@ def _search_schema() -> dict[str, object]:
         "type": "object",
         "required": ["schemas"],
         "properties": {
-            "schemas": {"type": "array", "items": {"const": "urn:ietf:params:scim:api:messages:2.0:SearchRequest"}, "minItems": 1},
+            "schemas": _exactly("urn:ietf:params:scim:api:messages:2.0:SearchRequest"),
             "attributes": names,
             "excludedAttributes": names,
             "filter": {"type": "string"},

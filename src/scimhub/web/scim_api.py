@@ -177,7 +177,7 @@ class _Visit:
 
     async def get(self, kind: Kind) -> Answer:
         auth.require(self.grant, "read")
-        viewpoint, shape = self.viewpoint, self._projection([kind])
+        viewpoint, shape = self.viewpoint, self._projection(kind)
         if any(name == "filter" for name, _ in self.request.query()):
             raise errors.invalid_filter("A single resource cannot be filtered; send the filter to the collection.")
         found = await resources.get(self.services.store, self.caller, kind, self.route.id)
@@ -213,26 +213,24 @@ class _Visit:
 
     async def create(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
-        shape = self._projection([kind])
+        self._projection(kind)  # refuses what cannot be shown before anything is written
         body = await self._body(self._limit(kind))
-        written = await resources.create(
-            self.services.store, self.caller, kind, body, self.draft.notes, self.services.new_id
-        )
-        return await self._show(201, kind, written, shape)
+        written = await resources.create(self.services.store, self.caller, kind, body, self.draft.notes, self.services.new_id)
+        return await self._show(201, kind, written, self._projection(kind, body))
 
     async def replace(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
-        shape = self._projection([kind])
+        self._projection(kind)  # refuses what cannot be shown before anything is written
         precondition = await self._precondition(kind)
         body = await self._body(self._limit(kind))
         written = await resources.replace(
             self.services.store, self.caller, kind, self.route.id, body, self.draft.notes, precondition
         )
-        return await self._show(200, kind, written, shape)
+        return await self._show(200, kind, written, self._projection(kind, body))
 
     async def modify(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
-        shape = self._projection([kind])
+        shape = self._projection(kind)
         precondition = await self._precondition(kind)
         body = await self._body(self._limit(kind))
         written = await resources.modify(
@@ -241,7 +239,7 @@ class _Visit:
         if kind.has_members and shape.is_default:
             # A group's answer may be huge: 204 unless the client said what it wants to see (RFC 7644 §3.5.2).
             return self._answered(204, kind, written, b"")
-        return await self._show(200, kind, written, shape)
+        return await self._show(200, kind, written, self._projection(kind, body))
 
     async def delete(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
@@ -267,11 +265,14 @@ class _Visit:
 
     # ----------------------------------------------------------------- pieces
 
-    def _projection(self, kinds: list[Kind]) -> projection.Projection:
+    def _projection(self, kind: Kind, body: object = None) -> projection.Projection:
+        """What the answer shows; ``body`` is what was sent, which may name attributes that are returned on request."""
         pairs = self.request.query()
         attributes = next((value for name, value in pairs if name == "attributes"), None)
         excluded = next((value for name, value in pairs if name == "excludedAttributes"), None)
-        return projection.parse(attributes, excluded, kinds)
+        lenient = self.caller.dialect.is_lenient
+        supplied = projection.supplied_in(body, kind, lenient=lenient) if body is not None else ()
+        return projection.parse(attributes, excluded, [kind], lenient=lenient, supplied=supplied)
 
     async def _precondition(self, kind: Kind) -> preconditions.Precondition | None:
         if self.request.header(b"if-none-match") is not None:

@@ -14,7 +14,12 @@ class Server:
     """Sends each request to the part that answers it. ``is_ready`` turns false when the hub stops."""
 
     def __init__(
-        self, scim: Application, admin: Application, metrics: Metrics, check: Callable[[], Awaitable[None]], new_id: Callable[[], str]
+        self,
+        scim: Application,
+        admin: Application,
+        metrics: Metrics,
+        check: Callable[[], Awaitable[None]],
+        new_id: Callable[[], str],
     ) -> None:
         self._scim = scim
         self._admin = admin
