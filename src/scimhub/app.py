@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import signal
@@ -167,6 +168,9 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
 
 async def _serve(settings: Settings) -> int:
     async with open_hub(settings) as hub:
+        # What is loaded by now stays; the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         server = _Server(_tcp_config(settings, hub.application))
         local_socket = _bind_local(settings.socket_path)
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))

@@ -319,6 +319,14 @@ async def test_an_unused_schema_can_be_removed(home: Home):
     assert BADGE not in (await schemas.load_catalog(home.store, home.directory.key)).schemas
 
 
+async def test_a_schema_that_a_type_lists_as_its_own_extension_is_not_removed(home: Home):
+    desk = {"id": "urn:example:scim:schemas:Desk", "name": "Desk", "attributes": [{"name": "floor"}]}
+    kind = {"name": "Desk", "schema": desk["id"], "schemaExtensions": [{"schema": BADGE, "required": False}]}
+    await home.add({"schemas": [desk, badge()], "resourceTypes": [kind]})
+    with pytest.raises(Conflict, match="cannot be removed: The resource type Desk names the extension"):
+        await home.remove(BADGE)
+
+
 async def test_a_schema_that_data_needs_is_not_removed(home: Home):
     await home.add(badge())
     await home.create({"userName": "ann", BADGE: {"badgeNumber": "B1"}})

@@ -43,6 +43,7 @@ def test_a_sound_object_comes_through_unchanged(raw: bytes, value: object) -> No
         (b'{"a":' * 60 + b"1" + b"}" * 60, "invalidSyntax", "nested deeper than 40"),
         (b'{"n": 12345678901234567890}', "invalidValue", "64 bits"),
         (b'{"n": 0.1234567890123456789}', "invalidValue", "rounded"),
+        (b'{"n": 1E-400}', "invalidValue", "rounded"),
         (b'{"n": ' + b"9" * 5000 + b"}", "invalidSyntax", "not JSON"),
         (b'{"n": NaN}', "invalidSyntax", "not JSON"),
     ],

@@ -123,7 +123,11 @@ async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> 
         raise Conflict(f"{name} is a standard one, which cannot be removed.")
     else:
         raise Absent(f"Directory {directory.name} has no schema or resource type {name[:200]!r}.")
-    report = await _install(store, directory, current, wanted)
+    try:
+        report = await _install(store, directory, current, wanted)
+    except SchemaError as error:
+        # A resource type names the schema among its own schemaExtensions.
+        raise Conflict(f"{found} cannot be removed: {error}") from error
     gone = tuple(urn for urn in current.schemas if urn not in wanted.schemas)
     return replace(report, schemas=gone, resource_types=(found_type,) if found_type is not None else ())
 

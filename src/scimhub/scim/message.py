@@ -12,8 +12,10 @@ import orjson
 
 from scimhub.scim import errors
 
-# What the quick parser might round: many digits, or an exponent of two digits or more.
-_LONG_NUMBER = re.compile(rb"[0-9]{16}|[0-9.]{17}|[eE][+-]?[0-9]{2}")
+# For finding what the quick parser might round, all digits and points look alike, and so do e and E.
+_ALIKE = bytes.maketrans(b"123456789.E", b"0000000000e")
+_MANY_DIGITS = b"0" * 16
+_TINY_EXPONENT = b"e-000"
 _KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _MAX_DEPTH = 40
 
@@ -31,21 +33,30 @@ def parse_object(raw: bytes) -> Mapping[str, object]:
     if not isinstance(parsed, dict):
         raise errors.invalid_syntax(f"The body is a JSON {_name(parsed)}; it must be an object.")
     # Strings may hold what looks like a key's end, never the other way: equal counts mean that no key was lost.
-    if _count_keys(parsed, 0) != len(_KEY_END.findall(raw)):
+    if _count_keys(parsed) != len(_KEY_END.findall(raw)):
         _check_duplicate_keys(raw)
-    if _LONG_NUMBER.search(raw):
+    alike = raw.translate(_ALIKE)
+    if _MANY_DIGITS in alike or _TINY_EXPONENT in alike:
         _check_numbers(raw)
     return parsed
 
 
-def _count_keys(value: object, depth: int) -> int:
-    if depth > _MAX_DEPTH:
-        raise errors.invalid_syntax(f"The body is nested deeper than {_MAX_DEPTH} levels; SCIM needs five.")
-    if isinstance(value, dict):
-        return len(value) + sum(_count_keys(item, depth + 1) for item in value.values() if isinstance(item, dict | list))
-    if isinstance(value, list):
-        return sum(_count_keys(item, depth + 1) for item in value if isinstance(item, dict | list))
-    return 0
+def _count_keys(parsed: dict[str, object]) -> int:
+    count = depth = 0
+    level: list[dict[str, object] | list[object]] = [parsed]
+    while level:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise errors.invalid_syntax(f"The body is nested deeper than {_MAX_DEPTH} levels; SCIM needs five.")
+        below: list[dict[str, object] | list[object]] = []
+        for holder in level:
+            if type(holder) is dict:
+                count += len(holder)
+                below += [item for item in holder.values() if type(item) is dict or type(item) is list]
+            else:
+                below += [item for item in holder if type(item) is dict or type(item) is list]
+        level = below
+    return count
 
 
 def _check_duplicate_keys(raw: bytes) -> None:

@@ -65,6 +65,12 @@ def parse(
     return Projection(not (shown or hidden), kinds, plans)
 
 
+@lru_cache(maxsize=256)
+def default(kind: Kind) -> Projection:
+    """The projection of who asks for nothing: what is returned always or by default."""
+    return parse(None, None, [kind])
+
+
 def _names(parameter: str | Sequence[str] | None) -> tuple[str, ...]:
     if parameter is None:
         return ()

@@ -6,7 +6,6 @@ Plain ASGI without a framework: at a few dozen microseconds a request, routing b
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
@@ -83,7 +82,11 @@ class ScimApi:
         route = draft.route = find_route(request.path)
         if route.version != "v2":
             raise errors.invalid_version(f"The path asks for version {route.version}; this server speaks v2.")
-        if route.place == "discovery" and self._services.discovery_is_public and b"authorization" not in request.headers:
+        if (
+            route.place in ("discovery", "discovery_one")
+            and self._services.discovery_is_public
+            and b"authorization" not in request.headers
+        ):
             # RFC 7644 §4: readable before one has a token; a directory's own schemas are shown to its sources only.
             return self._discover(request, route, standard_catalog())
         grant = draft.grant = await self._services.gatekeeper.admit(request, draft.now)
@@ -107,10 +110,8 @@ class ScimApi:
     async def _serve(self, visit: "_Visit", kind: Kind | None) -> Answer:
         route, request = visit.route, visit.request
         match route.place:
-            case "discovery":
+            case "discovery" | "discovery_one":
                 return self._discover(request, route, visit.catalog)
-            case "discovery_one":
-                return _json(200, discovery.find(visit.catalog, route.endpoint, route.id, visit.viewpoint.base_url))
             case "openapi":
                 return _json(200, openapi.describe(visit.catalog, visit.viewpoint.base_url), b"application/json")
             case "root":
@@ -151,34 +152,32 @@ class ScimApi:
             # RFC 7644 §4: a filter that would be ignored is refused.
             raise ScimError(403, None, f"/{route.endpoint} cannot be filtered; read it whole.")
         base_url = self._services.base_url(request, route.directory)
+        if route.place == "discovery_one":
+            return _json(200, discovery.find(catalog, route.endpoint, route.id, base_url))
         return _json(200, discovery.document(catalog, route.endpoint, base_url, self._services.offer))
 
 
-@dataclass(slots=True)
 class _Visit:
     """One admitted request with all that its answer needs."""
 
-    services: Services
-    request: Request
-    draft: Draft
-    route: Route
-    grant: Grant
-    catalog: Catalog
-
-    @property
-    def viewpoint(self) -> Viewpoint:
-        base_url = self.services.base_url(self.request, self.route.directory)
-        return Viewpoint(self.catalog, base_url, self.services.store.log_epoch)
-
-    @property
-    def caller(self) -> Caller:
-        dialect = dialects.find(self.grant.source.dialect) or dialects.LENIENT
-        return Caller(self.grant.directory, self.grant.source, dialect, self.draft.request_id, self.draft.now)
+    def __init__(
+        self, services: Services, request: Request, draft: Draft, route: Route, grant: Grant, catalog: Catalog
+    ) -> None:
+        self.services = services
+        self.request = request
+        self.draft = draft
+        self.route = route
+        self.grant = grant
+        self.catalog = catalog
+        base_url = services.base_url(request, route.directory)
+        self.viewpoint = Viewpoint(catalog, base_url, services.store.log_epoch)
+        dialect = dialects.find(grant.source.dialect) or dialects.LENIENT
+        self.caller = Caller(grant.directory, grant.source, dialect, draft.request_id, draft.now)
 
     async def get(self, kind: Kind) -> Answer:
         auth.require(self.grant, "read")
         viewpoint, shape = self.viewpoint, self._projection(kind)
-        if any(name == "filter" for name, _ in self.request.query()):
+        if self.request.query_string and any(name == "filter" for name, _ in self.request.query()):
             raise errors.invalid_filter("A single resource cannot be filtered; send the filter to the collection.")
         found = await resources.get(self.services.store, self.caller, kind, self.route.id)
         etag = viewpoint.etag(found.version)
@@ -267,11 +266,13 @@ class _Visit:
 
     def _projection(self, kind: Kind, body: object = None) -> projection.Projection:
         """What the answer shows; ``body`` is what was sent, which may name attributes that are returned on request."""
+        lenient = self.caller.dialect.is_lenient
+        supplied = projection.supplied_in(body, kind, lenient=lenient) if body is not None else frozenset[str]()
+        if not self.request.query_string and not supplied:
+            return projection.default(kind)
         pairs = self.request.query()
         attributes = next((value for name, value in pairs if name == "attributes"), None)
         excluded = next((value for name, value in pairs if name == "excludedAttributes"), None)
-        lenient = self.caller.dialect.is_lenient
-        supplied = projection.supplied_in(body, kind, lenient=lenient) if body is not None else ()
         return projection.parse(attributes, excluded, [kind], lenient=lenient, supplied=supplied)
 
     async def _precondition(self, kind: Kind) -> preconditions.Precondition | None:
