@@ -71,7 +71,7 @@ def create_source(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    dialect: Annotated[str, typer.Option(help="lenient, strict, or a vendor's.")] = "lenient",
+    dialect: Annotated[str, typer.Option(help="lenient or strict.")] = "lenient",
     returning: Annotated[str, typer.Option(help="What becomes of people who return: new or external_id.")] = "new",
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +101,7 @@ def update_source(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    dialect: Annotated[str | None, typer.Option(help="lenient, strict, or a vendor's.")] = None,
+    dialect: Annotated[str | None, typer.Option(help="lenient or strict.")] = None,
     returning: Annotated[str | None, typer.Option(help="new or external_id.")] = None,
     as_json: AsJson = False,
 ) -> None:

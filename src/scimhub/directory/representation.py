@@ -46,12 +46,22 @@ def is_spliced(kind: Kind) -> bool:
 
 
 async def render(
-    store: ResourceStore, viewpoint: Viewpoint, resources: Sequence[StoredResource], projection: Projection
+    store: ResourceStore,
+    viewpoint: Viewpoint,
+    resources: Sequence[StoredResource],
+    projection: Projection,
+    *,
+    are_new: bool = False,
 ) -> list[bytes]:
-    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them."""
+    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them.
+
+    ``are_new`` says that they were made just now, so that no group can have them yet.
+    """
     kinds = viewpoint.catalog.kinds
     wanting = (
-        [resource.key for resource in resources if kinds[resource.kind].shows_groups] if projection.wants("groups") else []
+        [resource.key for resource in resources if kinds[resource.kind].shows_groups]
+        if projection.wants("groups") and not are_new
+        else []
     )
     groups = await store.groups_of(wanting) if wanting else {}
     wants_members = projection.wants("members")

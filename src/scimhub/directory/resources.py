@@ -55,11 +55,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write that is in the store; ``change_id`` is None when nothing differed."""
+    """A write that is in the store; ``change_id`` is None when nothing differed.
+
+    ``is_new`` says that the resource was not there before, not even as somebody who left and returned.
+    """
 
     resource: StoredResource
     change_id: str | None
-    created: bool = False
+    is_new: bool = False
 
 
 async def get(store: ResourceStore, caller: Caller, kind: Kind, id: str) -> StoredResource:
@@ -87,7 +90,8 @@ async def create(
     )
     outcome = await store.submit(intent)
     written = _written(outcome, kind, intent.id)
-    return Written(written.resource, written.change_id, created=True)
+    is_new = isinstance(outcome, Applied) and not outcome.revived
+    return Written(written.resource, written.change_id, is_new)
 
 
 async def replace(

@@ -72,7 +72,7 @@ def scim_url(base_url: str, directory: str) -> str:
 
 class NewSource(_Wish):
     name: str = Field(description="1 to 63 lower-case letters, digits and hyphens.", examples=["okta"])
-    dialect: str = Field("lenient", description="lenient, strict, or a vendor's.")
+    dialect: str = Field("lenient", description="lenient or strict.")
     returning: str = Field("new", description="What a POST for a person who was deleted does: new or external_id.")
 
 
