@@ -17,7 +17,7 @@ import uvicorn
 
 from scimhub import clock, telemetry
 from scimhub.directory import schemas, sources
-from scimhub.directory.errors import StoreUnavailable
+from scimhub.directory.errors import Fault, StoreUnavailable
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.scim.discovery import Offer
@@ -135,10 +135,26 @@ def _services(
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises Fault when it cannot begin."""
     telemetry.configure_logging(settings.log_level, settings.log_format)
+    # Before the database is opened: a start that cannot listen must not make a token that nobody sees.
+    listening = _bind(settings)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_serve(settings))
+        return runner.run(_serve(settings, listening))
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """The socket of the hub's address; raises Fault when it cannot be had."""
+    host = settings.host.strip("[]")
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, settings.port))
+    except OSError as error:
+        bound.close()
+        where = f"{host}, port {settings.port}"
+        raise Fault(f"The hub cannot listen on {where}: {error.strerror}; set SCIMHUB_HOST or SCIMHUB_PORT.") from error
+    return bound
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -166,7 +182,7 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, listening: socket.socket) -> int:
     async with open_hub(settings) as hub:
         # What is loaded by now stays; the collector need not look through it again and again.
         gc.collect()
@@ -176,13 +192,13 @@ async def _serve(settings: Settings) -> int:
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
         tasks = [
             asyncio.create_task(local.serve(sockets=[local_socket])),
-            asyncio.create_task(_announce(settings, hub, server)),
+            asyncio.create_task(_announce(settings, hub, server, listening)),
             asyncio.create_task(_note_used_tokens(hub)),
             asyncio.create_task(_purge_tombstones(hub)),
         ]
         _stop_on_signals(server)
         try:
-            await server.serve()
+            await server.serve(sockets=[listening])
         finally:
             hub.application.is_ready = False
             local.should_exit = True
@@ -203,14 +219,13 @@ _COMMON: dict[str, Any] = {
     "log_config": None,
     "server_header": False,
     "http": "httptools",
+    "ws": "none",
 }
 
 
 def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        host=settings.host,
-        port=settings.port,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         # DECISIONS 23: forwarded headers are believed from exactly the proxies that are named.
@@ -231,11 +246,11 @@ def _bind_local(path: Path) -> socket.socket:
     return bound
 
 
-async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server) -> None:
+async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server, listening: socket.socket) -> None:
     """Say where the hub listens, and on an empty database the token, once and on standard output only."""
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    port = listening.getsockname()[1]
     root = settings.base_url if settings.port else settings.base_url.removesuffix(":0") + f":{port}"
     _logger.info("listening", extra={"url": root})
     if hub.first is None:

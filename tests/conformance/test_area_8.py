@@ -164,6 +164,21 @@ def test_two_groups_may_contain_each_other(hub: Hub):
     assert found == ids[::-1]
 
 
+@requirement("B-015", "B-017")
+def test_a_circle_that_cannot_be_closed_leaves_nothing_behind(hub: Hub):
+    circle = (
+        post("a", group("A") | {"members": [{"value": "bulkId:b"}]}, "/Groups"),
+        post("b", {"schemas": group("B")["schemas"], "members": [{"value": "bulkId:a"}]}, "/Groups"),
+    )
+    answer = hub.strict.bulk(*circle)
+    assert statuses(answer) == ["409", "400"]
+    assert hub.strict.found("displayName pr", "/Groups") == set()
+    # Stopped after the first failure, the half-made group counts as not processed.
+    stopped = hub.strict.bulk(*circle, failOnErrors=1)
+    assert statuses(stopped) == ["400"]
+    assert hub.strict.found("displayName pr", "/Groups") == set()
+
+
 @requirement("B-016")
 def test_a_reference_in_a_path_is_resolved(hub: Hub):
     answer = hub.strict.bulk(

@@ -1,5 +1,6 @@
 """What an operator sees: health, metrics, the first start, mistakes in the settings, a second process."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.end_to_end.live import ROOT, LiveHub, user
+from tests.end_to_end.live import ROOT, LiveHub, user, wait_until
 
 
 def scimhub(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +48,43 @@ def test_the_first_start_shows_the_base_url_and_the_token_once(tmp_path: Path):
         assert hub.log.count("Bearer token:") == 1
     finally:
         hub.stop()
+
+
+def test_a_start_that_cannot_listen_makes_no_token(live_hub: LiveHub, tmp_path: Path):
+    refused = scimhub(tmp_path, "serve", database=str(tmp_path / "new.db"), port=str(live_hub.port))
+    assert refused.returncode == 1
+    assert f"port {live_hub.port}" in refused.stderr
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_header_fields_that_contradict_each_other_are_refused(live_hub: LiveHub):
+    """Of two fields of one name none may win silently: a proxy in front may have read the other one."""
+    with live_hub.client() as client:
+        made = client.post("/Users", json=user("twice")).json()["id"]
+        path, good = f"/Users/{made}", client.headers["authorization"]
+        assert client.delete(path, headers=[("If-Match", 'W/"no"'), ("If-Match", "*")]).status_code == 400
+        assert client.get(path).status_code == 200
+        assert client.get(path, headers=[("Accept", "application/scim+json"), ("Accept", "text/html")]).status_code == 200
+        assert client.post("/Users", json=user("coded"), headers={"Content-Encoding": "gzip"}).status_code == 415
+    twice = [("Authorization", "Bearer wrong"), ("Authorization", good)]
+    assert httpx.get(f"{live_hub.scim_url}{path}", headers=twice).status_code == 401
+
+
+def test_failed_operations_of_a_bulk_request_are_among_the_errors(live_hub: LiveHub):
+    bulk = {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [{"method": "DELETE", "path": "/Users/nobody"}],
+    }
+    with live_hub.client() as client:
+        request_id = client.post("/Bulk", json=bulk).headers["x-request-id"]
+    database = str(live_hub.folder / "scimhub.db")
+
+    def details() -> dict[str, str]:
+        listed = scimhub(live_hub.folder, "exchanges", "--errors", "--json", database=database)
+        return {each["id"]: each["detail"] for each in json.loads(listed.stdout)}
+
+    wait_until(lambda: request_id in details(), 10, "the exchange is recorded")
+    assert details()[request_id].startswith("1 of 1 operations failed; the first: There is no User")
 
 
 def test_a_second_process_on_the_same_database_is_refused(live_hub: LiveHub, tmp_path: Path):

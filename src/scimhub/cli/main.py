@@ -123,7 +123,7 @@ def exchanges(
     context: typer.Context,
     directory: Annotated[str | None, typer.Option("--directory", "-d", help="Only of this directory.")] = None,
     source: Annotated[str | None, typer.Option("--source", "-s", help="Only of this source.")] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Only those answered with 400 or more.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="Only those that failed, wholly or in part.")] = False,
     status: Annotated[int | None, typer.Option(help="Only those answered with this status.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this time on, such as 2026-11-23T20:41:35Z.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,

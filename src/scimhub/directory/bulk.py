@@ -19,10 +19,11 @@ from scimhub.scim.notes import Notes
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The answer's body, and the ids of the changes that were made."""
+    """The answer's body, the ids of the changes that were made, and what the exchange's record says of failures."""
 
     response: dict[str, object]
     change_ids: list[str]
+    detail: str
 
 
 async def execute(
@@ -41,7 +42,9 @@ async def execute(
         await run.take(step)
         if request.fail_on_errors is not None and run.failures >= request.fail_on_errors:
             break
-    return Executed(bulk.render_results(run.results.values()), run.change_ids)
+    await run.undo_incomplete()
+    detail = f"{run.failures} of {len(request.operations)} operations failed; the first: {run.first}" if run.failures else ""
+    return Executed(bulk.render_results(run.results.values()), run.change_ids, detail)
 
 
 @dataclass(slots=True)
@@ -57,6 +60,10 @@ class _Run:
     results: dict[int, Result] = field(default_factory=dict)
     change_ids: list[str] = field(default_factory=list)
     failures: int = 0
+    # The detail of the first failure.
+    first: str = ""
+    # What was created without the references that close a circle, until a completing step has added them.
+    incomplete: dict[int, tuple[Operation, Kind]] = field(default_factory=dict)
 
     async def take(self, step: Step) -> None:
         """Carry out the step and keep its result; a fault of it is a result too."""
@@ -66,11 +73,30 @@ class _Run:
         try:
             self.results[operation.index] = await self._carry_out(step)
         except ScimError as error:
-            self.failures += 1
-            self.results[operation.index] = self._refused(operation, error)
+            await self._fail(operation, error)
         except StoreUnavailable as fault:
-            self.failures += 1
-            self.results[operation.index] = self._refused(operation, ScimError(503, None, str(fault)))
+            await self._fail(operation, ScimError(503, None, str(fault)))
+
+    async def _fail(self, operation: Operation, error: ScimError) -> None:
+        self.failures += 1
+        self.first = self.first or error.detail
+        if operation.index in self.incomplete:
+            # Half a resource would be neither what was asked for nor what is reported.
+            await self._undo(operation.index)
+        self.results[operation.index] = self._refused(operation, error)
+
+    async def undo_incomplete(self) -> None:
+        """Take back what failOnErrors kept from being completed; such an operation counts as not processed."""
+        for index in list(self.incomplete):
+            await self._undo(index)
+            del self.results[index]
+
+    async def _undo(self, index: int) -> None:
+        operation, kind = self.incomplete.pop(index)
+        id = self.ids.pop(operation.bulk_id or "")
+        written = await resources.delete(self.store, self.caller, kind, id, None)
+        if written.change_id is not None:
+            self.change_ids.append(written.change_id)
 
     async def _carry_out(self, step: Step) -> Result:
         operation = step.operation
@@ -90,6 +116,10 @@ class _Run:
             self.change_ids.append(written.change_id)
         if operation.method == "POST" and operation.bulk_id is not None:
             self.ids[operation.bulk_id] = written.resource.id
+            if step.deferred and not step.completes:
+                self.incomplete[operation.index] = (operation, kind)
+            else:
+                self.incomplete.pop(operation.index, None)
         status = {"POST": 201, "DELETE": 204}.get(operation.method, 200)
         result = Result(operation, status, self.viewpoint.location(kind, written.resource.id))
         return result if status == 204 else replace(result, version=self.viewpoint.etag(written.resource.version))

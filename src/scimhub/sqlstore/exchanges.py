@@ -137,7 +137,8 @@ class ExchangeFile:
             ("directory = ?", directory),
             ("source = ?", source),
             ("status = ?", status),
-            ("status >= ?", 400 if errors_only else None),
+            # A bulk request is answered 200 even when its operations failed; its detail tells.
+            ("(status >= ? OR detail <> '')", 400 if errors_only else None),
             ("time >= ?", since),
         )
         terms = [(term, value) for term, value in wishes if value is not None]

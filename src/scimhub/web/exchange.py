@@ -71,7 +71,12 @@ class Request:
 
 def read_request(scope: Scope, receive: Receive) -> Request:
     """The request of an ASGI scope."""
-    return Request(scope["method"], scope["path"], dict(scope["headers"]), scope["scheme"], scope["query_string"], receive)
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        # RFC 9110 §5.3: several fields of one name are one list. Of two that are no lists, none may win silently; joined
+        # they are refused where they are read.
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return Request(scope["method"], scope["path"], headers, scope["scheme"], scope["query_string"], receive)
 
 
 def too_large(limit: int) -> ScimError:

@@ -260,6 +260,7 @@ class _Visit:
             self.services.new_id,
         )
         self.draft.change_ids += executed.change_ids
+        self.draft.detail = executed.detail
         return _json(200, executed.response)
 
     # ----------------------------------------------------------------- pieces
@@ -337,6 +338,10 @@ def _check_accept(request: Request) -> None:
 
 def _check_content_type(request: Request) -> None:
     content_type = request.header(b"content-type")
+    coding = request.header(b"content-encoding")
+    if coding and coding.strip().lower() != "identity":
+        # RFC 9110 §8.4: a coding that is not undone would be taken for the body itself.
+        raise ScimError(415, None, f"The body is encoded as {coding[:40]!r}; send it without Content-Encoding.")
     # Without the header the body is taken for what the protocol speaks.
     if content_type and content_type.partition(";")[0].strip().lower() not in _ACCEPTED_BODIES:
         raise ScimError(415, None, f"The body is {content_type[:100]!r}; send application/scim+json or application/json.")
