@@ -38,3 +38,8 @@ def test_ids_only_grow_when_several_threads_make_them():
         thread.join()
     assert all(into == sorted(into) for into in made)
     assert len({id for into in made for id in into}) == 20_000
+
+
+def test_one_id_after_the_other_grows():
+    made = [clock.new_id() for _ in range(3)]
+    assert made == sorted(set(made))

@@ -99,8 +99,3 @@ def test_two_hubs_in_one_process_count_apart():
     one, other = Metrics(), Metrics()
     one.count_rewrites(["string-boolean"])
     assert "string-boolean" not in other.render().decode()
-
-
-def test_request_ids_grow():
-    made = [telemetry.new_request_id() for _ in range(3)]
-    assert made == sorted(set(made))

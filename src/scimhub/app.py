@@ -208,7 +208,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
             await asyncio.gather(*tasks, return_exceptions=True)
             settings.socket_path.unlink(missing_ok=True)
             await _note_once(hub)
-        # uvicorn ends without raising when the port is taken.
+        # A signal may come before the server has begun.
         return 0 if server.started else 1
 
 

@@ -1,4 +1,4 @@
-"""How the hub tells what it does: log lines, request ids and metrics.
+"""How the hub tells what it does: log lines and metrics.
 
 Modules log with ``logging.getLogger(__name__)`` and facts as ``extra={"status": 409}``; what a line looks like is decided
 here. Metrics are an object that ``app`` makes and passes on. Requests are counted on the hot path, so they are plain
@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scimhub.clock import new_id, text
+from scimhub.clock import text
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,11 +26,6 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 _BUCKET_NAMES = (*(str(bound) for bound in _BUCKETS), "+Inf")
 # What a log record has by itself; all else came in as extra.
 _RECORD_KEYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-
-
-def new_request_id() -> str:
-    """An id for one request, for its log lines, its exchange and the X-Request-Id of its answer."""
-    return new_id()
 
 
 # --------------------------------------------------------------------------- logging

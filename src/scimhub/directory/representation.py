@@ -6,7 +6,6 @@ for it: a list of a hundred users costs little more than copying them (TECHNOLOG
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import orjson
 
@@ -31,18 +30,6 @@ class Viewpoint:
     def etag(self, version: int) -> str:
         """The weak entity tag; a restored backup has another epoch, so that old tags never match (DECISIONS 7)."""
         return f'W/"{self.epoch}.{version}"'
-
-
-@lru_cache(maxsize=256)
-def is_spliced(kind: Kind) -> bool:
-    """Whether the stored text of this kind may go out as it is (DECISIONS 18)."""
-    return all(
-        attribute.returned in ("always", "default")
-        and all(sub.returned in ("always", "default") for sub in attribute.sub_attributes)
-        for schema in (kind.base, *kind.extensions.values())
-        for attribute in schema.attributes
-        if attribute.returned != "never"
-    )
 
 
 async def render(
@@ -71,7 +58,7 @@ async def render(
         members = await _members(store, viewpoint, resource) if wants_members and kind.has_members else None
         views = groups.get(resource.key)
         text = _splice(viewpoint, kind, resource, _groups_json(viewpoint, views) if views else None, members)
-        if not projection.is_default or not is_spliced(kind):
+        if not projection.shows_all(kind):
             text = orjson.dumps(projection.apply(orjson.loads(text), kind))
         rendered.append(text)
     return rendered

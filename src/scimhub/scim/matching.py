@@ -41,11 +41,6 @@ def element_matches(condition: Condition, attribute: Attribute, element: object)
     return _holds(condition, _values_in(element))
 
 
-def compares(operator: Operator, value: object, operand: object) -> bool:
-    """Whether the value stands in that relation to the operand; both in normal form and of one type."""
-    return _COMPARE[operator](value, operand)
-
-
 _ValuesOf = Callable[[Target], list[object]]
 
 

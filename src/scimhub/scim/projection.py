@@ -36,6 +36,10 @@ class Projection:
         plans = (self._plans[kind.name] for kind in self._kinds if kind.base.find(name) is not None)
         return any(plan is None or name in plan for plan in plans)
 
+    def shows_all(self, kind: Kind) -> bool:
+        """Whether resources of the kind are shown whole, so that their stored text may go out as it is (DECISIONS 18)."""
+        return self._plans[kind.name] is None
+
     def apply(self, document: Mapping[str, object], kind: Kind) -> Mapping[str, object]:
         """The part of the resource that is shown; the resource itself where that is all."""
         plan = self._plans[kind.name]

@@ -212,33 +212,33 @@ class _Visit:
 
     async def create(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
-        self._projection(kind)  # refuses what cannot be shown before anything is written
         body = await self._body(self._limit(kind))
+        shape = self._projection(kind, body)
         written = await resources.create(self.services.store, self.caller, kind, body, self.draft.notes, self.services.new_id)
-        return await self._show(201, kind, written, self._projection(kind, body))
+        return await self._show(201, kind, written, shape)
 
     async def replace(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
-        self._projection(kind)  # refuses what cannot be shown before anything is written
         precondition = await self._precondition(kind)
         body = await self._body(self._limit(kind))
+        shape = self._projection(kind, body)
         written = await resources.replace(
             self.services.store, self.caller, kind, self.route.id, body, self.draft.notes, precondition
         )
-        return await self._show(200, kind, written, self._projection(kind, body))
+        return await self._show(200, kind, written, shape)
 
     async def modify(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
-        shape = self._projection(kind)
         precondition = await self._precondition(kind)
         body = await self._body(self._limit(kind))
+        shape = self._projection(kind, body)
         written = await resources.modify(
             self.services.store, self.caller, kind, self.route.id, body, self.draft.notes, precondition
         )
         if kind.has_members and shape.is_default:
             # A group's answer may be huge: 204 unless the client said what it wants to see (RFC 7644 §3.5.2).
             return self._answered(204, kind, written, b"")
-        return await self._show(200, kind, written, self._projection(kind, body))
+        return await self._show(200, kind, written, shape)
 
     async def delete(self, kind: Kind) -> Answer:
         auth.require(self.grant, "write")
@@ -266,7 +266,10 @@ class _Visit:
     # ----------------------------------------------------------------- pieces
 
     def _projection(self, kind: Kind, body: object = None) -> projection.Projection:
-        """What the answer shows; ``body`` is what was sent, which may name attributes that are returned on request."""
+        """What the answer shows; ``body`` is what was sent, which may name attributes that are returned on request.
+
+        A write asks before it writes, so that what cannot be shown is refused with nothing changed.
+        """
         lenient = self.caller.dialect.is_lenient
         supplied = projection.supplied_in(body, kind, lenient=lenient) if body is not None else frozenset[str]()
         if not self.request.query_string and not supplied:
