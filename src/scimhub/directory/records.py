@@ -96,8 +96,8 @@ class Change:
     """One committed write to one resource (DECISIONS 7).
 
     ``after`` is the document after the write, None after a delete. ``before`` has the old value of each path that
-    changed, null where there was none, so that the earlier state can be rebuilt. ``members_added`` and
-    ``members_removed`` are ids.
+    changed, null where there was none, so that the earlier state can be rebuilt; for a delete it is the whole document.
+    ``members_added`` and ``members_removed`` are ids.
     """
 
     position: int

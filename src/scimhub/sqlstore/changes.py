@@ -1,7 +1,5 @@
 """The change log: one row for each committed write to one resource, at dense positions (DECISIONS 7)."""
 
-from collections.abc import Mapping
-
 import apsw
 import orjson
 
@@ -34,10 +32,10 @@ def append(
     time: str,
     after: str | None,
     external_id: str | None,
-    before: Mapping[str, object] | None = None,
+    before: str | None = None,
     delta: Delta = NO_DELTA,
 ) -> str:
-    """Record one write of the actor; the change's id."""
+    """Record one write of the actor; the change's id. ``before`` is the text of a JSON object, see ``Change``."""
     connection.execute(
         _APPEND,
         (
@@ -51,7 +49,7 @@ def append(
             actor.exchange_id,
             time,
             after,
-            orjson.dumps(before).decode() if before else None,
+            before,
             external_id,
             orjson.dumps(delta.added).decode() if delta.added else None,
             orjson.dumps(delta.removed).decode() if delta.removed else None,

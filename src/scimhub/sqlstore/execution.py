@@ -228,7 +228,7 @@ def _record(
         stored.last_modified,
         stored.document,
         stored.external_id,
-        before,
+        orjson.dumps(before).decode() if before else None,
         delta,
     )
     return Applied(stored, change_id, revived)
@@ -269,6 +269,7 @@ def _delete(connection: apsw.Connection, intent: Delete, rules: Rules) -> Outcom
         deleted,
         None,
         stored.external_id,
+        stored.document,
     )
     gone = Delta(removed=(stored.id,))
     for group in groups:
