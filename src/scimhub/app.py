@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
+import random
 import secrets
 import signal
 import socket
@@ -15,11 +17,17 @@ from typing import Any
 
 import uvicorn
 
-from scimhub import clock, telemetry
+from scimhub import clock, destinations, telemetry
+from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
 from scimhub.directory.errors import Fault, StoreUnavailable
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
+from scimhub.distribution import failpoints, retention
+from scimhub.distribution.engine import Engine
+from scimhub.distribution.outlook import Place
+from scimhub.distribution.pump import Surroundings
+from scimhub.distribution.snapshot import Pins
 from scimhub.scim.discovery import Offer
 from scimhub.settings import Settings
 from scimhub.sqlstore.exchanges import ExchangeFile
@@ -27,6 +35,8 @@ from scimhub.sqlstore.store import SqlStore, open_store
 from scimhub.telemetry import Metrics
 from scimhub.web.admin_api import build_admin_api
 from scimhub.web.auth import Gatekeeper
+from scimhub.web.contract_api import ContractApi
+from scimhub.web.feed_api import FeedApi
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
 from scimhub.web.services import Limits, Services
@@ -43,6 +53,10 @@ class Hub:
     store: SqlStore
     exchanges: ExchangeFile
     gatekeeper: Gatekeeper
+    engine: Engine
+    feed: FeedApi
+    # What running snapshots need retention to keep.
+    pins: Pins
     application: Server
     local_application: Application
     # Made on an empty database; its secret is shown once.
@@ -84,6 +98,11 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
     gatekeeper = Gatekeeper(store, time.monotonic)
     catalogs = Catalogs(store)
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
+    engine = _engine(settings, store, exchanges, catalogs)
+    pins = Pins()
+    feed = FeedApi(
+        store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic
+    )
     admin_token = None if settings.admin_token is None else settings.admin_token.get_secret_value()
 
     def admin(*, trusted: bool) -> Application:
@@ -91,14 +110,42 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
             store=store,
             catalogs=catalogs,
             exchanges=exchanges,
+            engine=engine,
             base_url=settings.base_url,
             admin_token=admin_token,
             trusted=trusted,
             backups=settings.data_directory / "backups",
         )
 
-    server = Server(ScimApi(services), admin(trusted=False), metrics, store.check_alive, clock.new_id)
-    return Hub(store, exchanges, gatekeeper, server, admin(trusted=True), first)
+    contract = ContractApi(settings.base_url, clock.new_id)
+    server = Server(ScimApi(services), admin(trusted=False), feed, contract, metrics, store.check_alive, clock.new_id)
+    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), first)
+
+
+def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalogs: Catalogs) -> Engine:
+    reach = failpoints.parse(os.environ.get(failpoints.VARIABLE, ""))
+    if reach is not failpoints.reach_nothing:
+        store.arm(reach)
+    policy = Policy(
+        allow_private=settings.egress_private,
+        allow_loopback=settings.egress_loopback,
+        allow_link_local=settings.egress_link_local,
+        public_only=settings.egress_public_only,
+        allowed=settings.egress_allowed,
+        denied=settings.egress_denied,
+    )
+    place = Place(catalogs, settings.base_url, store.log_epoch)
+    given = Surroundings(
+        store=store,
+        reader=store,
+        attempts=exchanges,
+        now=time.time,
+        chance=random.random,
+        random=secrets.token_bytes,
+        new_id=clock.new_id,
+        reach=reach,
+    )
+    return Engine(destinations.kinds(policy, time.time), place, given)
 
 
 def _services(
@@ -171,12 +218,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _stop_on_signals(server: uvicorn.Server) -> None:
+def _stop_on_signals(server: uvicorn.Server, feed: FeedApi) -> None:
     """The first signal lets requests in flight end, the second one does not wait for them."""
 
     def stop() -> None:
         server.force_exit = server.should_exit
         server.should_exit = True
+        # Its readers wait for changes for as long as they like; the server would wait for them.
+        feed.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -188,6 +237,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
         gc.collect()
         gc.freeze()
         server = _Server(_tcp_config(settings, hub.application))
+        await hub.engine.start()
         local_socket = _bind_local(settings.socket_path)
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
         tasks = [
@@ -195,12 +245,15 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
             asyncio.create_task(_announce(settings, hub, server, listening)),
             asyncio.create_task(_note_used_tokens(hub)),
             asyncio.create_task(_purge_tombstones(hub)),
+            asyncio.create_task(_purge_changes(hub, settings)),
         ]
-        _stop_on_signals(server)
+        _stop_on_signals(server, hub.feed)
         try:
             await server.serve(sockets=[listening])
         finally:
             hub.application.is_ready = False
+            await hub.engine.close()
+            await hub.feed.close()
             local.should_exit = True
             await asyncio.wait([tasks[0]], timeout=settings.shutdown_grace)
             for task in tasks:
@@ -284,4 +337,16 @@ async def _purge_tombstones(hub: Hub) -> None:
                 pass
         except StoreUnavailable as fault:
             _logger.warning("tombstones not purged", extra={"reason": str(fault)})
+        await asyncio.sleep(_PURGE_EVERY)
+
+
+async def _purge_changes(hub: Hub, settings: Settings) -> None:
+    """Keep the change log within its limits, and let secrets go whose time has ended."""
+    limits = retention.Limits(settings.change_days, settings.change_count, settings.change_days_max)
+    while True:
+        try:
+            await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest)
+            await hub.engine.drop_expired_secrets()
+        except StoreUnavailable as fault:
+            _logger.warning("changes not purged", extra={"reason": str(fault)})
         await asyncio.sleep(_PURGE_EVERY)

@@ -110,8 +110,38 @@ class Settings(BaseModel):
     )
     discovery_public: bool = _setting(True, "Whether the discovery endpoints answer without a token.", "true or false")
     tombstone_days: int = _setting(30, "How many days a deleted resource is remembered.", "a number of days from 1", ge=1)
-    exchange_days: int = _setting(30, "How many days exchanges are kept.", "a number of days from 1", ge=1)
-    exchange_count: int = _setting(1_000_000, "How many exchanges are kept.", "a whole number from 1000", ge=1000)
+    exchange_content: Literal["full", "masked", "none", "off"] = _setting(
+        "full", "What is kept of requests and answers; see debugging.md.", "full, masked, none or off"
+    )
+    exchange_body_limit: int = _setting(
+        16 * 1024, "How many bytes of a body are kept.", "a number of bytes from 256 to 1048576", ge=256, le=_MIB
+    )
+    change_days: int = _setting(30, "How many days the content of changes is kept.", "a number of days from 1", ge=1)
+    change_count: int = _setting(
+        10_000_000, "How many changes keep their content, the newest.", "a whole number from 1000", ge=1000
+    )
+    change_days_max: int = _setting(
+        90, "How many days changes are kept for a destination that lacks them.", "a number of days from change_days", ge=1
+    )
+    egress_loopback: bool = _setting(False, "Whether destinations may be on this machine.", "true or false")
+    egress_link_local: bool = _setting(False, "Whether destinations may have link-local addresses.", "true or false")
+    egress_private: bool = _setting(True, "Whether destinations may be in private networks.", "true or false")
+    egress_public_only: bool = _setting(
+        False, "Whether destinations must have addresses of the public internet.", "true or false"
+    )
+    egress_allowed: Networks = _setting(
+        (), "Networks that destinations may be in, whatever the other settings say.", "networks such as 10.1.0.0/16"
+    )
+    egress_denied: Networks = _setting(
+        (), "Networks that no destination may be in; wins over egress_allowed.", "networks such as 10.2.0.0/16"
+    )
+    exchange_days: int = _setting(30, "How many days exchanges and attempts are kept.", "a number of days from 1", ge=1)
+    exchange_count: int = _setting(
+        1_000_000, "How many exchanges, and how many attempts, are kept.", "a whole number from 1000", ge=1000
+    )
+    exchange_megabytes: int = _setting(
+        1024, "How large the file of exchanges and attempts may become.", "a number of megabytes from 16", ge=16
+    )
     shutdown_grace: float = _setting(
         10.0, "How many seconds requests in flight have to end after SIGTERM.", "a number of seconds from 0", ge=0
     )
@@ -145,7 +175,7 @@ class Settings(BaseModel):
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
         return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "exchange_content", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -257,6 +287,11 @@ def _contradictions(settings: Settings, wrong: set[str]) -> list[str]:
     if settings.page_size > settings.page_size_max:
         problems.append(
             f"page_size is {settings.page_size} (SCIMHUB_PAGE_SIZE); at most page_size_max, {settings.page_size_max}, is right."
+        )
+    if settings.change_days > settings.change_days_max:
+        problems.append(
+            f"change_days is {settings.change_days} (SCIMHUB_CHANGE_DAYS); at most change_days_max, "
+            f"{settings.change_days_max}, is right."
         )
     if len(os.fsencode(settings.socket_path)) > _LONGEST_SOCKET_PATH:
         problems.append(

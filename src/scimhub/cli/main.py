@@ -12,6 +12,7 @@ import typer
 
 from scimhub.cli import connection, manage, output
 from scimhub.cli.connection import path_of
+from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.simulate import simulate
 from scimhub.directory.errors import Fault
 
@@ -28,6 +29,7 @@ commands.add_typer(manage.directory_verbs, name="directory")
 commands.add_typer(manage.source_verbs, name="source")
 commands.add_typer(manage.token_verbs, name="token")
 commands.add_typer(manage.schema_verbs, name="schema")
+commands.add_typer(destination_verbs, name="destination")
 commands.command()(simulate)
 
 

@@ -1,5 +1,7 @@
 """The change log: one row for each committed write to one resource, at dense positions (DECISIONS 7)."""
 
+from collections.abc import Callable
+
 import apsw
 import orjson
 
@@ -58,10 +60,10 @@ def append(
     return change_id
 
 
-_READ = """
-SELECT position, id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
-    members_added, members_removed
-FROM changes WHERE position > ? ORDER BY position LIMIT ?"""
+_COLUMNS = """
+    position, id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
+    members_added, members_removed"""
+_READ = f"SELECT {_COLUMNS} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
 
 
 def read(connection: apsw.Connection, after: int, limit: int) -> list[Change]:
@@ -75,6 +77,36 @@ def last_position(connection: apsw.Connection) -> int:
     return int(row[0])
 
 
+_OF_RESOURCE = f"""
+SELECT {_COLUMNS}
+FROM changes WHERE resource_id = ? AND position BETWEEN ? AND ? ORDER BY position LIMIT ?"""
+
+
+def read_of(connection: apsw.Connection, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
+    """The changes of one resource at these positions, in order."""
+    return [_change(row) for row in sqlite.fetch(connection, _OF_RESOURCE, (resource_id, first, last, limit))]
+
+
+# Times of neighbours may be out of order by as long as a request takes; a replay may begin a little early, never late.
+_CLOCK_DISORDER = "-60 seconds"
+
+
+def position_at(connection: apsw.Connection, time: str) -> int:
+    """A position behind which everything from that time on lies, by halving."""
+    early = sqlite.fetch_one(connection, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ?, ?)", (time, _CLOCK_DISORDER))[0]
+    low, high = 0, last_position(connection)
+    while low < high:
+        middle = (low + high + 1) // 2
+        (found,) = sqlite.fetch_one(connection, "SELECT time FROM changes WHERE position = ?", (middle,))
+        if found < early:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+# --------------------------------------------------------------------------- retention
+
 # Personal data goes, the position and who wrote when stay.
 _BLANK = """
 UPDATE changes SET after = NULL, before = NULL, external_id = NULL, members_added = NULL, members_removed = NULL
@@ -84,6 +116,37 @@ WHERE directory = ?1 AND position > ?2 AND position <= ?2 + ?3"""
 def blank(connection: apsw.Connection, directory: int, after: int, count: int) -> None:
     """Blank the directory's changes among the ``count`` positions behind ``after``."""
     connection.execute(_BLANK, (directory, after, count))
+
+
+_PURGED = "changes_purged"
+_PURGE = """
+UPDATE changes SET after = NULL, before = NULL, external_id = NULL, members_added = NULL, members_removed = NULL
+WHERE position > ? AND position <= ?"""
+
+
+def purged_position(connection: apsw.Connection) -> int:
+    """The position up to which content has been blanked; 0 at first."""
+    row = sqlite.fetch_one(connection, "SELECT value FROM hub WHERE name = ?", (_PURGED,))
+    return 0 if row is None else int(row[0])
+
+
+def purge(connection: apsw.Connection, until: int) -> None:
+    """Blank the content of all changes up to that position; positions, ids and versions stay."""
+    connection.execute(_PURGE, (purged_position(connection), until))
+    connection.execute("INSERT OR REPLACE INTO hub (name, value) VALUES (?, ?)", (_PURGED, str(until)))
+
+
+_MEMBERS = """
+SELECT member.id
+FROM resources AS home
+JOIN memberships AS m ON m.group_key = home.key
+JOIN resources AS member ON member.key = m.member
+WHERE home.id = ?"""
+
+
+def members_of(connection: apsw.Connection, resource_id: str) -> list[str]:
+    """The ids of the group's members now."""
+    return [row[0] for row in sqlite.fetch(connection, _MEMBERS, (resource_id,))]
 
 
 def _change(row: Row) -> Change:
@@ -99,7 +162,7 @@ def _change(row: Row) -> Change:
 
 
 class Changes:
-    """The part of the store that is the change log; see ``directory.ports.ChangeLog``."""
+    """The part of the store that is the change log; see ``directory.ports.ChangeLog`` and ``distribution.ports``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -109,5 +172,23 @@ class Changes:
             return self._database.read(lambda connection: read(connection, after, limit))
         return await self._database.read_aside(lambda connection: read(connection, after, limit))
 
+    async def read_changes_of(self, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
+        return self._database.read(lambda connection: read_of(connection, resource_id, first, last, limit))
+
     async def last_position(self) -> int:
         return self._database.read(last_position)
+
+    async def purged_position(self) -> int:
+        return self._database.read(purged_position)
+
+    async def position_at(self, time: str) -> int:
+        return self._database.read(lambda connection: position_at(connection, time))
+
+    async def members_of(self, resource_id: str) -> list[str]:
+        return await self._database.read_aside(lambda connection: members_of(connection, resource_id))
+
+    async def purge_changes(self, until: int) -> None:
+        await self._database.write(lambda connection: purge(connection, until), "alone")
+
+    def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
+        return self._database.on_commit(wake)

@@ -7,6 +7,7 @@ over, which lets SQLite begin it anew; so it finishes what little is left once t
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -24,9 +25,13 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpointer:
-    """Watches the log of one database file, whose commits all pass through the writing connection."""
+    """Watches the log of one database file, whose commits all pass through the writing connection.
 
-    def __init__(self, path: Path, writing: apsw.Connection) -> None:
+    ``committed`` is called after each of them, in the writer's thread.
+    """
+
+    def __init__(self, path: Path, writing: apsw.Connection, committed: Callable[[], None]) -> None:
+        self._tell = committed
         self._connection = sqlite.open_connection(path, writes=True, cache_mib=_CACHE_MIB)
         self._grown = threading.Event()
         self._closing = threading.Event()
@@ -44,6 +49,7 @@ class Checkpointer:
 
     def _committed(self, writing: apsw.Connection, name: str, pages: int) -> int:
         """Called by SQLite in the writer's thread after each commit."""
+        self._tell()
         if pages >= _LATE:
             _checkpoint(writing)
         elif pages >= _EARLY:

@@ -46,7 +46,9 @@ class Database:
         self._readers: list[apsw.Connection] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="scimhub-read")
-        self._checkpointer = Checkpointer(path, connection)
+        self._writing = connection
+        self._wakes: tuple[Callable[[], None], ...] = ()
+        self._checkpointer = Checkpointer(path, connection, self._committed)
         self._writer = Writer(connection)
 
     def read(self, work: Work[T]) -> T:
@@ -71,6 +73,29 @@ class Database:
     async def write(self, work: Work[T], manner: Manner = "shared", committed: Callable[[T], None] | None = None) -> T:
         """Have the writer do the work; see ``Writer.submit``."""
         return await self._writer.submit(work, manner, committed)
+
+    def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have ``wake``, which must not block, called in the writer's thread after each commit; returns what ends it."""
+        self._wakes = (*self._wakes, wake)
+
+        def end() -> None:
+            self._wakes = tuple(other for other in self._wakes if other is not wake)
+
+        return end
+
+    def arm(self, reach: Callable[[str], None]) -> None:
+        """Have ``reach`` told of two places in the writer's thread: before a commit, and after it."""
+
+        def before_commit() -> bool:
+            reach("after_write")
+            return False  # do not roll back
+
+        self._writing.set_commit_hook(before_commit)
+        self.on_commit(lambda: reach("after_commit"))
+
+    def _committed(self) -> None:
+        for wake in self._wakes:
+            wake()
 
     async def check(self) -> Health:
         """Let SQLite look through the whole file, and measure it."""

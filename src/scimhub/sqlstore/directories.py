@@ -80,6 +80,7 @@ def _begin_deletion(connection: apsw.Connection, key: int) -> None:
     directory = find(connection, key)
     if directory.deletion_requested is None:
         raise Conflict(f"The deletion of directory {directory.name} was not requested.")
+    connection.execute("DELETE FROM destinations WHERE directory = ?", (key,))
     connection.execute("DELETE FROM tokens WHERE source IN (SELECT key FROM sources WHERE directory = ?)", (key,))
 
 

@@ -9,23 +9,27 @@ from scimhub.directory.errors import StoreUnusable
 from scimhub.sqlstore import backup, database, selection, sqlite
 from scimhub.sqlstore.changes import Changes
 from scimhub.sqlstore.database import Database, Health
+from scimhub.sqlstore.destinations import Destinations
 from scimhub.sqlstore.directories import Directories
 from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.resources import Resources
 from scimhub.sqlstore.sources import Sources
+from scimhub.sqlstore.walking import Walking
 
 # How long a tombstone remembers what was deleted (DECISIONS 13).
 DEFAULT_TOMBSTONE_DAYS = 30
 
 
-class SqlStore(Resources, Changes, Directories, Sources):
-    """A hub's database: ResourceStore, DirectoryStore and ChangeLog in one, and its own upkeep."""
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking):
+    """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
         Directories.__init__(self, opened)
         Resources.__init__(self, opened, rules, scan_limit)
         Changes.__init__(self, opened)
         Sources.__init__(self, opened, rules.new_id)
+        Destinations.__init__(self, opened, rules.new_id)
+        Walking.__init__(self, opened)
         self.database = opened
 
     @property
@@ -41,6 +45,10 @@ class SqlStore(Resources, Changes, Directories, Sources):
     async def back_up(self, target: Path, progress: backup.Progress | None = None) -> None:
         """Copy the database into a new file while it runs; see ``backup.back_up``."""
         await backup.back_up(self.database, target, progress)
+
+    def arm(self, reach: Callable[[str], None]) -> None:
+        """Have a test's dice thrown after what a transaction wrote, and after its commit."""
+        self.database.arm(reach)
 
     async def check(self) -> Health:
         """What ``scimhub doctor`` asks of the database."""

@@ -19,8 +19,9 @@ from starlette.exceptions import HTTPException
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, StoreUnavailable, StoreUnusable
 from scimhub.directory.schemas import Catalogs
+from scimhub.distribution.engine import Engine
 from scimhub.exchanges.ports import ExchangeStore
-from scimhub.web import admin_directories, admin_hub, admin_schemas
+from scimhub.web import admin_destinations, admin_directories, admin_hub, admin_schemas
 from scimhub.web.admin_models import Problem
 from scimhub.web.administration import Administration, AdminStore
 
@@ -47,6 +48,7 @@ def build_admin_api(
     store: AdminStore,
     catalogs: Catalogs,
     exchanges: ExchangeStore,
+    engine: Engine,
     base_url: str,
     admin_token: str | None,
     trusted: bool,
@@ -73,8 +75,8 @@ def build_admin_api(
         },
         redirect_slashes=False,
     )
-    api.state.administration = Administration(store, catalogs, exchanges, base_url, trusted, backups, now, new_id)
-    for routes in (admin_directories.routes, admin_schemas.routes, admin_hub.routes):
+    api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
+    for routes in (admin_directories.routes, admin_schemas.routes, admin_destinations.routes, admin_hub.routes):
         api.include_router(routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)

@@ -10,7 +10,7 @@ from scimhub.directory.schemas import Offered, Report
 Time = Annotated[str, Field(description="RFC 3339, UTC, milliseconds.", examples=["2026-11-23T20:41:35.123Z"])]
 
 
-class _Wish(BaseModel):
+class Wish(BaseModel):
     """What comes in; a key that means nothing is a mistake, not decoration."""
 
     model_config = ConfigDict(extra="forbid")
@@ -29,7 +29,7 @@ class Problem(BaseModel):
 # --------------------------------------------------------------------------- directories
 
 
-class NewDirectory(_Wish):
+class NewDirectory(Wish):
     name: str = Field(description="1 to 63 lower-case letters, digits and hyphens.", examples=["acme"])
 
 
@@ -70,13 +70,13 @@ def scim_url(base_url: str, directory: str) -> str:
 # --------------------------------------------------------------------------- sources
 
 
-class NewSource(_Wish):
+class NewSource(Wish):
     name: str = Field(description="1 to 63 lower-case letters, digits and hyphens.", examples=["okta"])
     dialect: str = Field("lenient", description="lenient or strict.")
     returning: str = Field("new", description="What a POST for a person who was deleted does: new or external_id.")
 
 
-class SourceWish(_Wish):
+class SourceWish(Wish):
     dialect: str | None = None
     returning: str | None = None
 
@@ -111,7 +111,7 @@ def show_source(source: Source, directory: Directory, base_url: str) -> SourceSh
 # --------------------------------------------------------------------------- tokens
 
 
-class NewToken(_Wish):
+class NewToken(Wish):
     permissions: list[str] = Field(["read", "write"], description="read, write or both.")
     expires: str = Field("1y", description="never, a period such as 90d, 12h or 1y, or a date such as 2027-01-31.")
 
@@ -234,7 +234,7 @@ class Exchanges(BaseModel):
     items: list[ExchangeShown]
 
 
-class NewBackup(_Wish):
+class NewBackup(Wish):
     file: str = Field(description="Over the local socket an absolute path; else a file name, kept beside the database.")
 
 

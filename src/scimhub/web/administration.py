@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore
 from scimhub.directory.schemas import Catalogs
+from scimhub.distribution.engine import Engine
 from scimhub.exchanges.ports import ExchangeStore
 
 
@@ -48,6 +49,7 @@ class Administration:
     store: AdminStore
     catalogs: Catalogs
     exchanges: ExchangeStore
+    engine: Engine
     base_url: str
     is_local: bool
     backups: Path | None

@@ -17,12 +17,16 @@ class Server:
         self,
         scim: Application,
         admin: Application,
+        feed: Application,
+        contract: Application,
         metrics: Metrics,
         check: Callable[[], Awaitable[None]],
         new_id: Callable[[], str],
     ) -> None:
         self._scim = scim
         self._admin = admin
+        self._feed = feed
+        self._contract = contract
         self._metrics = metrics
         self._check = check
         self._new_id = new_id
@@ -38,6 +42,10 @@ class Server:
             return await self._scim(scope, receive, send)
         if path.startswith("/admin/"):
             return await self._admin(scope, receive, send)
+        if path.startswith("/feed/"):
+            return await self._feed(scope, receive, send)
+        if path.startswith("/contract/"):
+            return await self._contract(scope, receive, send)
         answer = await self._small(path) if scope["method"] in ("GET", "HEAD") else _not_allowed()
         return await answer.send(send, self._new_id(), head_only=scope["method"] == "HEAD")
 

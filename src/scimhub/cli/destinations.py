@@ -1,0 +1,352 @@
+"""The verbs on destinations. Each is one request to the admin API, but ``replay --wait``, which looks on."""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scimhub.cli import connection, output
+from scimhub.cli.connection import path_of
+from scimhub.cli.manage import AsJson, InDirectory
+
+destination_verbs = typer.Typer(help="Where changes are sent.", no_args_is_help=True)
+held_verbs = typer.Typer(help="Deliveries that wait because they failed.", no_args_is_help=True)
+destination_verbs.add_typer(held_verbs, name="held")
+
+Types = Annotated[
+    list[str] | None, typer.Option("--type", help="A type such as user.created or group.*; repeat it. Without it all.")
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", help="A SCIM filter for users, or KIND=FILTER for another resource type; repeat it."),
+]
+Attributes = Annotated[
+    list[str] | None, typer.Option("--attribute", help="An attribute that the destination may see; repeat it. Without it all.")
+]
+Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Another part of the configuration as KEY=VALUE, such as timeout=5; repeat it."),
+]
+Secret = Annotated[
+    Path | None,
+    typer.Option("--secret-file", help="A file with a secret to use in the place of a new one; - is standard input."),
+]
+_KIND_AND_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
+_LOOK_EVERY = 0.3
+
+
+def _path(directory: str, *rest: str) -> str:
+    return path_of("directories", directory, "destinations", *rest)
+
+
+# --------------------------------------------------------------------------- making and changing
+
+
+@destination_verbs.command("create")
+def create(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    kind: Annotated[str, typer.Option(help="webhook or feed.")] = "webhook",
+    url: Url = None,
+    options: Options = None,
+    types: Types = None,
+    filters: Filters = None,
+    attributes: Attributes = None,
+    after: Annotated[int | None, typer.Option(help="Begin behind this position; 0 is the beginning of the log.")] = None,
+    secret_file: Secret = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a destination. Its secret is printed this once."""
+    wish = {
+        "name": name,
+        "kind": kind,
+        "configuration": _configuration(url, options),
+        "subscription": _subscription(types, filters, attributes),
+        "after": after,
+        "secret": _read_secret(secret_file),
+    }
+    made = connection.ask(context, "POST", _path(directory), json=wish)
+    if as_json:
+        output.print_json(made)
+        return
+    output.print_facts(_facts(made["destination"]))
+    output.print_facts({"secret": made["secret"]})
+    if kind != "feed":
+        print(f"The secret is shown this once. Next: scimhub destination check {name} --directory {directory}")
+
+
+@destination_verbs.command("update")
+def update(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    url: Url = None,
+    options: Options = None,
+    types: Types = None,
+    filters: Filters = None,
+    attributes: Attributes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a destination. Each option that is given replaces what was there; --type '*' wants all types again."""
+    current = connection.ask(context, "GET", _path(directory, name))
+    configuration = {**current["configuration"], **_configuration(url, options)}
+    changed = {key: value for key, value in _subscription(types, filters, attributes).items() if value}
+    wish = {"configuration": configuration, "subscription": {**current["subscription"], **changed}}
+    shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
+    _print(shown, as_json)
+    if not as_json and changed:
+        print("The subscription holds for changes from now on; who enters or leaves by it is told when something changes.")
+
+
+@destination_verbs.command("delete")
+def delete(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+    """Remove a destination, its secrets and what it is owed."""
+    connection.ask(context, "DELETE", _path(directory, name))
+    _print_done(f"Destination {name} is removed.", {"deleted": name}, as_json)
+
+
+@destination_verbs.command("rotate")
+def rotate(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    overlap: Annotated[float, typer.Option(help="How many hours the former secrets still hold.")] = 24.0,
+    secret_file: Secret = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new secret; messages are signed with the former ones too until the overlap ends."""
+    wish = {"overlap_hours": overlap, "secret": _read_secret(secret_file)}
+    made = connection.ask(context, "POST", _path(directory, name, "secret"), json=wish)
+    if as_json:
+        output.print_json(made)
+        return
+    output.print_facts({"secret": made["secret"]})
+    print(f"The secret is shown this once. The former one holds for {overlap:g} hours more.")
+
+
+# --------------------------------------------------------------------------- looking
+
+
+@destination_verbs.command("list")
+def list_all(context: typer.Context, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+    """List a directory's destinations with their lag."""
+    found = connection.ask(context, "GET", _path(directory))
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("name", "kind", "state", "lag", "lag seconds", "held", "error")
+    rows = [
+        [
+            item["name"],
+            item["kind"],
+            item["state"],
+            str(item["status"]["lag"]),
+            f"{item['status']['lag_seconds']:.1f}",
+            str(item["status"]["held"]),
+            item["reason"] or item["status"]["error"],
+        ]
+        for item in found["items"]
+    ]
+    output.print_table(columns, rows, f"Directory {directory} has no destination.")
+
+
+@destination_verbs.command("show")
+def show(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+    """Show a destination."""
+    _print(connection.ask(context, "GET", _path(directory, name)), as_json)
+
+
+@destination_verbs.command("check")
+def check(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+    """Send a signed test event now and tell what came of it."""
+    result = connection.ask(context, "POST", _path(directory, name, "check"))
+    if as_json:
+        output.print_json(result)
+    elif result["outcome"] == "delivered":
+        print(f"The test event arrived: {result['status'] or 'confirmed'}.")
+    if result["outcome"] != "delivered":
+        reason = result["reason"] + (f" It answered: {result['excerpt']}" if result["excerpt"] else "")
+        raise output.fail([reason])
+
+
+# --------------------------------------------------------------------------- stopping and going on
+
+
+@destination_verbs.command("pause")
+def pause(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    reason: Annotated[str, typer.Option(help="Shown to who asks why nothing arrives.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send nothing until it is resumed."""
+    _print(connection.ask(context, "POST", _path(directory, name, "pause"), json={"reason": reason}), as_json)
+
+
+@destination_verbs.command("resume")
+def resume(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+    """Go on where it stopped."""
+    _print(connection.ask(context, "POST", _path(directory, name, "resume")), as_json)
+
+
+@destination_verbs.command("replay")
+def replay(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    after: Annotated[int | None, typer.Option(help="Send once more what lies behind this position.")] = None,
+    since: Annotated[str | None, typer.Option(help="Send once more what was committed from this time on.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Look on until it is done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send events once more, marked as a replay; new ones come behind them."""
+    wish = {"after": after, "since": since}
+    shown = connection.ask(context, "POST", _path(directory, name, "replay"), json=wish)
+    if wait and shown["replay"] is not None:
+        shown = _look_on(context, _path(directory, name), shown)
+    _print(shown, as_json)
+
+
+def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> Any:
+    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    first, last = begun["cursor"], begun["replay_until"]
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("replay", total=last - first)
+        while True:
+            shown = connection.ask(context, "GET", path)
+            reached = shown["status"]["head"] - shown["status"]["lag"]
+            progress.update(bar, completed=min(reached, last) - first)
+            if reached >= last or shown["state"] != "active":
+                return shown
+            time.sleep(_LOOK_EVERY)
+
+
+# --------------------------------------------------------------------------- what is held
+
+
+@held_verbs.command("list")
+def list_held(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+    """List the resources whose delivery waits."""
+    found = connection.ask(context, "GET", _path(directory, name, "held"))
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("resource", "since", "events", "attempts", "next attempt", "error")
+    rows = [
+        [
+            item["resource_id"],
+            item["since"],
+            f"{item['events']}{'+' if item['events_are_more'] else ''}",
+            str(item["attempts"]),
+            item["next_attempt"] or "waits for a person",
+            item["error"],
+        ]
+        for item in found["items"]
+    ]
+    output.print_table(columns, rows, f"Nothing is held for destination {name}.")
+
+
+@held_verbs.command("retry")
+def retry(
+    context: typer.Context,
+    name: str,
+    resource: Annotated[str | None, typer.Argument(help="The resource's id; without it all that is held.")] = None,
+    directory: InDirectory = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Try held deliveries now."""
+    done = connection.ask(context, "POST", _path(directory, name, "held", "retry"), json={"resource_id": resource})
+    _print_done(f"{done['retried']} resources are tried again now.", done, as_json)
+
+
+@held_verbs.command("skip")
+def skip(
+    context: typer.Context,
+    name: str,
+    resource: Annotated[str, typer.Argument(help="The resource's id.")],
+    directory: InDirectory = "default",
+    everything: Annotated[bool, typer.Option("--all", help="All that is held of it, not only the first event.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give up a resource's first held event, or all of them; the destination then lacks them."""
+    wish = {"resource_id": resource, "everything": everything}
+    connection.ask(context, "POST", _path(directory, name, "held", "skip"), json=wish)
+    what = "All held events are" if everything else "The first held event is"
+    _print_done(f"{what} given up; the destination {name} lacks it.", {"skipped": resource, "everything": everything}, as_json)
+
+
+# --------------------------------------------------------------------------- reading options, printing answers
+
+
+def _configuration(url: str | None, options: list[str] | None) -> dict[str, object]:
+    configuration: dict[str, object] = {} if url is None else {"url": url}
+    for option in options or []:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise output.fail([f"--set {option!r} has no value; write KEY=VALUE."], output.WRONG_SETTINGS)
+        try:
+            configuration[key] = json.loads(value)
+        except ValueError:
+            configuration[key] = value  # a text needs no quotes
+    return configuration
+
+
+def _subscription(types: list[str] | None, filters: list[str] | None, attributes: list[str] | None) -> dict[str, object]:
+    by_kind = {}
+    for text in filters or []:
+        match = _KIND_AND_FILTER.fullmatch(text)
+        kind, condition = ("User", text) if match is None else (match[1], match[2])
+        by_kind[kind] = condition
+    return {"types": types or [], "filters": by_kind, "attributes": attributes or []}
+
+
+def _read_secret(path: Path | None) -> str | None:
+    """The secret's text: never on the command line, where every user of the machine could read it."""
+    if path is None:
+        return None
+    try:
+        return (sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise output.fail([f"The secret cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
+
+
+def _facts(shown: dict[str, Any]) -> dict[str, object]:
+    wish, status = shown["subscription"], shown["status"]
+    return {
+        "name": shown["name"],
+        "directory": shown["directory"],
+        "kind": shown["kind"],
+        "state": shown["state"] + (f": {shown['reason']}" if shown["reason"] else ""),
+        "configuration": json.dumps(shown["configuration"]),
+        "types": wish["types"] or "all",
+        "filters": json.dumps(wish["filters"]) if wish["filters"] else "none",
+        "attributes": wish["attributes"] or "all",
+        "cursor": f"{shown['cursor']} of {status['head']}",
+        "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
+        "held": status["held"],
+        "delivered": f"{status['delivered']}, failed {status['failed']}, last success {status['last_success'] or '-'}",
+        "error": status["error"] or "-",
+    }
+
+
+def _print(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.print_json(shown)
+    else:
+        output.print_facts(_facts(shown))
+
+
+def _print_done(sentence: str, done: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        output.print_json(done)
+    else:
+        print(sentence)

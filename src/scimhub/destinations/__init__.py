@@ -1,0 +1,16 @@
+"""The technologies by which changes are sent. ``kinds`` has the only list of them.
+
+A destination of kind ``feed`` is not here: it comes and fetches, so that there is nothing to send.
+"""
+
+from collections.abc import Callable, Mapping
+
+from scimhub.destinations.egress import Policy
+from scimhub.destinations.webhook import Webhook
+from scimhub.distribution.ports import DestinationKind
+
+
+def kinds(policy: Policy, now_seconds: Callable[[], float]) -> Mapping[str, DestinationKind]:
+    """Each kind by its name. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
+    listed: tuple[DestinationKind, ...] = (Webhook(policy, now_seconds),)
+    return {kind.name: kind for kind in listed}

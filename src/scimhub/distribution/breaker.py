@@ -1,0 +1,67 @@
+"""Is the destination itself down? Then nothing is sent but a probe, nothing is held, and the cursor simply waits.
+
+One failure that is the destination's own opens it, and so do failures of several resources in a row with no success
+between them: a poisoned resource alone never does, because it is always the same one. After a successful probe the number
+of messages in flight doubles step by step, so that a receiver that comes back is not run over.
+"""
+
+from typing import Literal
+
+# So many different resources failing in a row are taken for a failing destination.
+_FAILING_LANES = 5
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+
+State = Literal["closed", "open", "probing"]
+
+
+class Breaker:
+    """Says how many messages may be in flight. Times are seconds of any clock that only grows."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.state: State = "closed"
+        # Since when there was no success, None while all is well; and how many attempts failed since.
+        self.failing_since: float | None = None
+        self.failures = 0
+        self.reason = ""
+        self._concurrency = concurrency
+        self._limit = concurrency
+        self._successes = 0
+        self._failing: set[str] = set()
+        self._pause = _FIRST_PAUSE
+        self.probe_at = 0.0
+
+    def limit(self, now: float) -> int:
+        """How many messages may be in flight now."""
+        if self.state == "closed":
+            return self._limit
+        return 1 if now >= self.probe_at else 0
+
+    def succeed(self) -> None:
+        """A message arrived."""
+        if self.state != "closed":
+            self.state, self._limit, self._successes = "closed", 1, 0
+        if self._limit < self._concurrency:
+            self._successes += 1
+            if self._successes >= self._limit:
+                self._limit, self._successes = min(self._concurrency, 2 * self._limit), 0
+        self._failing.clear()
+        self.failing_since, self.failures, self._pause, self.reason = None, 0, _FIRST_PAUSE, ""
+
+    def fail(self, lane: str, *, is_own: bool, reason: str, after: float | None, now: float, chance: float) -> bool:
+        """A message of the lane failed; whether that is the destination's fault and not to be counted against the lane.
+
+        ``is_own`` says that the failure was the destination's for certain, ``after`` what it asked for in seconds.
+        """
+        self._failing.add(lane)
+        self.failing_since = now if self.failing_since is None else self.failing_since
+        self.failures += 1
+        was_open = self.state != "closed"
+        if not was_open and not is_own and len(self._failing) < _FAILING_LANES:
+            return False
+        pause = self._pause * (0.5 + chance / 2) if after is None else after
+        if not was_open or now >= self.probe_at:
+            self.probe_at = now + pause
+            self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+        self.state, self.reason = "open", reason
+        return True

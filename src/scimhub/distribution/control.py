@@ -1,0 +1,396 @@
+"""The administrator's verbs: create, check, pause, resume, rotate, replay, and what is held.
+
+Each that touches where a destination stands halts its pump, writes, and lets it go on, so that there is one writer of
+that state at any time. Without a started engine, as when no hub runs, they only write.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import orjson
+
+from scimhub import clock
+from scimhub.directory.errors import Absent, Conflict, Invalid
+from scimhub.directory.records import Directory
+from scimhub.directory.sources import digest_of
+from scimhub.distribution import subscription as subscriptions
+from scimhub.distribution import times
+from scimhub.distribution.delivery import (
+    Destination,
+    Held,
+    Message,
+    Outcome,
+    Purpose,
+    Replay,
+    Secret,
+    State,
+    Subscription,
+)
+from scimhub.distribution.engine import Engine
+from scimhub.distribution.envelope import TYPE_PREFIX
+from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.ports import DestinationKind
+
+# A consumer that comes and fetches; see ``feed``.
+FEED = "feed"
+# How long a secret that was rotated still holds, in hours.
+DEFAULT_OVERLAP = 24.0
+_LONGEST_OVERLAP = 30 * 24.0
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+# More owed events than this are told as "at least".
+MOST_OWED_COUNTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A destination and the secret that it or its receiver needs, shown this once."""
+
+    destination: Destination
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a destination fares. ``lag`` counts positions, ``lag_seconds`` the age of the oldest change it lacks."""
+
+    head: int
+    lag: int
+    lag_seconds: float
+    held: int
+    in_flight: int
+    # The breaker's state while a pump runs, else empty; and what failed last.
+    breaker: str
+    error: str
+    last_success: str | None
+    delivered: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A held lane, and how many wanted events it waits with, counted up to ``MOST_OWED_COUNTED``."""
+
+    held: Held
+    events: int
+
+
+# --------------------------------------------------------------------------- making and changing
+
+
+async def create(
+    engine: Engine,
+    directory: Directory,
+    name: str,
+    kind: str,
+    configuration: Mapping[str, object],
+    subscription: Subscription,
+    *,
+    after: int | None = None,
+    secret: str | None = None,
+) -> Made:
+    """A new destination, which begins behind position ``after`` or, without it, behind the newest change.
+
+    ``secret`` is one that somebody brought. Raises Invalid with every mistake, Conflict when the name is taken.
+    """
+    problems: list[str] = []
+    if not _NAME.fullmatch(name):
+        problems.append(f"The name {name[:80]!r} does not fit; write up to 64 of a-z, 0-9, dot, hyphen and underscore.")
+    technology = engine.kinds.get(kind)
+    if technology is None and kind != FEED:
+        problems.append(f"{kind[:40]!r} is no kind of destination; there are {', '.join([*engine.kinds, FEED])}.")
+    checked, brought = configuration, None
+    try:
+        checked = _checked(technology, configuration)
+    except Invalid as error:
+        problems += error.problems
+    try:
+        brought = _brought(technology, secret)
+    except Invalid as error:
+        problems += error.problems
+    try:
+        subscriptions.bind(subscription, await engine.place.catalogs.current(directory.key))
+    except Invalid as error:
+        problems += error.problems
+    if after is not None:
+        problems += await _after_problems(engine, after)
+    if problems:
+        raise Invalid(problems)
+    now = _now(engine)
+    made = await engine.given.store.create_destination(directory.key, name, kind, checked, subscription, after, now)
+    shown = await _add_secret(engine, made, _purpose(made, technology), brought)
+    async with engine.halted(made):
+        pass  # it has a secret now, and may begin
+    return Made(made, shown)
+
+
+async def get(engine: Engine, directory: Directory, name: str) -> Destination:
+    """The directory's destination of that name; raises Absent."""
+    found = await engine.given.store.find_destination(directory.key, name)
+    if found is None:
+        raise Absent(f"Directory {directory.name} has no destination {name[:80]!r}.")
+    return found
+
+
+async def update(
+    engine: Engine,
+    destination: Destination,
+    configuration: Mapping[str, object] | None,
+    subscription: Subscription | None,
+) -> Destination:
+    """Another configuration, subscription or both, for changes from now on. Raises Invalid with every mistake."""
+    problems: list[str] = []
+    checked = destination.configuration
+    wish = destination.subscription if subscription is None else subscription
+    try:
+        if configuration is not None:
+            checked = _checked(engine.kinds.get(destination.kind), configuration)
+    except Invalid as error:
+        problems += error.problems
+    try:
+        subscriptions.bind(wish, await engine.place.catalogs.current(destination.directory))
+    except Invalid as error:
+        problems += error.problems
+    if problems:
+        raise Invalid(problems)
+    async with engine.halted(destination):
+        return await engine.given.store.update_destination(destination.key, checked, wish, _now(engine))
+
+
+async def delete(engine: Engine, destination: Destination) -> None:
+    """Remove the destination, its secrets and what it is owed."""
+    async with engine.halted(destination):
+        await engine.given.store.delete_destination(destination.key)
+
+
+async def rotate(
+    engine: Engine, destination: Destination, *, overlap_hours: float = DEFAULT_OVERLAP, secret: str | None = None
+) -> Made:
+    """A new secret; the former ones of its purpose hold for the overlap. Raises Invalid."""
+    if not 0 <= overlap_hours <= _LONGEST_OVERLAP:
+        raise Invalid([f"The overlap is {overlap_hours:g} hours; it must be from 0 to {_LONGEST_OVERLAP:g}."])
+    technology = engine.kinds.get(destination.kind)
+    brought = _brought(technology, secret)
+    ends = times.text(engine.given.now() + overlap_hours * 3600)
+    async with engine.halted(destination):
+        purpose = _purpose(destination, technology)
+        shown = await _add_secret(engine, destination, purpose, brought)
+        newest = (await engine.given.store.list_secrets(destination.key))[0]
+        await engine.given.store.expire_secrets(destination.key, newest.purpose, newest.id, ends)
+    return Made(destination, shown)
+
+
+# --------------------------------------------------------------------------- stopping and going on
+
+
+async def pause(engine: Engine, destination: Destination, reason: str = "") -> Destination:
+    """Send it nothing until it is resumed; its cursor stays, and retention waits for it up to its maximum."""
+    return await _into(engine, destination, "paused", reason or "An administrator paused it.")
+
+
+async def resume(engine: Engine, destination: Destination) -> Destination:
+    """Go on where it stopped. Raises Conflict when changes it lacks are gone."""
+    purged = await engine.given.reader.purged_position()
+    if destination.cursor < purged:
+        raise Conflict(
+            f"Destination {destination.name} has everything up to position {destination.cursor}, and changes up to {purged} "
+            "are no longer kept; replay from a later position after bringing its system up to date."
+        )
+    return await _into(engine, destination, "active", "")
+
+
+async def _into(engine: Engine, destination: Destination, state: State, reason: str) -> Destination:
+    async with engine.halted(destination):
+        return await engine.given.store.set_state(destination.key, state, reason, _now(engine))
+
+
+async def replay(engine: Engine, destination: Destination, after: int) -> Destination:
+    """Send once more every event behind position ``after``, marked as a replay; what is new comes behind it.
+
+    Raises Invalid for a position that is not kept. A destination that was stopped for being behind goes on.
+    """
+    if problems := await _after_problems(engine, after):
+        raise Invalid(problems)
+    async with engine.halted(destination):
+        current = await engine.given.store.find_destination(destination.directory, destination.name)
+        # What it never had is no repetition: only events up to where it stands are marked.
+        reached = max((current or destination).cursor, *(current or destination).ahead, 0)
+        mark = Replay(engine.given.new_id(), reached) if after < reached else None
+        moved = await engine.given.store.move_cursor(destination.key, after, mark)
+        if moved.state == "behind":
+            moved = await engine.given.store.set_state(destination.key, "active", "", _now(engine))
+    return moved
+
+
+async def position_at(engine: Engine, moment: str) -> int:
+    """The position behind which everything from that time on lies; raises Invalid for what is no time."""
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        raise Invalid([f"The time {moment[:80]!r} is not understood; write one such as 2026-11-23T20:41:35Z."]) from None
+    aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+    return await engine.given.reader.position_at(clock.text(aware))
+
+
+# --------------------------------------------------------------------------- looking
+
+
+async def check(engine: Engine, destination: Destination) -> Outcome:
+    """Send a signed test event now, past the pump; what came of it. Raises Conflict for a kind that is not sent to."""
+    technology = engine.kinds.get(destination.kind)
+    if technology is None:
+        raise Conflict(f"Destination {destination.name} is a {destination.kind}: it fetches, nothing is sent to it.")
+    now = _now(engine)
+    secrets = [
+        one for one in await engine.given.store.list_secrets(destination.key) if one.expires is None or one.expires > now
+    ]
+    sender = technology.open(destination, secrets)
+    try:
+        return await sender.send(_test_message(engine, destination, now))
+    finally:
+        await sender.close()
+
+
+async def status(engine: Engine, destination: Destination) -> Status:
+    """How the destination fares now."""
+    reader, pump = engine.given.reader, engine.find_pump(destination.key)
+    head = await reader.last_position()
+    cursor = destination.cursor if pump is None else pump.cursor
+    waiting = await reader.read_changes(cursor, 1)
+    breaker = None if pump is None else pump.breaker
+    last_success = None if pump is None else pump.last_success
+    return Status(
+        head=head,
+        lag=head - cursor,
+        lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
+        held=len(await engine.given.store.list_held(destination.key)),
+        in_flight=0 if pump is None else pump.in_flight,
+        breaker="" if breaker is None else breaker.state,
+        error=destination.reason if breaker is None else breaker.reason,
+        last_success=None if last_success is None else times.text(last_success),
+        delivered=0 if pump is None else pump.delivered,
+        failed=0 if pump is None else pump.failed,
+    )
+
+
+async def list_owed(engine: Engine, destination: Destination) -> Sequence[Owed]:
+    """What is held for the destination, in order of position."""
+    interest = (await Outlook(engine.place, destination).envelope()).interest
+    head = await engine.given.reader.last_position()
+    owed = []
+    for held in await engine.given.store.list_held(destination.key):
+        found = await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED)
+        owed.append(Owed(held, sum(interest.assess(change) is not None for change in found)))
+    return owed
+
+
+# --------------------------------------------------------------------------- what is held
+
+
+async def retry_held(engine: Engine, destination: Destination, resource_id: str | None) -> int:
+    """Try what is held for the resource now, or everything that is held; how many lanes. Raises Absent."""
+    async with engine.halted(destination):
+        some = await _held(engine, destination, resource_id)
+        for held in some:
+            await engine.given.store.change_held(destination.key, replace(held, attempts=0, next_attempt=_now(engine)))
+    return len(some)
+
+
+async def skip_held(engine: Engine, destination: Destination, resource_id: str, *, everything: bool = False) -> None:
+    """Owe the resource's first held event no more, or ``everything`` that is held of it; the rest is tried now.
+
+    Raises Absent.
+    """
+    async with engine.halted(destination):
+        (held,) = await _held(engine, destination, resource_id)
+        if everything:
+            await engine.given.store.release_held(destination.key, resource_id)
+            return
+        behind = await _behind_first_wanted(engine, destination, held)
+        rest = replace(held, first_position=behind, attempts=0, next_attempt=_now(engine), error="")
+        await engine.given.store.change_held(destination.key, rest)
+
+
+async def _held(engine: Engine, destination: Destination, resource_id: str | None) -> Sequence[Held]:
+    some = await engine.given.store.list_held(destination.key)
+    if resource_id is None:
+        return some
+    found = [held for held in some if held.resource_id == resource_id]
+    if not found:
+        raise Absent(f"Destination {destination.name} holds nothing of resource {resource_id[:100]!r}.")
+    return found
+
+
+async def _behind_first_wanted(engine: Engine, destination: Destination, held: Held) -> int:
+    interest = (await Outlook(engine.place, destination).envelope()).interest
+    head = await engine.given.reader.last_position()
+    for change in await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED):
+        if interest.assess(change) is not None:
+            return change.position + 1
+    return head + 1
+
+
+# --------------------------------------------------------------------------- within
+
+
+def _now(engine: Engine) -> str:
+    return times.text(engine.given.now())
+
+
+def _checked(technology: DestinationKind | None, configuration: Mapping[str, object]) -> Mapping[str, object]:
+    if technology is not None:
+        return technology.check(configuration)
+    if configuration:
+        raise Invalid([f"A feed has no configuration; leave out {', '.join(sorted(configuration))}."])
+    return {}
+
+
+def _brought(technology: DestinationKind | None, secret: str | None) -> tuple[Purpose, bytes] | None:
+    if secret is None:
+        return None
+    if technology is None:
+        raise Invalid(["A feed's token is made by the hub; leave the secret out."])
+    return technology.parse_secret(secret)
+
+
+def _purpose(destination: Destination, technology: DestinationKind | None) -> Purpose:
+    if technology is None:
+        return "token"
+    wished = destination.configuration.get("signature")
+    return next((purpose for purpose in technology.purposes if purpose == wished), technology.purposes[0])
+
+
+async def _add_secret(engine: Engine, destination: Destination, purpose: Purpose, brought: tuple[Purpose, bytes] | None) -> str:
+    """Keep a new secret, or the one that was brought; the text of it that is shown."""
+    technology = engine.kinds.get(destination.kind)
+    if technology is None:
+        token = f"scimhub_feed_{engine.given.random(32).hex()}"
+        await engine.given.store.add_secret(destination.key, "token", digest_of(token), token[-4:], _now(engine))
+        return token
+    purpose, value = brought or (purpose, technology.make_secret(purpose, engine.given.random))
+    secret = Secret(engine.given.new_id(), purpose, value, "", _now(engine), None)
+    shown = technology.show_secret(secret)
+    await engine.given.store.add_secret(destination.key, purpose, value, shown[-4:], secret.created)
+    return shown
+
+
+async def _after_problems(engine: Engine, after: int) -> list[str]:
+    purged, head = await engine.given.reader.purged_position(), await engine.given.reader.last_position()
+    if purged <= after <= head:
+        return []
+    return [f"The position {after} is not kept; write one from {purged} to {head}."]
+
+
+def _test_message(engine: Engine, destination: Destination, now: str) -> Message:
+    id = engine.given.new_id()
+    attributes = {
+        "specversion": "1.0",
+        "id": id,
+        "source": f"/directories/{destination.directory_name}",
+        "type": f"{TYPE_PREFIX}test",
+        "subject": destination.id,
+        "time": now,
+        "datacontenttype": "application/json",
+    }
+    return Message(id, attributes, orjson.dumps({"destination": destination.name, "directory": destination.directory_name}))

@@ -1,0 +1,189 @@
+"""Destinations, what is sent to them, and what comes of it, as values.
+
+Times are RFC 3339 texts as in ``directory.records``; ``key`` never leaves the process, ``id`` is what the world sees.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+
+# active: its pump runs; paused: a person stopped it; failing: it was stopped because it failed too long, or said so
+# itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
+State = Literal["active", "paused", "failing", "behind"]
+Format = Literal["structured", "binary"]
+# What a secret is for: signing with HMAC-SHA256 or ed25519, or opening a feed (then the value is the token's digest).
+Purpose = Literal["hmac", "ed25519", "token"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Which changes a destination wants, and what it may see of a resource.
+
+    ``types`` are names such as ``user.created`` or ``group.*``; empty means all. ``filters`` has for a kind the SCIM filter
+    that its resources must satisfy; a kind without one is wanted whole. ``attributes`` is the allow-list, in the writing of
+    the SCIM parameter of the same name; empty means whatever is returned by default.
+    """
+
+    types: tuple[str, ...] = ()
+    filters: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where changes of one directory are sent. ``cursor`` is the position up to which it has everything, but what is held."""
+
+    key: int
+    id: str
+    directory: int
+    directory_name: str
+    name: str
+    kind: str
+    # What the kind needs, such as the URL of a webhook; checked by the kind when it was created.
+    configuration: Mapping[str, object]
+    subscription: Subscription
+    # Grows when the subscription changes; part of a feed cursor (DECISIONS 26).
+    subscription_version: int
+    state: State
+    # Why it is in that state, in words; empty while active.
+    reason: str
+    cursor: int
+    # Positions beyond the cursor that it has already.
+    ahead: frozenset[int]
+    # While a replay runs: its id, and the last position that belongs to it.
+    replay: "Replay | None"
+    created: str
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Events up to ``until`` are sent once more, marked with ``id``."""
+
+    id: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret of a destination, the newest first in every list. ``expires`` is set when a newer one took its place."""
+
+    id: str
+    purpose: Purpose
+    value: bytes
+    # The last characters, so that a person can tell secrets apart.
+    hint: str
+    created: str
+    expires: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lane that waits: every event of the resource from ``first_position`` on is owed to the destination.
+
+    ``next_attempt`` is None when it waits for a person.
+    """
+
+    resource_id: str
+    first_position: int
+    since: str
+    attempts: int
+    next_attempt: str | None
+    error: str
+
+
+# --------------------------------------------------------------------------- what is sent
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event as it travels: a CloudEvent whose ``data`` is the text of a JSON object.
+
+    ``delivery_id`` is what a receiver recognises a repetition by: the event's id, in a replay with the replay's behind it.
+    ``attributes`` are the context attributes of CloudEvents 1.0, ``specversion`` and ``datacontenttype`` among them.
+    """
+
+    delivery_id: str
+    attributes: Mapping[str, str]
+    data: bytes
+
+    @property
+    def body(self) -> bytes:
+        """The event in the structured mode of CloudEvents' JSON format."""
+        parts = [f'"{name}":{_quoted(value)}' for name, value in self.attributes.items()]
+        return b"".join((b"{", ",".join(parts).encode(), b',"data":', self.data, b"}"))
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
+# --------------------------------------------------------------------------- what came of it
+
+# Whose fault a failure is taken to be. The resource's holds its own lane; the destination's opens the breaker.
+Blame = Literal["resource", "destination"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The destination confirmed it."""
+
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It may succeed later. ``after`` is what the destination asked for, in seconds; ``excerpt`` what it answered."""
+
+    reason: str
+    blame: Blame = "resource"
+    after: float | None = None
+    status: int | None = None
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The destination will not have this one, now or later."""
+
+    reason: str
+    status: int | None = None
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The destination asks that nothing be sent to it any more (HTTP 410)."""
+
+    reason: str
+    status: int | None = None
+    excerpt: str = ""
+
+
+Outcome = Delivered | Retry | Rejected | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver, as it is kept for debugging beside the exchanges.
+
+    ``first_position`` and ``position`` are equal unless it was a run of membership changes; ``change_id`` belongs to
+    ``position``. ``number`` counts from 1. ``outcome`` is the name of the outcome's class in lower case.
+    """
+
+    time: str
+    directory: str
+    destination: str
+    delivery_id: str
+    change_id: str
+    resource_id: str
+    first_position: int
+    position: int
+    number: int
+    outcome: str
+    status: int | None
+    duration_us: int
+    detail: str
+    excerpt: str

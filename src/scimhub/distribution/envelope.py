@@ -1,0 +1,175 @@
+"""Changes as the events that destinations receive: CloudEvents 1.0 with the data that ``contract`` describes.
+
+The bytes of an event are a function of the changes and the subscription, so that a retry sends the same bytes under the
+same id (DECISIONS 9). One thing is not in the log: who belongs to a group that enters a destination's scope by a change of
+its own attributes; the caller then brings the members of the moment, to which later changes are applied once more.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from scimhub.directory.representation import Viewpoint
+from scimhub.distribution.delivery import Message, Replay
+from scimhub.distribution.subscription import MEMBERS_CHANGED, Interest, Notice
+from scimhub.scim.catalog import Kind
+
+CONTRACT_VERSION = 1
+# In front of every type.
+TYPE_PREFIX = "scimhub."
+# An event tells of so many members at most; what is more comes in further parts.
+MEMBERS_PER_EVENT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the events of one destination have in common. ``root_url`` is the hub's own, without a slash at its end."""
+
+    directory_name: str
+    root_url: str
+    viewpoint: Viewpoint
+    interest: Interest
+    replay: Replay | None = None
+
+
+@dataclass(slots=True)
+class _Members:
+    """For each member touched its final state; the order is that of the first touch."""
+
+    states: dict[str, bool] = field(default_factory=dict)
+
+    def note(self, notice: Notice) -> None:
+        self.states.update(dict.fromkeys(notice.change.members_added, True))
+        self.states.update(dict.fromkeys(notice.change.members_removed, False))
+
+    def parts(self) -> Iterator[dict[str, list[str]]]:
+        """The states in parts of at most ``MEMBERS_PER_EVENT``; one empty part when there are none."""
+        states = list(self.states.items())
+        for first in range(0, max(1, len(states)), MEMBERS_PER_EVENT):
+            some = states[first : first + MEMBERS_PER_EVENT]
+            yield {
+                "added": [id for id, is_member in some if is_member],
+                "removed": [id for id, is_member in some if not is_member],
+            }
+
+
+def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -> list[Message]:
+    """The event of one change, in several parts when it tells of many members.
+
+    ``members`` are those of a group that enters the scope; see above.
+    """
+    touched = _Members(dict.fromkeys(members, True))
+    if notice.members:
+        touched.note(notice)
+    data = _data(notice)
+    if notice.verb != "deleted":
+        data["changed"] = list(notice.changed)
+        data["resource"] = orjson.Fragment(render(envelope, notice))
+    return list(_parts(envelope, notice, notice.change.id, data, touched))
+
+
+def of_run(envelope: Envelope, notices: Sequence[Notice]) -> list[Message]:
+    """One event for consecutive membership changes of one group: each member's final state (DECISIONS 10).
+
+    Applied twice, or after a run that overlaps it, it gives the same members.
+    """
+    first, last = notices[0], notices[-1]
+    if first is last:
+        return of_notice(envelope, last)
+    touched = _Members()
+    for notice in notices:
+        touched.note(notice)
+    verbs = {notice.verb for notice in notices}
+    data = _data(last)
+    data["fromVersion"] = first.change.version
+    data["changed"] = []
+    data["resource"] = orjson.Fragment(render(envelope, last))
+    merged = last if len(verbs) == 1 else Notice(last.change, last.kind, MEMBERS_CHANGED, "write", members=True)
+    return list(_parts(envelope, merged, f"{first.change.id}_{last.change.id}", data, touched))
+
+
+def render(envelope: Envelope, notice: Notice) -> bytes:
+    """The resource after the change, which is no delete, as the destination may see it; without members and groups."""
+    change, document = notice.change, notice.change.after or "{}"
+    return render_state(envelope, notice.kind, change.resource_id, change.version, change.time, document, change.external_id)
+
+
+def render_state(
+    envelope: Envelope, kind: Kind, id: str, version: int, modified: str, document: str, external_id: str | None
+) -> bytes:
+    """A resource as the destination may see it, without members and groups; ``document`` is the stored one."""
+    viewpoint = envelope.viewpoint
+    head: dict[str, object] = {"id": id}
+    if external_id is not None:
+        head["externalId"] = external_id
+    meta = {
+        "resourceType": kind.name,
+        "lastModified": modified,
+        "location": viewpoint.location(kind, id),
+        "version": viewpoint.etag(version),
+    }
+    text = b"".join((orjson.dumps(head)[:-1], b",", document.encode()[1:-1], b',"meta":', orjson.dumps(meta), b"}"))
+    projection = envelope.interest.projection(kind)
+    return text if projection.shows_all(kind) else orjson.dumps(projection.apply(orjson.loads(text), kind))
+
+
+# --------------------------------------------------------------------------- the parts
+
+
+def _data(notice: Notice) -> dict[str, Any]:
+    change = notice.change
+    return {
+        "resourceType": notice.kind.name,
+        "id": change.resource_id,
+        "version": change.version,
+        "position": change.position,
+        "cause": notice.cause,
+    }
+
+
+def _parts(envelope: Envelope, notice: Notice, event_id: str, data: dict[str, Any], members: _Members) -> Iterator[Message]:
+    parts = list(members.parts())
+    for number, part in enumerate(parts, 1):
+        part_id, verb = (event_id, notice.verb) if number == 1 else (f"{event_id}_{number}", _verb_of(part))
+        content = data if number == 1 else {name: data[name] for name in _IN_EVERY_PART if name in data}
+        if notice.kind.has_members and notice.verb != "deleted":
+            content = content | {"members": part}
+        if len(parts) > 1:
+            content = content | {"part": number, "parts": len(parts)}
+        yield _message(envelope, notice, verb, part_id, orjson.dumps(content))
+
+
+_IN_EVERY_PART = ("resourceType", "id", "version", "fromVersion", "position", "cause")
+
+
+def _verb_of(part: dict[str, list[str]]) -> str:
+    if part["added"] and part["removed"]:
+        return MEMBERS_CHANGED
+    return "member.added" if part["added"] else "member.removed"
+
+
+def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data: bytes) -> Message:
+    change = notice.change
+    type = f"{notice.kind.name.lower()}.{verb}"
+    # CloudEvents: names are lower-case letters and digits; values may be logged anywhere, so that none is personal.
+    attributes = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"/directories/{envelope.directory_name}",
+        "type": f"{TYPE_PREFIX}{type}",
+        "subject": change.resource_id,
+        "time": change.time,
+        "datacontenttype": "application/json",
+        "dataschema": f"{envelope.root_url}/contract/{CONTRACT_VERSION}/{notice.kind.name.lower()}.json",
+        # Compared as a text, hence the zeros (CloudEvents extension ``sequence``).
+        "sequence": f"{change.position:020}",
+        "partitionkey": change.resource_id,
+        "requestid": change.exchange_id,
+    }
+    delivery_id = event_id
+    if envelope.replay is not None and change.position <= envelope.replay.until:
+        attributes["replayid"] = envelope.replay.id
+        delivery_id = f"{event_id}_{envelope.replay.id}"
+    return Message(delivery_id, attributes, data)

@@ -1,0 +1,169 @@
+"""What distribution needs of its store and of the kinds of destinations, as Protocols."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from scimhub.directory.records import Change
+from scimhub.distribution.delivery import (
+    Attempt,
+    Destination,
+    Held,
+    Message,
+    Outcome,
+    Purpose,
+    Replay,
+    Secret,
+    State,
+    Subscription,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one settling writes, in one transaction: the cursor, what is beyond it, who waits and who waits no longer.
+
+    The holding of a lane and the cursor's passing over it are therefore never apart.
+    """
+
+    cursor: int
+    ahead: frozenset[int] = frozenset()
+    holds: Sequence[Held] = ()
+    releases: Sequence[str] = ()
+    replay_is_over: bool = False
+
+
+class DestinationStore(Protocol):
+    """Destinations and where they stand. All raise Absent, Conflict or StoreUnavailable."""
+
+    async def create_destination(
+        self,
+        directory: int,
+        name: str,
+        kind: str,
+        configuration: Mapping[str, object],
+        subscription: Subscription,
+        cursor: int | None,
+        now: str,
+    ) -> Destination:
+        """A new, active destination; without a cursor it begins behind the newest change. Raises Conflict."""
+
+    async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]: ...
+
+    async def find_destination(self, directory: int, name: str) -> Destination | None: ...
+
+    async def find_destination_by_token(self, digest: bytes, now: str) -> Destination | None:
+        """The feed that the token with this digest opens now, whatever its state."""
+
+    async def update_destination(
+        self, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
+    ) -> Destination:
+        """Another configuration or subscription; a subscription that differs gets the next version."""
+
+    async def set_state(self, key: int, state: State, reason: str, now: str) -> Destination: ...
+
+    async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
+        """Put the cursor somewhere else, forgetting what was ahead of it and holds that the way meets again."""
+
+    async def delete_destination(self, key: int) -> None: ...
+
+    async def add_secret(self, key: int, purpose: Purpose, value: bytes, hint: str, now: str) -> Secret: ...
+
+    async def list_secrets(self, key: int) -> Sequence[Secret]:
+        """The newest first, expired ones included."""
+
+    async def expire_secrets(self, key: int, purpose: Purpose, keep: str, expires: str) -> None:
+        """Let all secrets of that purpose end then, but the one with the id ``keep`` and those that end earlier."""
+
+    async def delete_expired_secrets(self, now: str) -> None: ...
+
+    async def settle(self, key: int, settlement: Settlement) -> None: ...
+
+    async def list_held(self, key: int) -> Sequence[Held]:
+        """In order of position."""
+
+    async def change_held(self, key: int, held: Held) -> None:
+        """Write this in the place of what is held for the resource; raises Absent."""
+
+    async def release_held(self, key: int, resource_id: str) -> None:
+        """Owe the resource nothing any more; raises Absent."""
+
+
+class ChangeReader(Protocol):
+    """The change log as distribution reads it."""
+
+    async def read_changes(self, after: int, limit: int) -> Sequence[Change]:
+        """Changes in order of position, which is dense over the whole hub."""
+
+    async def read_changes_of(self, resource_id: str, first: int, last: int, limit: int) -> Sequence[Change]:
+        """Changes of one resource at the positions from ``first`` to ``last``, in order."""
+
+    async def last_position(self) -> int: ...
+
+    async def purged_position(self) -> int:
+        """The position up to which retention has blanked changes; 0 at first."""
+
+    async def position_at(self, time: str) -> int:
+        """The last position whose change was committed before that time; 0 when there is none."""
+
+    async def members_of(self, resource_id: str) -> Sequence[str]:
+        """The ids of the group's members now; empty when it is gone."""
+
+    async def purge_changes(self, until: int) -> None:
+        """Blank the content of all changes up to that position."""
+
+    def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have ``wake`` called, in any thread, after commits that may have added changes; returns what ends it."""
+
+
+class AttemptLog(Protocol):
+    """Where attempts are recorded, and found again."""
+
+    def record_attempt(self, attempt: Attempt) -> bool:
+        """Take the attempt for writing later; False when it had to be dropped. Never waits."""
+
+    async def list_attempts(
+        self,
+        *,
+        directory: str | None = None,
+        destination: str | None = None,
+        resource_id: str | None = None,
+        positions: tuple[int, int] | None = None,
+        failed_only: bool = False,
+        limit: int = 100,
+    ) -> Sequence[Attempt]:
+        """The newest attempts that fit, newest first; ``positions`` are the first and the last that may be touched."""
+
+
+class Sender(Protocol):
+    """One open destination. Sending never raises for what a destination may do; the outcome tells."""
+
+    async def send(self, message: Message) -> Outcome: ...
+
+    async def close(self) -> None: ...
+
+
+class DestinationKind(Protocol):
+    """A technology by which changes are sent: ``destinations.KINDS`` has them by name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def purposes(self) -> Sequence[Purpose]:
+        """The secrets that a destination of this kind may have; the first is made when nobody says otherwise."""
+
+    def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
+        """The configuration with defaults filled in; raises Invalid with every mistake."""
+
+    def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
+        """A new secret; ``random`` gives that many random bytes."""
+
+    def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
+        """The secret that somebody brought; raises Invalid."""
+
+    def show_secret(self, secret: Secret) -> str:
+        """What a receiver needs of it: the shared secret, or the public key."""
+
+    def open(self, destination: Destination, secrets: Sequence[Secret]) -> Sender:
+        """Ready to send; connects when the first message comes. ``secrets`` are those that hold now, newest first."""

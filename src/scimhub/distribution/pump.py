@@ -1,0 +1,353 @@
+"""One destination's loop: read the log, choose, send, settle. What to do is decided by ``lanes``, ``retry``, ``breaker``.
+
+Nothing is written for a delivery that goes well but the cursor, a few times a second. A crash repeats what was sent since
+then, in order and under the same ids.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scimhub.directory.errors import Invalid, StoreUnavailable
+from scimhub.directory.records import Change
+from scimhub.distribution import delivery, envelope, failpoints, retry, times
+from scimhub.distribution.breaker import Breaker
+from scimhub.distribution.delivery import Attempt, Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
+from scimhub.distribution.failpoints import Reach
+from scimhub.distribution.lanes import Item, Lanes, Unit
+from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.ports import AttemptLog, ChangeReader, DestinationStore, Sender, Settlement
+from scimhub.distribution.retry import Again
+from scimhub.distribution.subscription import Notice
+
+# Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
+_FEW, _MANY = 100, 500
+_OWED_AT_ONCE = 100
+# Seconds between two settlings, and between two that only say that nothing concerned the destination.
+_SETTLE_EVERY = 0.2
+_NOTE_EVERY = 5.0
+_MOST_UNSETTLED = 500
+_AFTER_FAULT = 1.0
+# A destination that fails so long, in seconds, and so often is stopped; a person must look.
+_GIVE_UP_AFTER = 24 * 3600.0
+_GIVE_UP_FAILURES = 50
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every pump is given: the stores, the time in seconds since 1970, chance from 0 to 1, and the test's dice.
+
+    ``random`` gives that many random bytes, ``new_id`` ids that grow with time.
+    """
+
+    store: DestinationStore
+    reader: ChangeReader
+    attempts: AttemptLog
+    now: Callable[[], float]
+    chance: Callable[[], float]
+    random: Callable[[int], bytes]
+    new_id: Callable[[], str]
+    reach: Reach = failpoints.reach_nothing
+
+
+class Stopped(Exception):
+    """The pump ends by itself; the destination is to be put into that state for that reason."""
+
+    def __init__(self, state: delivery.State, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+class Pump:
+    """Sends one destination what it wants; ``run`` ends when ``stop`` was called, or raises Stopped."""
+
+    def __init__(
+        self, destination: Destination, sender: Sender, holds: Sequence[Held], outlook: Outlook, given: Surroundings
+    ) -> None:
+        self.destination = destination
+        self.breaker = Breaker(_concurrency(destination))
+        # Wall-clock seconds of the last success, None before the first.
+        self.last_success: float | None = None
+        self.delivered = 0
+        self.failed = 0
+        self._sender = sender
+        self._outlook = outlook
+        self._given = given
+        self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
+        self._awake = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._more = True
+        self._stopping = False
+        self._fault: Exception | None = None
+        self._unsettled = 0
+        self._settled_at = given.now()
+        self._settled_cursor = destination.cursor
+
+    # ------------------------------------------------------------------ from outside
+
+    def wake(self) -> None:
+        """There are new changes."""
+        self._more = True
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Send nothing more; ``run`` then waits for what is in flight, settles and ends."""
+        self._stopping = True
+        self._awake.set()
+
+    @property
+    def cursor(self) -> int:
+        """Up to where everything has arrived, was not wanted, or is held; settled or not."""
+        return self._lanes.cursor
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._sending)
+
+    # ------------------------------------------------------------------ the loop
+
+    async def run(self) -> None:
+        """Until ``stop`` is called; raises Stopped when the destination must not be served any longer."""
+        try:
+            while not self._stopping:
+                self._awake.clear()
+                try:
+                    await self._turn()
+                except StoreUnavailable as fault:
+                    _log.warning("pump waits for the database", extra={**self._names, "reason": str(fault)})
+                    await asyncio.sleep(_AFTER_FAULT)
+        finally:
+            await self._finish()
+
+    async def _turn(self) -> None:
+        await self._read()
+        await self._recall()
+        self._launch()
+        if self._is_due_to_settle():
+            await self._settle()
+        if self._fault is not None:
+            raise self._fault
+        self._check_patience()
+        await self._rest()
+
+    async def _rest(self) -> None:
+        """Until something happens: a change, an outcome, or a time that was waited for."""
+        if self._more and self._lanes.room >= _FEW:
+            return
+        now = self._given.now()
+        waits = [self._settle_due() - now, (self._lanes.next_due() or now + 60.0) - now]
+        if self.breaker.state != "closed":
+            waits.append(self.breaker.probe_at - now)
+        # Cheaper than a time limit round the waiting, and this runs for each message.
+        timer = asyncio.get_running_loop().call_later(max(0.0, min(waits)), self._awake.set)
+        await self._awake.wait()
+        timer.cancel()
+
+    async def _finish(self) -> None:
+        """Wait for what is in flight; each send has its own time limit."""
+        if self._sending:
+            await asyncio.gather(*self._sending, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            await self._settle()
+        await self._sender.close()
+
+    # ------------------------------------------------------------------ reading
+
+    async def _read(self) -> None:
+        room = self._lanes.room
+        if not self._more or (room < _FEW and self._lanes.has_lanes):
+            if room == 0 and not self._sending and self.breaker.state == "closed":
+                self._lanes.hold_first(self._given.now(), "It kept the destination from going on.")
+            return
+        wanted = min(room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
+        changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
+        self._more = len(changes) == wanted
+        await self._offer(changes)
+
+    async def _offer(self, changes: Sequence[Change]) -> None:
+        interest = (await self._envelope()).interest
+        for change in changes:
+            notice = self._assess(change, interest.assess)
+            if notice is None:
+                self._lanes.skip(change.position)
+            else:
+                self._lanes.offer(change.resource_id, _item(notice))
+
+    def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
+        if change.directory != self.destination.directory:
+            return None
+        if change.after is None and not change.before:
+            raise Stopped("behind", f"Retention removed change {change.position} before it was delivered; a resync is needed.")
+        return assess(change)
+
+    async def _recall(self) -> None:
+        """Read again what is owed to held lanes whose time has come."""
+        self._lanes.wake(self._given.now())
+        while self.breaker.limit(self._given.now()) and (wish := self._lanes.recall()) is not None:
+            lane, first, last = wish
+            owed = await self._given.reader.read_changes_of(lane, first, last, _OWED_AT_ONCE)
+            read_to = owed[-1].position if len(owed) == _OWED_AT_ONCE else last
+            interest = (await self._envelope()).interest
+            notices = [self._assess(change, interest.assess) for change in owed]
+            self._lanes.refill(lane, [_item(notice) for notice in notices if notice is not None], read_to)
+
+    async def _envelope(self) -> envelope.Envelope:
+        try:
+            return await self._outlook.envelope()
+        except Invalid as fault:
+            raise Stopped("failing", f"Its subscription cannot be used any more: {fault}") from fault
+
+    # ------------------------------------------------------------------ sending
+
+    def _launch(self) -> None:
+        now = self._given.now()
+        while len(self._sending) < self.breaker.limit(now) and (unit := self._lanes.take(now)) is not None:
+            task = asyncio.create_task(self._send(unit))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, unit: Unit[Notice]) -> None:
+        try:
+            outcome: Outcome = Delivered()
+            for message in await self._messages(unit):
+                outcome = await self._try(unit, message)
+                if not isinstance(outcome, Delivered):
+                    break
+            self._land(unit, outcome)
+        except Exception as error:
+            # A defect of ours, or the database; the pump's loop says so and begins anew.
+            _log.exception("sending failed", extra={**self._names, "resource": unit.lane})
+            self._fault = self._fault or error
+        self._awake.set()
+
+    async def _messages(self, unit: Unit[Notice]) -> list[Message]:
+        wrapping = await self._envelope()
+        notices = [item.content for item in unit.items]
+        first = notices[0]
+        if len(notices) > 1:
+            return envelope.of_run(wrapping, notices)
+        entered = first.verb == "created" and first.cause == "scope" and first.kind.has_members
+        members = await self._given.reader.members_of(unit.lane) if entered else ()
+        return envelope.of_notice(wrapping, first, members)
+
+    async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
+        self._given.reach("before_send")
+        begun = self._given.now()
+        outcome = await self._sender.send(message)
+        self._given.reach("after_send")
+        self._given.attempts.record_attempt(self._attempt(unit, message, outcome, begun))
+        return outcome
+
+    def _land(self, unit: Unit[Notice], outcome: Outcome) -> None:
+        now = self._given.now()
+        match outcome:
+            case Delivered():
+                self.breaker.succeed()
+                self.last_success = now
+                self.delivered += len(unit.items)
+                self._unsettled += len(unit.items)
+                self._lanes.deliver(unit)
+            case Gone(reason):
+                self._lanes.postpone(unit)
+                self._fault = Stopped("failing", reason)
+            case Retry() | Rejected():
+                self.failed += 1
+                self._fail(unit, outcome, now)
+
+    def _fail(self, unit: Unit[Notice], outcome: Retry | Rejected, now: float) -> None:
+        is_own = isinstance(outcome, Retry) and outcome.blame == "destination"
+        after = outcome.after if isinstance(outcome, Retry) else None
+        chance = self._given.chance()
+        was_closed = self.breaker.state == "closed"
+        is_blamed = self.breaker.fail(
+            unit.lane, is_own=is_own, reason=outcome.reason, after=after if is_own else None, now=now, chance=chance
+        )
+        if is_blamed:
+            self._lanes.postpone(unit)
+            if was_closed:
+                _log.warning("destination fails", extra={**self._names, "reason": outcome.reason})
+            return
+        match retry.judge(outcome, unit.attempt, chance):
+            case Again(delay, holds):
+                (self._hold if holds else self._lanes.wait)(unit, now + delay, outcome.reason)
+            case _:
+                self._lanes.hold(unit, now, None, outcome.reason)
+                _log.warning(
+                    "delivery waits for a person", extra={**self._names, "resource": unit.lane, "reason": outcome.reason}
+                )
+
+    def _hold(self, unit: Unit[Notice], due: float, error: str) -> None:
+        self._lanes.hold(unit, self._given.now(), due, error)
+
+    def _check_patience(self) -> None:
+        breaker = self.breaker
+        if breaker.failing_since is None or breaker.failures < _GIVE_UP_FAILURES:
+            return
+        if breaker.state != "closed" and self._given.now() - breaker.failing_since >= _GIVE_UP_AFTER:
+            raise Stopped("failing", f"It failed for a day, {breaker.failures} times; the last time: {breaker.reason}")
+
+    # ------------------------------------------------------------------ settling
+
+    def _settle_due(self) -> float:
+        if self._lanes.is_dirty or self._unsettled:
+            return self._settled_at + (_SETTLE_EVERY if self._unsettled < _MOST_UNSETTLED else 0.0)
+        return self._settled_at + _NOTE_EVERY if self._lanes.cursor != self._settled_cursor else self._given.now() + 60.0
+
+    def _is_due_to_settle(self) -> bool:
+        return self._given.now() >= self._settle_due()
+
+    async def _settle(self) -> None:
+        standing, unsettled = self._lanes.standing(), self._unsettled
+        replay = self._outlook.replay
+        is_over = replay is not None and standing.cursor >= replay.until
+        self._given.reach("before_settle")
+        settlement = Settlement(
+            standing.cursor, standing.ahead, [times.held_of(hold) for hold in standing.holds], standing.releases, is_over
+        )
+        await self._given.store.settle(self.destination.key, settlement)
+        self._given.reach("after_settle")
+        self._lanes.settled(standing)
+        if is_over:
+            self._outlook.end_replay()
+        self._unsettled -= unsettled  # more may have arrived meanwhile
+        self._settled_at, self._settled_cursor = self._given.now(), standing.cursor
+
+    # ------------------------------------------------------------------ telling
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return {"directory": self.destination.directory_name, "destination": self.destination.name}
+
+    def _attempt(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: float) -> Attempt:
+        return Attempt(
+            time=times.text(begun),
+            directory=self.destination.directory_name,
+            destination=self.destination.name,
+            delivery_id=message.delivery_id,
+            change_id=unit.items[-1].content.change.id,
+            resource_id=unit.lane,
+            first_position=unit.items[0].position,
+            position=unit.items[-1].position,
+            number=unit.attempt,
+            outcome=type(outcome).__name__.lower(),
+            status=outcome.status,
+            duration_us=round((self._given.now() - begun) * 1_000_000),
+            detail="" if isinstance(outcome, Delivered) else outcome.reason,
+            excerpt="" if isinstance(outcome, Delivered) else outcome.excerpt,
+        )
+
+
+def _concurrency(destination: Destination) -> int:
+    wished = destination.configuration.get("concurrency")
+    return wished if isinstance(wished, int) else 1
+
+
+def _item(notice: Notice) -> Item[Notice]:
+    change = notice.change
+    touched = len(change.members_added) + len(change.members_removed)
+    size = len(change.after or "") + 40 * touched
+    return Item(change.position, notice, touched if notice.is_run else 0, size)

@@ -1,0 +1,76 @@
+"""How long the change log keeps the content of changes: by age and number, never past a destination that still needs it,
+until a stated maximum - and then loud (DECISIONS 7).
+
+Positions, ids and versions stay for ever; only what a change says of a person goes.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from scimhub import clock
+from scimhub.distribution.delivery import Destination
+from scimhub.distribution.ports import ChangeReader, DestinationStore
+
+# So many changes are blanked in one transaction; writers wait for no longer than that takes.
+_AT_ONCE = 5000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Changes older than ``days`` or beyond the newest ``count`` go; those a destination lacks only after ``most_days``."""
+
+    days: int
+    count: int
+    most_days: int
+
+
+async def purge(
+    reader: ChangeReader, store: DestinationStore, limits: Limits, now: str, pinned: Callable[[], int | None]
+) -> int:
+    """Blank what need not be kept any longer; the position up to which that is so now.
+
+    ``pinned`` is the lowest position that a running snapshot still needs behind it.
+    """
+    head, purged = await reader.last_position(), await reader.purged_position()
+    old = await reader.position_at(_days_before(now, limits.days))
+    ancient = await reader.position_at(_days_before(now, limits.most_days))
+    needed = [head]
+    destinations = [one for one in await store.list_destinations() if one.state != "behind"]
+    for destination in destinations:
+        held = await store.list_held(destination.key)
+        needed += [destination.cursor, *(one.first_position - 1 for one in held)]
+    pin = pinned()
+    needed += [] if pin is None else [pin]
+    target = max(min(max(old, head - limits.count), *needed), ancient)
+    while purged < target:
+        purged = min(purged + _AT_ONCE, target)
+        await reader.purge_changes(purged)
+    for destination in destinations:
+        await _tell(store, destination, purged, now)
+    return purged
+
+
+async def _tell(store: DestinationStore, destination: Destination, purged: int, now: str) -> None:
+    """Say loudly that a destination was overtaken: nobody must believe that it has everything."""
+    names = {"directory": destination.directory_name, "destination": destination.name}
+    if destination.cursor < purged:
+        reason = (
+            f"It had everything up to position {destination.cursor} when changes up to {purged} reached the longest time "
+            "that they are kept; it lacks what lies between and needs a resync."
+        )
+        _log.error("destination left behind", extra={**names, "cursor": destination.cursor, "purged": purged})
+        await store.set_state(destination.key, "behind", reason, now)
+    for held in await store.list_held(destination.key):
+        if held.first_position <= purged:
+            reason = f"Its changes from position {held.first_position} to {purged} are no longer kept; send its state by hand."
+            _log.error("held delivery left behind", extra={**names, "resource": held.resource_id})
+            rest = replace(held, first_position=purged + 1, next_attempt=None, error=reason)
+            await store.change_held(destination.key, rest)
+
+
+def _days_before(now: str, days: int) -> str:
+    return clock.text(clock.parse(now) - timedelta(days=days))

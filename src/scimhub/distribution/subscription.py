@@ -1,0 +1,301 @@
+"""Does this destination want this change, and as what? Answered from the change alone.
+
+The filter is asked of the resource before and after the change: who begins to satisfy it enters the destination's scope
+and is told as created, who ceases to satisfy it leaves and is told as deleted.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from scimhub.directory.errors import Invalid
+from scimhub.directory.records import Change
+from scimhub.distribution import activation
+from scimhub.distribution.delivery import Subscription
+from scimhub.scim import expressions, filters, matching, normal, paths, projection
+from scimhub.scim.catalog import COMMON_NAMES, AmbiguousName, Catalog, Kind, Target
+from scimhub.scim.errors import ScimError
+from scimhub.scim.filters import And, Comparison, Condition, Elements, Not, Nothing, Or, Present
+from scimhub.scim.projection import Projection
+
+# What a type may say of a resource, in order: where several are true of one change, the first that is wanted names it.
+VERBS = ("created", "deleted", "deactivated", "activated", "updated", "member.added", "member.removed")
+# The verb of an event that tells of members added and of members removed.
+MEMBERS_CHANGED = "members.changed"
+_EVERYTHING = frozenset(VERBS)
+# What a change's images do not have, so that a filter on it could not be answered.
+_OUTSIDE = COMMON_NAMES - {"id", "schemas"} | {"members", "groups"}
+
+Cause = Literal["write", "scope"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a destination is told of a change.
+
+    ``changed`` are the paths it may see, ``members`` says whether those of the change belong to it. ``cause`` is scope
+    when the resource itself was neither created nor deleted.
+    """
+
+    change: Change
+    kind: Kind
+    verb: str
+    cause: Cause
+    changed: tuple[str, ...] = ()
+    members: bool = False
+
+    @property
+    def type(self) -> str:
+        """Such as ``user.created``."""
+        return f"{self.kind.name.lower()}.{self.verb}"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it tells of members only, so that it may travel together with others of its kind (DECISIONS 10)."""
+        return self.members and self.verb not in ("created", "updated")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is wanted of one kind, understood in the directory's catalog."""
+
+    kind: Kind
+    verbs: frozenset[str]
+    condition: Condition | None
+    projection: Projection
+    # The paths of the allow-list, None when there is none.
+    visible: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """A subscription understood in one catalog; ``bind`` makes it."""
+
+    wishes: Mapping[str, _Wish]
+
+    def assess(self, change: Change) -> Notice | None:
+        """What the destination is told of the change, or None when it is none of its business."""
+        wish = self.wishes.get(change.kind)
+        if wish is None:
+            return None
+        before, after = _images(change)
+        if any(image is not None and activation.rule_met(image, wish.kind) for image in (before, after)):
+            return None
+        was_in, is_in = _holds(wish, change, before), _holds(wish, change, after)
+        if before is not None and after is not None and was_in and is_in:
+            return _of_update(wish, change, before, after)
+        if was_in == is_in:
+            return None
+        verb, operation = ("created", "created") if is_in else ("deleted", "deleted")
+        if verb not in wish.verbs:
+            return None
+        cause: Cause = "write" if change.operation == operation else "scope"
+        return Notice(change, wish.kind, verb, cause, members=is_in and wish.kind.has_members)
+
+    def contains(self, kind: str, id: str, document: Mapping[str, object]) -> bool:
+        """Whether the stored resource is in the destination's scope."""
+        wish = self.wishes.get(kind)
+        if wish is None or activation.rule_met(document, wish.kind):
+            return False
+        return wish.condition is None or matching.matches(wish.condition, _normal(wish.kind, id, document))
+
+    def projection(self, kind: Kind) -> Projection:
+        """What the destination may see of a resource of the kind, which it wants."""
+        return self.wishes[kind.name].projection
+
+
+def bind(subscription: Subscription, catalog: Catalog) -> Interest:
+    """The subscription understood in the catalog; raises Invalid with every mistake."""
+    problems: list[str] = []
+    verbs = _verbs(subscription.types, catalog, problems)
+    conditions = dict(_conditions(subscription.filters, catalog, problems))
+    visible = _visible(subscription.attributes, catalog, problems)
+    if problems:
+        raise Invalid(problems)
+    names = list(subscription.attributes) or None
+    wishes = {
+        kind.name: _Wish(
+            kind,
+            verbs[kind.name],
+            conditions.get(kind.name),
+            projection.parse(names, None, [kind]),
+            visible,
+        )
+        for kind in catalog.kinds.values()
+        if verbs[kind.name]
+    }
+    return Interest(wishes)
+
+
+# --------------------------------------------------------------------------- one change
+
+
+def _images(change: Change) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
+    """The resource's document before and after the change; None where there was or is none."""
+    after = None if change.after is None else orjson.loads(change.after)
+    if change.operation == "created":
+        return None, after
+    if after is None:
+        return change.before, None
+    return _rebuilt(after, change.before), after
+
+
+def _rebuilt(after: Mapping[str, object], before: Mapping[str, object]) -> Mapping[str, object]:
+    """The former document: the old values put back at their paths; see ``scim.diff.changed_paths``."""
+    if not before:
+        return after
+    image: dict[str, object] = {name: dict(value) if isinstance(value, dict) else value for name, value in after.items()}
+    for path, value in before.items():
+        holder, name = image, path
+        if path.startswith("urn:"):
+            urn, _, name = path.rpartition(":")
+            holder = _object_in(image, urn)
+        top, _, part = name.partition(".")
+        if part:
+            holder, top = _object_in(holder, top), part
+        if value is None:
+            holder.pop(top, None)
+        else:
+            holder[top] = value
+    return image
+
+
+def _object_in(holder: dict[str, object], name: str) -> dict[str, object]:
+    found = holder.get(name)
+    inner: dict[str, object] = dict(found) if isinstance(found, dict) else {}
+    holder[name] = inner
+    return inner
+
+
+def _holds(wish: _Wish, change: Change, image: Mapping[str, object] | None) -> bool:
+    if image is None:
+        return False
+    return wish.condition is None or matching.matches(wish.condition, _normal(wish.kind, change.resource_id, image))
+
+
+def _normal(kind: Kind, id: str, document: Mapping[str, object]) -> Mapping[str, object]:
+    return {**normal.normal_form(document, kind), "id": id, "schemas": document.get("schemas", [])}
+
+
+def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after: Mapping[str, object]) -> Notice | None:
+    changed = tuple(path for path in change.before if _is_visible(path, wish.visible))
+    told = set(_of_members(change) if _is_visible("members", wish.visible) else ())
+    if "active" in changed and _is_active(before) != _is_active(after):
+        told.add("activated" if _is_active(after) else "deactivated")
+    if any(path != "active" for path in changed) or (changed and told.isdisjoint(("activated", "deactivated"))):
+        told.add("updated")
+    wanted = told & wish.verbs
+    if not wanted:
+        return None
+    verb = next(verb for verb in VERBS if verb in wanted)
+    if wanted == {"member.added", "member.removed"}:
+        verb = MEMBERS_CHANGED
+    return Notice(change, wish.kind, verb, "write", changed, members=any(verb.startswith("member.") for verb in told))
+
+
+def _of_members(change: Change) -> Iterator[str]:
+    if change.members_added:
+        yield "member.added"
+    if change.members_removed:
+        yield "member.removed"
+
+
+def _is_active(document: Mapping[str, object]) -> bool:
+    # RFC 7643 §4.1.1 leaves open what a user without ``active`` is; identity providers take it for an active one.
+    return document.get("active") is not False
+
+
+def _is_visible(path: str, visible: tuple[str, ...] | None) -> bool:
+    """Whether the allow-list shows something of what lies at the path of a change."""
+    if visible is None:
+        return True
+    return any(path == one or path.startswith((f"{one}.", f"{one}:")) or one.startswith(f"{path}.") for one in visible)
+
+
+# --------------------------------------------------------------------------- understanding a subscription
+
+
+def _verbs(types: tuple[str, ...], catalog: Catalog, problems: list[str]) -> Mapping[str, frozenset[str]]:
+    if not types:
+        return dict.fromkeys(catalog.kinds, _EVERYTHING)
+    wanted: dict[str, set[str]] = {name: set() for name in catalog.kinds}
+    by_prefix = {name.lower(): name for name in catalog.kinds}
+    for text in types:
+        prefix, _, verb = text.lower().partition(".")
+        names = list(catalog.kinds) if prefix == "*" else [by_prefix[prefix]] if prefix in by_prefix else []
+        verbs = _EVERYTHING if verb in ("*", "") and text != "" else {verb} & _EVERYTHING
+        if not names or not verbs:
+            kinds = ", ".join(by_prefix)
+            problems.append(
+                f"The type {text[:80]!r} is none; write one of {kinds}, a dot, and one of {', '.join(VERBS)} or *, "
+                "such as user.created or group.*."
+            )
+        for name in names:
+            wanted[name] |= verbs
+    return {name: frozenset(verbs) for name, verbs in wanted.items()}
+
+
+def _conditions(texts: Mapping[str, str], catalog: Catalog, problems: list[str]) -> Iterator[tuple[str, Condition]]:
+    by_name = {name.lower(): kind for name, kind in catalog.kinds.items()}
+    for name, text in texts.items():
+        kind = by_name.get(name.lower())
+        if kind is None:
+            problems.append(f"The filter for {name[:80]!r} names no resource type; there are {', '.join(catalog.kinds)}.")
+            continue
+        try:
+            condition = filters.bind(expressions.parse(text), kind, lenient=True)
+        except ScimError as error:
+            problems.append(f"The filter for {kind.name} cannot be used: {error.detail}")
+            continue
+        outside = sorted({top for top in _tops(condition) if top in _OUTSIDE})
+        if outside:
+            problems.append(
+                f"The filter for {kind.name} asks for {' and '.join(outside)}, which a change does not tell; "
+                "filter by attributes of the resource itself."
+            )
+            continue
+        yield kind.name, condition
+
+
+def _tops(condition: Condition) -> Iterator[str]:
+    """The names of the top-level attributes that the condition asks for."""
+    match condition:
+        case Comparison(target) | Present(target) | Elements(target):
+            yield from _top(target)
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from _tops(term)
+        case Not(term):
+            yield from _tops(term)
+        case Nothing():
+            return
+
+
+def _top(target: Target) -> Iterator[str]:
+    if target.extension is None and target.attribute is not None:
+        yield target.attribute.name
+
+
+def _visible(names: tuple[str, ...], catalog: Catalog, problems: list[str]) -> tuple[str, ...] | None:
+    """The keys of the allow-list's paths; None without a list."""
+    if not names:
+        return None
+    visible: set[str] = set()
+    for name in names:
+        found = {target.key for kind in catalog.kinds.values() if (target := _resolve(name, kind, problems)) is not None}
+        if not found:
+            problems.append(f"The attribute {name[:80]!r} of the allow-list is one of no resource type of the directory.")
+        visible |= found
+    return tuple(sorted(visible))
+
+
+def _resolve(name: str, kind: Kind, problems: list[str]) -> Target | None:
+    try:
+        return kind.resolve(paths.parse_attribute(name), short_names=True)
+    except AmbiguousName as error:
+        problems.append(f"The allow-list is ambiguous: {error}")
+    except ScimError:
+        pass  # what is no path is an attribute of no resource type, which the caller says
+    return None

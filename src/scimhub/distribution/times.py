@@ -1,0 +1,29 @@
+"""Seconds since 1970, in which lanes count, as the texts that are kept and shown; and the holds of both sorts."""
+
+from datetime import UTC, datetime
+
+from scimhub import clock
+from scimhub.distribution.delivery import Held
+from scimhub.distribution.lanes import Hold
+
+
+def text(seconds: float) -> str:
+    """That moment as all our records write it."""
+    return clock.text(datetime.fromtimestamp(seconds, UTC))
+
+
+def seconds(text: str) -> float:
+    """The moment that ``text`` wrote."""
+    return clock.parse(text).timestamp()
+
+
+def hold_of(held: Held) -> Hold:
+    """What was kept, as lanes count it."""
+    due = None if held.next_attempt is None else seconds(held.next_attempt)
+    return Hold(held.resource_id, held.first_position, seconds(held.since), held.attempts, due, held.error)
+
+
+def held_of(hold: Hold) -> Held:
+    """What is to be kept of a hold."""
+    due = None if hold.due is None else text(hold.due)
+    return Held(hold.lane, hold.first_position, text(hold.since), hold.attempts, due, hold.error)

@@ -1,0 +1,276 @@
+"""Destinations, their secrets, where they stand and what is held for them; see ``distribution.ports.DestinationStore``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apsw
+import orjson
+
+from scimhub.directory.errors import Absent, Conflict
+from scimhub.distribution.delivery import Destination, Held, Purpose, Replay, Secret, State, Subscription
+from scimhub.distribution.ports import Settlement
+from scimhub.sqlstore import changes, directories, sqlite
+from scimhub.sqlstore.database import Database
+from scimhub.sqlstore.sqlite import Row
+
+_SELECT = """
+SELECT t.key, t.id, t.directory, d.name, t.name, t.kind, t.configuration, t.subscription, t.subscription_version, t.state,
+    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.created, t.updated
+FROM destinations AS t
+JOIN directories AS d ON d.key = t.directory"""
+
+# --------------------------------------------------------------------------- destinations
+
+_CREATE = """
+INSERT INTO destinations
+    (id, directory, name, kind, configuration, subscription, subscription_version, state, reason, cursor, ahead, created,
+     updated)
+VALUES (?, ?, ?, ?, ?, ?, 1, 'active', '', ?, '[]', ?, ?)
+ON CONFLICT (directory, name) DO NOTHING"""
+
+
+def create(
+    connection: apsw.Connection,
+    id: str,
+    directory: int,
+    name: str,
+    kind: str,
+    configuration: Mapping[str, object],
+    subscription: Subscription,
+    cursor: int | None,
+    now: str,
+) -> Destination:
+    """A new destination; raises Absent or Conflict."""
+    home = directories.find(connection, directory)
+    start = changes.last_position(connection) if cursor is None else cursor
+    wish = _subscription_text(subscription)
+    connection.execute(_CREATE, (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now))
+    if connection.changes() == 0:
+        raise Conflict(f"Directory {home.name} has a destination {name} already.")
+    return get(connection, connection.last_insert_rowid())
+
+
+def get(connection: apsw.Connection, key: int) -> Destination:
+    """The destination with the key; raises Absent."""
+    row = sqlite.fetch_one(connection, f"{_SELECT} WHERE t.key = ?", (key,))
+    if row is None:
+        raise Absent("The destination is not there any more.")
+    return _destination(row)
+
+
+_UPDATE = """
+UPDATE destinations
+SET configuration = ?2, subscription_version = subscription_version + (subscription <> ?3), subscription = ?3, updated = ?4
+WHERE key = ?1"""
+
+
+def update(
+    connection: apsw.Connection, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
+) -> Destination:
+    """Give the destination these; raises Absent."""
+    connection.execute(_UPDATE, (key, orjson.dumps(configuration).decode(), _subscription_text(subscription), now))
+    return get(connection, key)
+
+
+def set_state(connection: apsw.Connection, key: int, state: State, reason: str, now: str) -> Destination:
+    """Put the destination into the state; raises Absent."""
+    connection.execute("UPDATE destinations SET state = ?, reason = ?, updated = ? WHERE key = ?", (state, reason, now, key))
+    return get(connection, key)
+
+
+_MOVE = "UPDATE destinations SET cursor = ?2, ahead = '[]', replay_id = ?3, replay_until = ?4 WHERE key = ?1"
+
+
+def move_cursor(connection: apsw.Connection, key: int, cursor: int, replay: Replay | None) -> Destination:
+    """Put the cursor there; raises Absent."""
+    connection.execute(_MOVE, (key, cursor, replay and replay.id, replay and replay.until))
+    # Their events are met again on the way; what lies before the cursor stays owed.
+    connection.execute("DELETE FROM held WHERE destination = ? AND first_position > ?", (key, cursor))
+    return get(connection, key)
+
+
+def delete(connection: apsw.Connection, key: int) -> None:
+    """Remove the destination with all that belongs to it; raises Absent."""
+    get(connection, key)
+    connection.execute("DELETE FROM destinations WHERE key = ?", (key,))
+
+
+def _subscription_text(subscription: Subscription) -> str:
+    wish = {"types": subscription.types, "filters": subscription.filters, "attributes": subscription.attributes}
+    return orjson.dumps(wish, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _destination(row: Row) -> Destination:
+    wish: dict[str, Any] = orjson.loads(row[7])
+    values: list[Any] = list(row)
+    values[6] = orjson.loads(row[6])
+    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]))
+    values[12] = frozenset(orjson.loads(row[12]))
+    values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]
+    return Destination(*values)
+
+
+# --------------------------------------------------------------------------- secrets
+
+_SECRET = "SELECT id, purpose, value, hint, created, expires FROM destination_secrets"  # noqa: S105
+_KEEP = """
+INSERT INTO destination_secrets (id, destination, purpose, value, hint, created) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING"""
+_OWNER = f"""{_SELECT}
+JOIN destination_secrets AS s ON s.destination = t.key
+WHERE s.purpose = 'token' AND s.value = ?1 AND (s.expires IS NULL OR s.expires > ?2)"""
+_EXPIRE = """
+UPDATE destination_secrets SET expires = ?4
+WHERE destination = ?1 AND purpose = ?2 AND id <> ?3 AND (expires IS NULL OR expires > ?4)"""
+
+
+def add_secret(connection: apsw.Connection, key: int, secret: Secret) -> Secret:
+    """Keep the secret; raises Absent, or Conflict when another destination has the same."""
+    get(connection, key)
+    values = (secret.id, key, secret.purpose, secret.value, secret.hint, secret.created)
+    connection.execute(_KEEP, values)
+    if connection.changes() == 0:
+        raise Conflict("Another destination has the same secret; choose another one.")
+    return secret
+
+
+def list_secrets(connection: apsw.Connection, key: int) -> list[Secret]:
+    """All secrets of the destination, the newest first."""
+    rows = sqlite.fetch(connection, f"{_SECRET} WHERE destination = ? ORDER BY created DESC, id DESC", (key,))
+    return [Secret(*row) for row in rows]
+
+
+# --------------------------------------------------------------------------- settling
+
+_SETTLE = """
+UPDATE destinations
+SET cursor = ?2, ahead = ?3,
+    replay_id = iif(?4, NULL, replay_id), replay_until = iif(?4, NULL, replay_until)
+WHERE key = ?1"""
+_HOLD = """
+INSERT INTO held (destination, resource_id, first_position, since, attempts, next_attempt, error)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (destination, resource_id) DO UPDATE SET first_position = excluded.first_position, since = excluded.since,
+    attempts = excluded.attempts, next_attempt = excluded.next_attempt, error = excluded.error"""
+_RELEASE = "DELETE FROM held WHERE destination = ? AND resource_id = ?"
+_HELD = "SELECT resource_id, first_position, since, attempts, next_attempt, error FROM held"
+
+
+def settle(connection: apsw.Connection, key: int, settlement: Settlement) -> None:
+    """Write where the destination stands; one transaction, see ``Settlement``. Nothing when it is gone."""
+    ahead = orjson.dumps(sorted(settlement.ahead)).decode()
+    connection.execute(_SETTLE, (key, settlement.cursor, ahead, settlement.replay_is_over))
+    if connection.changes() == 0:
+        return
+    for held in settlement.holds:
+        hold(connection, key, held)
+    for resource_id in settlement.releases:
+        connection.execute(_RELEASE, (key, resource_id))
+
+
+def hold(connection: apsw.Connection, key: int, held: Held) -> None:
+    """Write what is owed of one resource, whether something was written before or not."""
+    values = (held.resource_id, held.first_position, held.since, held.attempts, held.next_attempt, held.error)
+    connection.execute(_HOLD, (key, *values))
+
+
+def list_held(connection: apsw.Connection, key: int) -> list[Held]:
+    """What is held for the destination, in order of position."""
+    rows = sqlite.fetch(connection, f"{_HELD} WHERE destination = ? ORDER BY first_position, resource_id", (key,))
+    return [Held(*row) for row in rows]
+
+
+def _check_held(connection: apsw.Connection, key: int, resource_id: str) -> None:
+    row = sqlite.fetch_one(connection, "SELECT 1 FROM held WHERE destination = ? AND resource_id = ?", (key, resource_id))
+    if row is None:
+        raise Absent(f"Nothing is held for resource {resource_id[:100]!r}.")
+
+
+# --------------------------------------------------------------------------- the store's part
+
+
+class Destinations:
+    """The part of the store that is about destinations."""
+
+    def __init__(self, database: Database, new_id: Callable[[], str]) -> None:
+        self._database = database
+        self._new_id = new_id
+
+    async def create_destination(
+        self,
+        directory: int,
+        name: str,
+        kind: str,
+        configuration: Mapping[str, object],
+        subscription: Subscription,
+        cursor: int | None,
+        now: str,
+    ) -> Destination:
+        id = self._new_id()
+
+        def work(connection: apsw.Connection) -> Destination:
+            return create(connection, id, directory, name, kind, configuration, subscription, cursor, now)
+
+        return await self._database.write(work)
+
+    async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]:
+        where = "WHERE ?1 IS NULL OR t.directory = ?1 ORDER BY d.name, t.name"
+        rows = self._database.read(lambda connection: sqlite.fetch(connection, f"{_SELECT} {where}", (directory,)))
+        return [_destination(row) for row in rows]
+
+    async def find_destination(self, directory: int, name: str) -> Destination | None:
+        where = "WHERE t.directory = ? AND t.name = ?"
+        row = self._database.read(lambda connection: sqlite.fetch_one(connection, f"{_SELECT} {where}", (directory, name)))
+        return None if row is None else _destination(row)
+
+    async def find_destination_by_token(self, digest: bytes, now: str) -> Destination | None:
+        row = self._database.read(lambda connection: sqlite.fetch_one(connection, _OWNER, (digest, now)))
+        return None if row is None else _destination(row)
+
+    async def update_destination(
+        self, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
+    ) -> Destination:
+        return await self._database.write(lambda connection: update(connection, key, configuration, subscription, now))
+
+    async def set_state(self, key: int, state: State, reason: str, now: str) -> Destination:
+        return await self._database.write(lambda connection: set_state(connection, key, state, reason, now))
+
+    async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
+        return await self._database.write(lambda connection: move_cursor(connection, key, cursor, replay))
+
+    async def delete_destination(self, key: int) -> None:
+        await self._database.write(lambda connection: delete(connection, key))
+
+    async def add_secret(self, key: int, purpose: Purpose, value: bytes, hint: str, now: str) -> Secret:
+        secret = Secret(self._new_id(), purpose, value, hint, now, None)
+        return await self._database.write(lambda connection: add_secret(connection, key, secret))
+
+    async def list_secrets(self, key: int) -> Sequence[Secret]:
+        return self._database.read(lambda connection: list_secrets(connection, key))
+
+    async def expire_secrets(self, key: int, purpose: Purpose, keep: str, expires: str) -> None:
+        await self._database.write(lambda connection: connection.execute(_EXPIRE, (key, purpose, keep, expires)) and None)
+
+    async def delete_expired_secrets(self, now: str) -> None:
+        sql = "DELETE FROM destination_secrets WHERE expires <= ?"
+        await self._database.write(lambda connection: connection.execute(sql, (now,)) and None)
+
+    async def settle(self, key: int, settlement: Settlement) -> None:
+        await self._database.write(lambda connection: settle(connection, key, settlement))
+
+    async def list_held(self, key: int) -> Sequence[Held]:
+        return self._database.read(lambda connection: list_held(connection, key))
+
+    async def change_held(self, key: int, held: Held) -> None:
+        def work(connection: apsw.Connection) -> None:
+            _check_held(connection, key, held.resource_id)
+            hold(connection, key, held)
+
+        await self._database.write(work)
+
+    async def release_held(self, key: int, resource_id: str) -> None:
+        def work(connection: apsw.Connection) -> None:
+            _check_held(connection, key, resource_id)
+            connection.execute(_RELEASE, (key, resource_id))
+
+        await self._database.write(work)

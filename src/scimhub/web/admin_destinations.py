@@ -1,0 +1,136 @@
+"""Destinations of a directory: made, checked, stopped, replayed, and what is held for them."""
+
+from fastapi import APIRouter
+
+from scimhub.directory import sources
+from scimhub.directory.errors import Invalid
+from scimhub.distribution import control
+from scimhub.distribution.delivery import Destination
+from scimhub.web.administration import Administration, Parts
+from scimhub.web.destination_models import (
+    CheckResult,
+    DestinationMade,
+    Destinations,
+    DestinationShown,
+    DestinationWish,
+    HeldList,
+    NewDestination,
+    PauseWish,
+    ReplayWish,
+    Retried,
+    RetryWish,
+    RotationWish,
+    SkipWish,
+    show_destination,
+    show_made,
+    show_outcome,
+    show_owed,
+)
+
+routes = APIRouter(tags=["destinations"])
+_ALL = "/directories/{directory}/destinations"
+_ONE = f"{_ALL}/{{name}}"
+
+
+async def _find(parts: Administration, directory: str, name: str) -> Destination:
+    return await control.get(parts.engine, await sources.get_directory(parts.store, directory), name)
+
+
+async def _show(parts: Administration, destination: Destination) -> DestinationShown:
+    return show_destination(destination, await control.status(parts.engine, destination))
+
+
+@routes.get(_ALL, summary="List the destinations with their lag")
+async def list_destinations(parts: Parts, directory: str) -> Destinations:
+    home = await sources.get_directory(parts.store, directory)
+    found = await parts.engine.given.store.list_destinations(home.key)
+    return Destinations(items=[await _show(parts, destination) for destination in found])
+
+
+@routes.post(_ALL, status_code=201, summary="Create a destination; its secret is shown this once")
+async def create_destination(parts: Parts, directory: str, wish: NewDestination) -> DestinationMade:
+    home = await sources.get_directory(parts.store, directory)
+    made = await control.create(
+        parts.engine,
+        home,
+        wish.name,
+        wish.kind,
+        wish.configuration,
+        wish.subscription.read(),
+        after=wish.after,
+        secret=wish.secret,
+    )
+    return show_made(made, await control.status(parts.engine, made.destination))
+
+
+@routes.get(_ONE, summary="Show a destination")
+async def get_destination(parts: Parts, directory: str, name: str) -> DestinationShown:
+    return await _show(parts, await _find(parts, directory, name))
+
+
+@routes.patch(
+    _ONE,
+    summary="Change a destination's configuration or subscription",
+    description=(
+        "It holds for changes from now on: who enters or leaves by another filter is not told until something about them "
+        "changes. A feed's cursor of before is answered with 410 and the snapshot's address."
+    ),
+)
+async def update_destination(parts: Parts, directory: str, name: str, wish: DestinationWish) -> DestinationShown:
+    found = await _find(parts, directory, name)
+    subscription = None if wish.subscription is None else wish.subscription.read()
+    return await _show(parts, await control.update(parts.engine, found, wish.configuration, subscription))
+
+
+@routes.delete(_ONE, status_code=204, summary="Remove a destination with its secrets and what it is owed")
+async def delete_destination(parts: Parts, directory: str, name: str) -> None:
+    await control.delete(parts.engine, await _find(parts, directory, name))
+
+
+@routes.post(f"{_ONE}/check", summary="Send a signed test event now")
+async def check_destination(parts: Parts, directory: str, name: str) -> CheckResult:
+    return show_outcome(await control.check(parts.engine, await _find(parts, directory, name)))
+
+
+@routes.post(f"{_ONE}/pause", summary="Send nothing until it is resumed")
+async def pause_destination(parts: Parts, directory: str, name: str, wish: PauseWish) -> DestinationShown:
+    return await _show(parts, await control.pause(parts.engine, await _find(parts, directory, name), wish.reason))
+
+
+@routes.post(f"{_ONE}/resume", summary="Go on where it stopped")
+async def resume_destination(parts: Parts, directory: str, name: str) -> DestinationShown:
+    return await _show(parts, await control.resume(parts.engine, await _find(parts, directory, name)))
+
+
+@routes.post(f"{_ONE}/secret", summary="Rotate the secret; the former one holds for the overlap")
+async def rotate_secret(parts: Parts, directory: str, name: str, wish: RotationWish) -> DestinationMade:
+    found = await _find(parts, directory, name)
+    made = await control.rotate(parts.engine, found, overlap_hours=wish.overlap_hours, secret=wish.secret)
+    return show_made(made, await control.status(parts.engine, made.destination))
+
+
+@routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time")
+async def replay_events(parts: Parts, directory: str, name: str, wish: ReplayWish) -> DestinationShown:
+    found = await _find(parts, directory, name)
+    if (wish.after is None) == (wish.since is None):
+        raise Invalid(["A replay begins behind a position (after) or at a time (since); give one of the two."])
+    after = wish.after if wish.since is None else await control.position_at(parts.engine, wish.since)
+    return await _show(parts, await control.replay(parts.engine, found, after or 0))
+
+
+@routes.get(f"{_ONE}/held", summary="List the resources whose delivery waits")
+async def list_held(parts: Parts, directory: str, name: str) -> HeldList:
+    owed = await control.list_owed(parts.engine, await _find(parts, directory, name))
+    return HeldList(items=[show_owed(one) for one in owed])
+
+
+@routes.post(f"{_ONE}/held/retry", summary="Try held deliveries now")
+async def retry_held(parts: Parts, directory: str, name: str, wish: RetryWish) -> Retried:
+    found = await _find(parts, directory, name)
+    return Retried(retried=await control.retry_held(parts.engine, found, wish.resource_id))
+
+
+@routes.post(f"{_ONE}/held/skip", status_code=204, summary="Give up a held event, or all that is held of a resource")
+async def skip_held(parts: Parts, directory: str, name: str, wish: SkipWish) -> None:
+    found = await _find(parts, directory, name)
+    await control.skip_held(parts.engine, found, wish.resource_id, everything=wish.everything)

@@ -1,0 +1,188 @@
+"""The shapes of destinations in the admin API, in and out; keys stay."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed, Status
+from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subscription
+from scimhub.web.admin_models import Time, Wish
+
+
+class SubscriptionShape(Wish):
+    """Which changes a destination wants, and what it may see."""
+
+    types: list[str] = Field([], description="Such as user.created or group.*; empty means all.", examples=[["user.*"]])
+    filters: dict[str, str] = Field(
+        {},
+        description="For a resource type the SCIM filter that its resources must satisfy; without one all of it is wanted.",
+        examples=[{"User": 'active eq true and userType eq "Employee"'}],
+    )
+    attributes: list[str] = Field(
+        [], description="The attributes that the destination may see; empty means what is returned by default."
+    )
+
+    def read(self) -> Subscription:
+        """As distribution has it."""
+        return Subscription(tuple(self.types), self.filters, tuple(self.attributes))
+
+
+class NewDestination(Wish):
+    name: str = Field(description="1 to 64 of a-z, 0-9, dot, hyphen, underscore.", examples=["payroll"])
+    kind: str = Field("webhook", description="webhook or feed.")
+    configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
+    subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
+    after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
+    secret: str | None = Field(None, description="A secret to use in the place of a new one: whsec_… or whsk_….")
+
+
+class DestinationWish(Wish):
+    configuration: dict[str, Any] | None = None
+    subscription: SubscriptionShape | None = None
+
+
+class PauseWish(Wish):
+    reason: str = Field("", max_length=500, description="Shown to who asks why nothing arrives.")
+
+
+class RotationWish(Wish):
+    overlap_hours: float = Field(24.0, description="How long the former secrets still hold.")
+    secret: str | None = None
+
+
+class ReplayWish(Wish):
+    after: int | None = Field(None, ge=0, description="Send once more what lies behind this position.")
+    since: Time | None = Field(None, description="Send once more what was committed from this time on; a minute early at most.")
+
+
+class RetryWish(Wish):
+    resource_id: str | None = Field(None, description="Only this resource's lane.")
+
+
+class SkipWish(Wish):
+    resource_id: str
+    everything: bool = Field(False, description="All that is held of it, not only the first event.")
+
+
+class StatusShown(BaseModel):
+    """How a destination fares."""
+
+    head: int = Field(description="The newest position of the log.")
+    lag: int = Field(description="How many positions it is behind.")
+    lag_seconds: float = Field(description="The age of the oldest change that it lacks.")
+    held: int = Field(description="How many resources wait because their delivery failed.")
+    in_flight: int
+    breaker: Literal["closed", "open", "probing", ""] = Field(description="Empty while no pump runs.")
+    error: str = Field(description="What failed last, empty when all is well.")
+    last_success: Time | None
+    delivered: int = Field(description="Changes delivered since the hub started or the destination was changed.")
+    failed: int
+
+
+class DestinationShown(BaseModel):
+    """Where changes of a directory are sent."""
+
+    id: str
+    name: str
+    directory: str
+    kind: str
+    state: str = Field(description="active, paused, failing or behind.")
+    reason: str
+    configuration: dict[str, Any]
+    subscription: SubscriptionShape
+    subscription_version: int
+    cursor: int
+    replay: str | None = Field(description="The id of the replay that runs.")
+    replay_until: int | None
+    created: Time
+    updated: Time
+    status: StatusShown
+
+
+class Destinations(BaseModel):
+    items: list[DestinationShown]
+
+
+class DestinationMade(BaseModel):
+    destination: DestinationShown
+    secret: str = Field(description="Shown this once: the signing secret, the public key, or a feed's token.")
+
+
+class CheckResult(BaseModel):
+    """What came of a test event."""
+
+    outcome: Literal["delivered", "retry", "rejected", "gone"]
+    status: int | None
+    reason: str
+    excerpt: str
+
+
+class HeldShown(BaseModel):
+    """Events of one resource that wait."""
+
+    resource_id: str
+    first_position: int
+    since: Time
+    attempts: int
+    next_attempt: Time | None = Field(description="Null when it waits for a person.")
+    error: str
+    events: int
+    events_are_more: bool
+
+
+class HeldList(BaseModel):
+    items: list[HeldShown]
+
+
+class Retried(BaseModel):
+    retried: int
+
+
+def show_destination(destination: Destination, status: Status) -> DestinationShown:
+    """The destination as the API shows it."""
+    wish, replay = destination.subscription, destination.replay
+    return DestinationShown(
+        id=destination.id,
+        name=destination.name,
+        directory=destination.directory_name,
+        kind=destination.kind,
+        state=destination.state,
+        reason=destination.reason,
+        configuration=dict(destination.configuration),
+        subscription=SubscriptionShape(types=list(wish.types), filters=dict(wish.filters), attributes=list(wish.attributes)),
+        subscription_version=destination.subscription_version,
+        cursor=destination.cursor,
+        replay=None if replay is None else replay.id,
+        replay_until=None if replay is None else replay.until,
+        created=destination.created,
+        updated=destination.updated,
+        status=StatusShown.model_validate(status, from_attributes=True),
+    )
+
+
+def show_made(made: Made, status: Status) -> DestinationMade:
+    """A new destination or secret."""
+    return DestinationMade(destination=show_destination(made.destination, status), secret=made.secret)
+
+
+def show_outcome(outcome: Outcome) -> CheckResult:
+    """What came of a test event."""
+    if isinstance(outcome, Delivered):
+        return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="")
+    name: Any = type(outcome).__name__.lower()
+    return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt)
+
+
+def show_owed(owed: Owed) -> HeldShown:
+    """A held lane."""
+    held = owed.held
+    return HeldShown(
+        resource_id=held.resource_id,
+        first_position=held.first_position,
+        since=held.since,
+        attempts=held.attempts,
+        next_attempt=held.next_attempt,
+        error=held.error,
+        events=owed.events,
+        events_are_more=owed.events >= MOST_OWED_COUNTED,
+    )
