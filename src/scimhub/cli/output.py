@@ -34,7 +34,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], when_empt
     for row in rows:
         # Text is not markup: a name in brackets stays what it is.
         table.add_row(*(Text(cell) for cell in row))
-    _console().print(table)
+    console().print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -60,7 +60,8 @@ def progress(what: str) -> Iterator[None]:
         yield
 
 
-def _console() -> Console:
+def console() -> Console:
+    """What tables are printed on: as wide as the terminal, or wide enough for a pipe."""
     return Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=_WIDTH_OFF_TERMINAL)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from scimhub.exchanges.records import Exchange
+from scimhub.exchanges.records import Exchange, Found, Received, Search
 
 
 class ExchangeStore(Protocol):
@@ -13,20 +13,18 @@ class ExchangeStore(Protocol):
     def dropped(self) -> int:
         """How many exchanges were not kept, because they came faster than the disk takes them or it refused."""
 
-    def record(self, exchange: Exchange) -> bool:
-        """Take the exchange for writing later; False when it had to be dropped. Never waits."""
+    @property
+    def is_on(self) -> bool:
+        """Whether exchanges are recorded at all."""
 
-    async def list(
-        self,
-        *,
-        directory: str | None = None,
-        source: str | None = None,
-        status: int | None = None,
-        errors_only: bool = False,
-        since: str | None = None,
-        limit: int = 50,
-    ) -> Sequence[Exchange]:
-        """The newest exchanges that fit, newest first. Directory and source are names, ``since`` is a time."""
+    def record(self, received: Received) -> bool:
+        """Take the exchange for redacting and writing later; False when it had to be dropped. Never waits."""
+
+    async def search(self, wanted: Search, limit: int = 50) -> Found:
+        """The newest exchanges that fit; it looks at a bounded number of them and says where it stopped."""
+
+    async def find(self, ids: Sequence[str]) -> Sequence[Exchange]:
+        """Those of these request ids that are kept, oldest first."""
 
     async def flush(self) -> None:
         """Return when everything recorded so far is written."""

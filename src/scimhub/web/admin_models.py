@@ -211,29 +211,6 @@ def show_report(report: Report) -> SchemaReport:
 # --------------------------------------------------------------------------- the hub
 
 
-class ExchangeShown(BaseModel):
-    """One request of a source and our answer to it."""
-
-    id: str
-    time: Time
-    directory: str
-    source: str
-    method: str
-    path: str
-    status: int
-    duration_us: int
-    rewrites: list[str] = Field(description="The named rewrites that the dialect made.")
-    dropped: list[str] = Field(description="Paths of what no schema knew.")
-    resource_type: str
-    resource_id: str
-    change_ids: list[str]
-    detail: str
-
-
-class Exchanges(BaseModel):
-    items: list[ExchangeShown]
-
-
 class NewBackup(Wish):
     file: str = Field(description="Over the local socket an absolute path; else a file name, kept beside the database.")
 

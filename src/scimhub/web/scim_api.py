@@ -46,7 +46,7 @@ class ScimApi:
             answer = await self._answer(request, draft)
         except ClientGone:
             return
-        record(self._services, request, draft, answer.status, perf_counter() - began)
+        record(self._services, request, draft, answer, perf_counter() - began)
         await answer.send(send, draft.request_id, head_only=request.method == "HEAD")
 
     async def _answer(self, request: Request, draft: Draft) -> Answer:
@@ -98,7 +98,7 @@ class ScimApi:
         if route.place == "me":
             # RFC 7644 §3.11: what is not supported answers 501. A token of a source is no person.
             raise ScimError(501, None, "/Me is not supported: the token belongs to a source, not to a user.")
-        catalog = await self._services.catalogs.current(grant.directory.key)
+        catalog = draft.catalog = await self._services.catalogs.current(grant.directory.key)
         kind = self._kind(route, catalog)
         _check_method(request, route)
         _check_accept(request)
@@ -288,7 +288,8 @@ class _Visit:
 
     async def _body(self, limit: int) -> Mapping[str, object]:
         _check_content_type(self.request)
-        return message.parse_object(await self.request.body(limit))
+        body = self.draft.body = await self.request.body(limit)
+        return message.parse_object(body)
 
     def _limit(self, kind: Kind) -> int:
         return self.services.limits.group_body if kind.has_members else self.services.limits.body

@@ -8,7 +8,7 @@ from typing import Protocol
 from scimhub.directory.listing import Paging
 from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore
 from scimhub.directory.schemas import Catalogs
-from scimhub.exchanges.records import Exchange
+from scimhub.exchanges.records import Received
 from scimhub.scim import errors
 from scimhub.scim.discovery import Offer
 from scimhub.telemetry import Metrics
@@ -28,7 +28,11 @@ class Store(ResourceStore, DirectoryStore, ChangeLog, Protocol):
 class Recorder(Protocol):
     """Where exchanges go."""
 
-    def record(self, exchange: Exchange) -> bool:
+    @property
+    def is_on(self) -> bool:
+        """Whether exchanges are recorded at all."""
+
+    def record(self, received: Received) -> bool:
         """Take the exchange for writing later; False when it had to be dropped."""
 
 

@@ -1,0 +1,155 @@
+"""Canaries: what sources send is searched for, byte by byte, in the file that keeps the exchanges."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scimhub.sqlstore import exchanges
+from tests.conformance import hub as hubs
+from tests.conformance.hub import Application, Client, Hub, Loop
+
+# In every value that is sent, each time with something else behind it, also where a mask could tear it in two.
+CANARY = "kanarie"
+SECRET = "geheim-7c1"
+PIN = {
+    "id": "urn:example:Door",
+    "name": "Door",
+    "extends": ["User"],
+    "attributes": [{"name": "pin", "type": "string", "returned": "never", "mutability": "writeOnly"}],
+}
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    running = Loop()
+    yield running
+    running.close()
+
+
+def text(name: str) -> str:
+    return f"{CANARY} {name}.{CANARY}@{CANARY}.example"
+
+
+def person(number: int) -> dict[str, Any]:
+    """A user with a canary in each attribute."""
+    plural = {
+        name: [{"value": text(name), "display": text(name), "type": "work", "primary": True}]
+        for name in ("emails", "phoneNumbers", "ims", "entitlements", "roles")
+    }
+    plain = ("displayName", "nickName", "title", "userType", "preferredLanguage", "locale", "timezone")
+    name = dict.fromkeys(("formatted", "familyName", "givenName", "middleName", "honorificPrefix"), text("name"))
+    address = dict.fromkeys(("formatted", "streetAddress", "locality", "region", "postalCode"), text("address"))
+    return {
+        "schemas": [hubs.USER, hubs.ENTERPRISE, PIN["id"]],
+        "userName": f"{number}.{text('userName')}",
+        "externalId": f"{CANARY}-{number}",
+        "name": name,
+        "addresses": [address | {"type": f"{CANARY}-type", "country": "DE"}],
+        "profileUrl": f"https://{CANARY}.example/",
+        "photos": [{"value": f"https://{CANARY}.example/a.png", "type": "photo"}],
+        "password": f"{SECRET}-{number}",
+        f"{CANARY.capitalize()[:3]}Colour": text("unknown"),
+        hubs.ENTERPRISE: {"department": text("department"), "employeeNumber": f"{CANARY}{number}"},
+        PIN["id"]: {"pin": f"{SECRET}-pin"},
+        **plural,
+        **dict.fromkeys(plain, text("plain")),
+    }
+
+
+def speak(client: Client, token: str) -> None:
+    """Say everything that a source could say, rightly and wrongly."""
+    made = hubs.created(client.post("/Users", person(1)))
+    path = f"/Users/{made['id']}"
+    assert client.post("/Users", person(1)).status_code == 409
+    assert client.put(path, person(1) | {"title": text("put")}).status_code == 200
+    group = client.post("/Groups", {"schemas": [hubs.GROUP], "displayName": text("group"), "members": [{"value": made["id"]}]})
+    assert group.status_code == 201
+    for operation in (
+        {"op": "replace", "path": "password", "value": f"{SECRET}-a"},
+        {"op": "Replace", "path": f"{hubs.USER}:password", "value": f"{SECRET}-b"},
+        {"op": "replace", "value": {"password": f"{SECRET}-c", "nickName": text("pathless")}},
+        {"op": "replace", "path": "urn:example:Door:pin", "value": f"{SECRET}-d"},
+        {"op": "replace", "path": f'emails[value eq "{text("emails")}"].display', "value": text("patched")},
+        {"op": "replace", "path": "password", "value": [f"{SECRET}-e", f"{SECRET}-f"]},
+        {"op": "replace", "path": "password", "value": {f"{SECRET}": f"{SECRET}-g"}},
+        {"op": "replace", "path": "active", "value": text("active")},
+        {"op": "remove", "path": f'emails[password eq "{SECRET}-h"]'},
+        {"op": "remove", "path": f"emails[{text('bad')}"},
+        {"op": "add", "path": "members", "value": text("members")},
+    ):
+        client.patch(path, operation)
+    client.bulk(
+        {"method": "POST", "path": "/Users", "bulkId": CANARY, "data": person(2)},
+        {"method": "PATCH", "path": path, "data": {"Operations": [{"op": "add", "path": "password", "value": f"{SECRET}-i"}]}},
+        {"method": "PUT", "path": f"/Users/{CANARY}", "data": {"userName": text("bulk"), "password": SECRET, "active": CANARY}},
+    )
+    for filter in (f'userName eq "{CANARY}', f'password eq "{SECRET}-j"', f'unknown eq "{CANARY}"', f"userName eq {CANARY}"):
+        client.get("/Users", filter=filter)
+        client.search("/Users/.search", filter=filter)
+    client.get("/Users", sortBy="password", token=token, password=SECRET, attributes=f"{CANARY} x", count=CANARY)
+    client.get(f"/Users/{CANARY}-{CANARY}")
+    client.delete(f"/Users/{CANARY}")
+    torn = b'{"schemas":["x"],"userName":"' + CANARY.encode() + b'","password":"' + SECRET.encode()
+    for raw in (torn, torn + b'"', torn + b'" "a"}', torn.decode().encode("utf-16"), b"password=" + SECRET.encode(), b"\xff"):
+        client.post("/Users", raw)
+    client.post("/Users", b'{"userName":"' + CANARY.encode() + b'","pass\\u0077ord":"' + SECRET.encode() + b'","x":"a"}')
+    long = [{"value": made["id"], "display": text("long")} for _ in range(400)]
+    client.patch(f"/Groups/{group.json()['id']}", {"op": "add", "value": long, "path": "members"})
+    client.patch(path, {"op": "replace", "value": f"{SECRET}-k", "note": "x" * 20_000, "path": "password"})
+    Client(client.loop, client.application, client.directory, f"scimhub_{SECRET}-{'t' * 40}").get(f"/Users/{CANARY}")
+    assert client.delete(path).status_code == 204
+
+
+def kept_bytes(application: Application, loop: Loop) -> bytes:
+    """All bytes of the exchanges' file and its write-ahead log."""
+    loop.run(application.opened.exchanges.flush())
+    path = exchanges.path_beside(application.settings.database)
+    files = [file for file in path.parent.iterdir() if file.name.startswith(path.name) and not file.name.endswith("-shm")]
+    assert len(files) == 2
+    return b"".join(file.read_bytes() for file in files)
+
+
+def recorded(loop: Loop, folder: Path, content: str) -> tuple[bytes, Hub, bytes]:
+    """What lies in the file after everything was said, and the token with which it was."""
+    with hubs.opened(loop, folder, exchange_content=content) as application:
+        hub = application.hub()
+        hub.add_schema(PIN)
+        speak(hub.lenient, hub.lenient.token or "")
+        # What is rewritten or dropped otherwise, is refused here.
+        for attribute, value in person(3).items():
+            hub.strict.post("/Users", hubs.user("strict", **{attribute: value}))
+        tokens = (hub.lenient.token or "").encode(), (hub.strict.token or "").encode()
+        found = kept_bytes(application, loop)
+        assert found.count(b"/scim/directory-") > 50
+        assert not [token for token in tokens if token in found]
+        return found, hub, tokens[0]
+
+
+@pytest.mark.parametrize("content", ["full", "masked", "none"])
+def test_no_secret_is_in_the_file_in_any_mode(loop: Loop, tmp_path: Path, content: str):
+    found, _, _ = recorded(loop, tmp_path, content)
+    lowered = found.lower()
+    assert SECRET.encode() not in lowered, around(lowered, SECRET.encode())
+    assert SECRET.encode("utf-16-le") not in found
+    assert b"scimhub_" not in lowered
+
+
+@pytest.mark.parametrize("content", ["masked", "none"])
+def test_no_personal_value_is_in_the_file_when_masked(loop: Loop, tmp_path: Path, content: str):
+    found, _, _ = recorded(loop, tmp_path, content)
+    assert CANARY.encode() not in found.lower(), around(found.lower(), CANARY.encode())
+    assert CANARY.encode("utf-16-le") not in found
+
+
+def test_with_full_the_values_are_there(loop: Loop, tmp_path: Path):
+    found, _, _ = recorded(loop, tmp_path, "full")
+    for value in (text("department"), text("patched"), text("bulk"), f"userName eq {CANARY}", "[redacted]"):
+        assert value.encode() in found, value
+
+
+def around(found: bytes, canary: bytes) -> bytes:
+    """Where it stands, for the failure's message."""
+    place = found.find(canary)
+    return found[max(0, place - 300) : place + 100]
