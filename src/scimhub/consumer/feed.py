@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import random
 import ssl
 import time
@@ -13,6 +14,8 @@ from urllib.parse import urlencode, urlsplit
 
 from .event import Event, Malformed, from_json
 from .replica import Outcome, Replica, Truncated
+
+_logger = logging.getLogger(__name__)
 
 # Seconds: what is added to ``wait`` before an answer is given up, and the bounds of the pause after a failure.
 _PATIENCE = 30.0
@@ -78,24 +81,36 @@ class Feed:
         self._connection: http.client.HTTPConnection | None = None
 
     def close(self) -> None:
+        """Close the connection; the next request opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def bootstrap(self, replica: Replica) -> int:
         """Replace what the replica holds by the snapshot; how many resources it has.
 
-        All of it or nothing. Raises Truncated when it was cut off, Unavailable or Refused.
+        All of it or nothing. Webhooks may write the same replica meanwhile: they wait, or come again. Raises Truncated when
+        it was cut off, Unavailable or Refused.
         """
         # A connection of its own: what is left unread of a failed snapshot must not come before the next answer.
         self.close()
         try:
-            with self._answered("snapshot", {}, _PATIENCE) as answer:
-                return replica.replace(_lines(answer))
+            return replica.replace(self._snapshot())
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Truncated(f"The snapshot could not be read to its end: {error}") from error
         finally:
             self.close()
+
+    def _snapshot(self) -> Iterator[Mapping[str, Any]]:
+        # Asked for only when the replica's transaction has begun: so the snapshot has whatever was applied before.
+        with self._answered("snapshot", {}, _PATIENCE) as answer:
+            yield from _lines(answer)
 
     def tail(self, replica: Replica, *, wait: int = 30, limit: int = 100) -> Iterator[Page]:
         """Keep the replica up to date: yields a page after each that is in it, empty ones every ``wait`` seconds.
@@ -110,7 +125,9 @@ class Feed:
             except (Unavailable, Truncated) as error:
                 self.close()
                 failures += 1
-                self._sleep(_pause(failures, getattr(error, "after", None)))
+                pause = _pause(failures, getattr(error, "after", None))
+                _logger.warning("feed not read: %s Trying again in %.1f s.", error, pause)
+                self._sleep(pause)
                 continue
             failures = 0
             yield page

@@ -48,8 +48,8 @@ class Webhook:
         return webhook_configuration.check(configuration, self._policy)
 
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
-        """A new secret; ``random`` gives that many random bytes."""
-        return webhook_signing.new_value(purpose, random)
+        """A new secret, of the same form for either purpose; ``random`` gives that many random bytes."""
+        return webhook_signing.new_value(random)
 
     def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
         """The secret that somebody brought, ``whsec_…`` or ``whsk_…``; raises Invalid."""
@@ -125,10 +125,13 @@ class WebhookSender:
             session = self._session = self._open_session()
         response = await session.post(self._configuration.url, data=body, headers=headers, allow_redirects=False)
         status = response.status
+        is_confirmed = 200 <= status < 300
         # Usually a short answer has come whole, and the connection is free again.
-        if 200 <= status < 300 and response.content.is_eof():
+        if is_confirmed and response.content.is_eof():
             return Delivered(status)
         answer = await _read_beginning(response)
+        if is_confirmed:
+            return Delivered(status)
         retry_after = response.headers.get("Retry-After")
         return webhook_outcomes.of_answer(status, retry_after, redaction.excerpt(answer), self._now_seconds())
 
@@ -161,10 +164,7 @@ async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
     beginning = b""
     with suppress(aiohttp.ClientError, OSError):
         async with asyncio.timeout(_BODY_PATIENCE):
-            while len(beginning) < EXCERPT_LIMIT:
-                some = await response.content.read(EXCERPT_LIMIT - len(beginning))
-                if not some:
-                    break
+            while (missing := EXCERPT_LIMIT - len(beginning)) and (some := await response.content.read(missing)):
                 beginning += some
     if not response.content.is_eof():
         response.close()

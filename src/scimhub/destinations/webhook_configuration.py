@@ -100,7 +100,7 @@ def _check_url(value: object, policy: Policy, problems: list[str]) -> None:
         problems.append(f"The url begins with {url.scheme or 'no scheme'!r}; it must begin with https:// or http://.")
         return
     if not url.raw_host or port == 0:
-        problems.append("The url names no host to connect to; write it such as https://example.com/events.")
+        problems.append("The url names no host to connect to, or port 0; write it such as https://example.com/events.")
         return
     if url.raw_user is not None or url.raw_password is not None:
         problems.append("The url holds a user name or password; put credentials into headers instead.")

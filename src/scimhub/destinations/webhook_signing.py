@@ -28,22 +28,21 @@ _SHORTEST, _LONGEST = 24, 64
 _SEED_LENGTH: Final = 32
 
 
-def new_value(purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
-    """A new secret for ``hmac`` or ``ed25519``; ``random`` gives as many unpredictable bytes as it is asked for."""
-    del purpose  # both have the same length
+def new_value(random: Callable[[int], bytes]) -> bytes:
+    """A new secret, for either purpose; ``random`` gives as many unpredictable bytes as it is asked for."""
     return random(_NEW_LENGTH)
 
 
 def text(purpose: Purpose, value: bytes) -> str:
     """The secret as people copy it: ``whsec_…``, or ``whsk_…`` with the public key behind the private one."""
     if purpose == "ed25519":
-        return f"{_PRIVATE}{_base64(value + _public_key(value))}"
-    return f"{_SYMMETRIC}{_base64(value)}"
+        return f"{_PRIVATE}{_encoded(value + _public_key(value))}"
+    return f"{_SYMMETRIC}{_encoded(value)}"
 
 
 def public_text(value: bytes) -> str:
     """The public key ``whpk_…`` of an ed25519 secret, by which a receiver verifies."""
-    return f"{_PUBLIC}{_base64(_public_key(value))}"
+    return f"{_PUBLIC}{_encoded(_public_key(value))}"
 
 
 def parse(written: str) -> tuple[Purpose, bytes]:
@@ -86,5 +85,5 @@ def _public_key(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def _base64(value: bytes) -> str:
+def _encoded(value: bytes) -> str:
     return base64.b64encode(value).decode()

@@ -21,6 +21,8 @@ Schema = dict[str, Any]
 GENERIC: Final = "resource"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+# How ``scimhub.clock`` writes a time.
+_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 # JSON's type for each of SCIM's (RFC 7643 §2.3), with what else there is to say of it.
 _SIMPLE: Final[Mapping[str, Schema]] = {
     "string": {"type": "string"},
@@ -146,19 +148,20 @@ def _event(kind: Kind | None) -> Schema:
         "source": {**text, "pattern": "^/directories/", "description": "The directory. With the id it names the event."},
         "type": _type(kind),
         "subject": {**text, "description": "The resource's id."},
-        "time": {**text, "format": "date-time", "description": "When the change was committed."},
+        "time": {"type": "string", "pattern": _TIME, "format": "date-time", "description": "When the change was committed."},
         "datacontenttype": {"const": "application/json"},
         "dataschema": {**text, "format": "uri", "description": "Where the schema of data is."},
         "sequence": {"type": "string", "pattern": "^[0-9]{20}$", "description": "The position, to be compared as a text."},
         "partitionkey": {**text, "description": "Events with the same one are in order: the resource's id."},
         "requestid": {**text, "description": "The X-Request-Id of the request that made the change."},
         "replayid": {**text, "description": "Only on events that are sent once more: the replay to which they belong."},
+        "cursor": {**text, "description": "Only in the feed: where to go on behind this event."},
         "data": {"$ref": "#"},
     }
     return {
         "title": "The whole event: CloudEvents 1.0",
         "type": "object",
-        "required": [name for name in properties if name != "replayid"],
+        "required": [name for name in properties if name not in ("replayid", "cursor")],
         "properties": properties,
         # CloudEvents 1.0, "Naming conventions".
         "propertyNames": {"pattern": "^[a-z0-9]+$"},

@@ -11,6 +11,8 @@ from scimhub.scim import catalog
 from scimhub.scim.catalog import Kind
 
 PATH: Final = "/contract/events.json"
+# The message by which an administrator checks a webhook.
+_TEST: Final = "test"
 _SCHEMA_FORMAT: Final = "application/schema+json;version=draft-2020-12"
 _BINDING: Final = "0.3.0"
 # What each verb says; the first word of a sentence is the resource type.
@@ -29,6 +31,7 @@ _TOLD: Final[Mapping[str, str]] = {
 def describe(root_url: str) -> dict[str, Any]:
     """The document; ``root_url`` is the hub's own, without a slash at its end."""
     messages = _messages(root_url)
+    channels = _channels(messages)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -42,8 +45,8 @@ def describe(root_url: str) -> dict[str, Any]:
         },
         "defaultContentType": "application/cloudevents+json",
         "servers": _servers(root_url),
-        "channels": _channels(messages),
-        "operations": _operations(messages),
+        "channels": channels,
+        "operations": _operations(channels),
         "components": {"messages": messages, "securitySchemes": _SECURITY},
     }
 
@@ -77,6 +80,8 @@ def _servers(root_url: str) -> dict[str, Any]:
 
 def _channels(messages: Mapping[str, Any]) -> dict[str, Any]:
     references = {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
+    # Nobody checks a feed: who fetches sees for himself.
+    of_feed = {name: reference for name, reference in references.items() if name != _TEST}
     return {
         "webhook": {
             "address": None,
@@ -91,13 +96,12 @@ def _channels(messages: Mapping[str, Any]) -> dict[str, Any]:
             "description": "Events are fetched in pages, or follow as server-sent events. In order of position.",
             "servers": [{"$ref": "#/servers/hub"}],
             "parameters": {"directory": {"description": "The name of the directory."}},
-            # A run joins changes of members for webhooks; the feed keeps every change.
-            "messages": references,
+            "messages": of_feed,
         },
     }
 
 
-def _operations(messages: Mapping[str, Any]) -> dict[str, Any]:
+def _operations(channels: Mapping[str, Any]) -> dict[str, Any]:
     def operation(channel: str, method: str, security: str, summary: str) -> dict[str, Any]:
         return {
             "action": "send",
@@ -105,7 +109,7 @@ def _operations(messages: Mapping[str, Any]) -> dict[str, Any]:
             "summary": summary,
             "security": [{"$ref": f"#/components/securitySchemes/{security}"}],
             "bindings": {"http": {"method": method, "bindingVersion": _BINDING}},
-            "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+            "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in channels[channel]["messages"]],
         }
 
     return {
@@ -124,8 +128,7 @@ def _messages(root_url: str) -> dict[str, Any]:
         for verb in contract.verbs_of(kind):
             name = f"{kind.name.lower()}.{verb}"
             messages[name] = {**_message(kind, verb, root_url), "examples": by_name[name]}
-    generic = _message(None, "", root_url)
-    return {**messages, contract.GENERIC: generic}
+    return {**messages, contract.GENERIC: _message(None, "", root_url), _TEST: _CHECK}
 
 
 def _message(kind: Kind | None, verb: str, root_url: str) -> dict[str, Any]:
@@ -150,5 +153,28 @@ _HEADERS: Final[Mapping[str, Any]] = {
         "webhook-id": {"type": "string", "description": "The same for every try; by it a repetition is recognised."},
         "webhook-timestamp": {"type": "string", "pattern": "^[0-9]+$", "description": "Unix time of this try in seconds."},
         "webhook-signature": {"type": "string", "description": "See the security scheme."},
+    },
+}
+
+_CHECK: Final[Mapping[str, Any]] = {
+    "name": f"{TYPE_PREFIX}{_TEST}",
+    "title": "An administrator checks the webhook; nothing happened to any resource.",
+    "contentType": "application/cloudevents+json",
+    "headers": _HEADERS,
+    "payload": {
+        "schemaFormat": _SCHEMA_FORMAT,
+        "schema": {
+            "type": "object",
+            "required": ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"],
+            "properties": {
+                "type": {"const": f"{TYPE_PREFIX}{_TEST}"},
+                "subject": {"type": "string", "description": "The destination's id."},
+                "data": {
+                    "type": "object",
+                    "required": ["destination", "directory"],
+                    "properties": {"destination": {"type": "string"}, "directory": {"type": "string"}},
+                },
+            },
+        },
     },
 }

@@ -55,7 +55,7 @@ class Expired:
 class Foreign:
     """The cursor was never given to this destination by this hub."""
 
-    reason: str = "The cursor was not given out by this hub to this feed."
+    reason: str = "The cursor was not given out to this feed by this hub as it is now."
 
 
 @dataclass(frozen=True, slots=True)

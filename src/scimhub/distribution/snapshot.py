@@ -104,9 +104,8 @@ async def _body(store: Walk, view: View, count: _Count) -> AsyncIterator[bytes]:
         async for resource in _in_scope(store, view, kind):
             count.resources += 1
             yield _resource_line(view, kind, resource)
-            if shows_members:
-                async for line in _member_lines(store, resource, count):
-                    yield line
+            async for line in _member_lines(store, resource, count, shown=shows_members):
+                yield line
 
 
 async def _in_scope(store: Walk, view: View, kind: Kind) -> AsyncIterator[StoredResource]:
@@ -128,9 +127,9 @@ def _resource_line(view: View, kind: Kind, resource: StoredResource) -> bytes:
     return orjson.dumps(line)
 
 
-async def _member_lines(store: Walk, group: StoredResource, count: _Count) -> AsyncIterator[bytes]:
+async def _member_lines(store: Walk, group: StoredResource, count: _Count, *, shown: bool) -> AsyncIterator[bytes]:
     key = 0
-    while chunk := await store.member_ids(group.key, key, _MEMBERS):
+    while shown and (chunk := await store.member_ids(group.key, key, _MEMBERS)):
         count.members += len(chunk)
         ids = [id for _, id in chunk]
         yield orjson.dumps({"resourceType": group.kind, "id": group.id, "version": group.version, "members": ids})
