@@ -1,32 +1,24 @@
 """The composition root: settings in, a running hub out. The only place that knows all the parts."""
 
-import asyncio
 import contextlib
-import gc
-import logging
 import os
 import random
 import secrets
-import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Literal
 
-import uvicorn
-
-from scimhub import clock, destinations, telemetry
+from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
-from scimhub.directory.errors import Fault, StoreUnavailable
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
-from scimhub.distribution import failpoints, retention
+from scimhub.distribution import failpoints
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place
-from scimhub.distribution.pump import Surroundings
+from scimhub.distribution.pump import Pump, Surroundings
 from scimhub.distribution.snapshot import Pins
 from scimhub.scim.discovery import Offer
 from scimhub.settings import Settings
@@ -40,10 +32,6 @@ from scimhub.web.feed_api import FeedApi
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
 from scimhub.web.services import Limits, Services
-
-_logger = logging.getLogger(__name__)
-_NOTE_TOKENS_EVERY = 30.0
-_PURGE_EVERY = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +69,13 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     with contextlib.ExitStack() as stack:
         stack.callback(store.close)
         exchanges = ExchangeFile.open(
-            settings.database, keep_days=settings.exchange_days, keep_count=settings.exchange_count, now=clock.now_text
+            settings.database,
+            content=settings.exchange_content,
+            body_limit=settings.exchange_body_limit,
+            keep_days=settings.exchange_days,
+            keep_count=settings.exchange_count,
+            keep_bytes=settings.exchange_megabytes * 1024 * 1024,
+            now=clock.now_text,
         )
         stack.callback(exchanges.close)
         first = None
@@ -99,6 +93,7 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
     catalogs = Catalogs(store)
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs)
+    _measure_destinations(metrics, engine)
     pins = Pins()
     feed = FeedApi(
         store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic
@@ -120,6 +115,24 @@ def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: 
     contract = ContractApi(settings.base_url, clock.new_id)
     server = Server(ScimApi(services), admin(trusted=False), feed, contract, metrics, store.check_alive, clock.new_id)
     return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), first)
+
+
+# Name, sort, description, and how it is read of a pump when the log has come so far.
+_Reading = tuple[str, Literal["counter", "gauge"], str, Callable[[Pump, int], float]]
+_OF_DESTINATIONS: tuple[_Reading, ...] = (
+    ("destination_lag", "gauge", "Positions that a destination is behind.", lambda pump, head: max(0, head - pump.cursor)),
+    ("destination_lag_seconds", "gauge", "Age of the oldest change that waits.", lambda pump, _: pump.age),
+    ("destination_held", "gauge", "Resources whose delivery failed and waits.", lambda pump, _: pump.held),
+    ("destination_in_flight", "gauge", "Messages on their way.", lambda pump, _: pump.in_flight),
+    ("destination_is_failing", "gauge", "1 while nothing but a probe is sent.", lambda pump, _: pump.breaker.state != "closed"),
+    ("destination_delivered", "counter", "Changes that a destination confirmed.", lambda pump, _: pump.delivered),
+    ("destination_failures", "counter", "Attempts that failed.", lambda pump, _: pump.failed),
+)
+
+
+def _measure_destinations(metrics: Metrics, engine: Engine) -> None:
+    for name, sort, description, what in _OF_DESTINATIONS:
+        metrics.add_family(sort, name, description, ["directory", "destination"], partial(engine.read, what))
 
 
 def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalogs: Catalogs) -> Engine:
@@ -176,177 +189,3 @@ def _services(
         discovery_is_public=settings.discovery_public,
         public_url=settings.public_url,
     )
-
-
-# --------------------------------------------------------------------------- serving
-
-
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Raises Fault when it cannot begin."""
-    telemetry.configure_logging(settings.log_level, settings.log_format)
-    # Before the database is opened: a start that cannot listen must not make a token that nobody sees.
-    listening = _bind(settings)
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_serve(settings, listening))
-
-
-def _bind(settings: Settings) -> socket.socket:
-    """The socket of the hub's address; raises Fault when it cannot be had."""
-    host = settings.host.strip("[]")
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, settings.port))
-    except OSError as error:
-        bound.close()
-        where = f"{host}, port {settings.port}"
-        raise Fault(f"The hub cannot listen on {where}: {error.strerror}; set SCIMHUB_HOST or SCIMHUB_PORT.") from error
-    return bound
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
-    return uvloop.new_event_loop()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signals: it raises them again when it ends, before we have closed the stores."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _stop_on_signals(server: uvicorn.Server, feed: FeedApi) -> None:
-    """The first signal lets requests in flight end, the second one does not wait for them."""
-
-    def stop() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
-        # Its readers wait for changes for as long as they like; the server would wait for them.
-        feed.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-
-
-async def _serve(settings: Settings, listening: socket.socket) -> int:
-    async with open_hub(settings) as hub:
-        # What is loaded by now stays; the collector need not look through it again and again.
-        gc.collect()
-        gc.freeze()
-        server = _Server(_tcp_config(settings, hub.application))
-        await hub.engine.start()
-        local_socket = _bind_local(settings.socket_path)
-        local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
-        tasks = [
-            asyncio.create_task(local.serve(sockets=[local_socket])),
-            asyncio.create_task(_announce(settings, hub, server, listening)),
-            asyncio.create_task(_note_used_tokens(hub)),
-            asyncio.create_task(_purge_tombstones(hub)),
-            asyncio.create_task(_purge_changes(hub, settings)),
-        ]
-        _stop_on_signals(server, hub.feed)
-        try:
-            await server.serve(sockets=[listening])
-        finally:
-            hub.application.is_ready = False
-            await hub.engine.close()
-            await hub.feed.close()
-            local.should_exit = True
-            await asyncio.wait([tasks[0]], timeout=settings.shutdown_grace)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            settings.socket_path.unlink(missing_ok=True)
-            await _note_once(hub)
-        # A signal may come before the server has begun.
-        return 0 if server.started else 1
-
-
-# uvicorn's arguments are of many types.
-_COMMON: dict[str, Any] = {
-    "lifespan": "off",
-    "access_log": False,
-    "log_config": None,
-    "server_header": False,
-    "http": "httptools",
-    "ws": "none",
-}
-
-
-def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
-    return uvicorn.Config(
-        application,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-        # DECISIONS 23: forwarded headers are believed from exactly the proxies that are named.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
-        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
-        backlog=2048,
-        **_COMMON,
-    )
-
-
-def _bind_local(path: Path) -> socket.socket:
-    """The Unix socket of the CLI's verbs. The store's lock is held, so whatever lies there is left over."""
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(str(path))
-    path.chmod(0o600)
-    return bound
-
-
-async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server, listening: socket.socket) -> None:
-    """Say where the hub listens, and on an empty database the token, once and on standard output only."""
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.02)
-    port = listening.getsockname()[1]
-    root = settings.base_url if settings.port else settings.base_url.removesuffix(":0") + f":{port}"
-    _logger.info("listening", extra={"url": root})
-    if hub.first is None:
-        return
-    name = hub.first.directory.name
-    print(f"SCIM base URL: {root}/scim/{name}/v2", flush=True)
-    if settings.bootstrap_token is None:
-        print(f"Bearer token:  {hub.first.secret}", flush=True)
-        print("The token is shown this once; it expires in a year. More: scimhub token create --help", flush=True)
-
-
-async def _note_used_tokens(hub: Hub) -> None:
-    while True:
-        await asyncio.sleep(_NOTE_TOKENS_EVERY)
-        await _note_once(hub)
-
-
-async def _note_once(hub: Hub) -> None:
-    try:
-        await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())
-    except StoreUnavailable as fault:
-        # When a token was last used is worth less than the hub's going on.
-        _logger.warning("last use of tokens not noted", extra={"reason": str(fault)})
-
-
-async def _purge_tombstones(hub: Hub) -> None:
-    """Forget what was deleted longer ago than tombstones are kept, a thousand at a time."""
-    while True:
-        try:
-            while await hub.store.purge_tombstones(clock.now_text()):
-                pass
-        except StoreUnavailable as fault:
-            _logger.warning("tombstones not purged", extra={"reason": str(fault)})
-        await asyncio.sleep(_PURGE_EVERY)
-
-
-async def _purge_changes(hub: Hub, settings: Settings) -> None:
-    """Keep the change log within its limits, and let secrets go whose time has ended."""
-    limits = retention.Limits(settings.change_days, settings.change_count, settings.change_days_max)
-    while True:
-        try:
-            await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest)
-            await hub.engine.drop_expired_secrets()
-        except StoreUnavailable as fault:
-            _logger.warning("changes not purged", extra={"reason": str(fault)})
-        await asyncio.sleep(_PURGE_EVERY)

@@ -94,6 +94,10 @@ def _quoted(value: object) -> str:
 # --------------------------------------------------------------------------- metrics
 
 
+# Values of labels, and what was read for them.
+Readings = Callable[[], Iterable[tuple[list[str], float]]]
+
+
 class Metrics(Collector):
     """The counters of one hub; ``render`` is what /metrics answers. Counted on the event loop only, hence without locks."""
 
@@ -103,6 +107,7 @@ class Metrics(Collector):
         self._rewrites: Counter[str] = Counter()
         self._dropped_exchanges = 0
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._families: list[tuple[str, str, str, list[str], Readings]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -127,6 +132,12 @@ class Metrics(Collector):
         """Show a value that is read at each scrape; the name goes without ``scimhub_``."""
         self._gauges[name] = (description, read)
 
+    def add_family(
+        self, kind: Literal["counter", "gauge"], name: str, description: str, labels: list[str], read: Readings
+    ) -> None:
+        """Show one value for each set of labels, read at each scrape; the name goes without ``scimhub_``."""
+        self._families.append((kind, f"scimhub_{name}", description, labels, read))
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, to be sent as CONTENT_TYPE."""
         return generate_latest(self._registry)
@@ -150,6 +161,12 @@ class Metrics(Collector):
         )
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(f"scimhub_{name}", description, value=read())
+        for kind, name, description, labels, readings in self._families:
+            shape = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+            family = shape(name, description, labels=labels)
+            for values, value in readings():
+                family.add_metric(values, value)
+            yield family
 
 
 def _cumulated(counts: list[float]) -> list[tuple[str, float]]:

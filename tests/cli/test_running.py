@@ -14,6 +14,7 @@ from scimhub.directory.schemas import Catalogs
 from scimhub.sqlstore.exchanges import ExchangeFile
 from scimhub.sqlstore.store import open_store
 from scimhub.web.admin_api import build_admin_api
+from tests.assembly import build_engine
 from tests.cli.command import Scimhub, column
 
 
@@ -27,6 +28,7 @@ def running(home: Path) -> Iterator[None]:
         store=store,
         catalogs=Catalogs(store),
         exchanges=exchanges,
+        engine=build_engine(store, exchanges, Catalogs(store)),
         base_url="https://hub.example",
         admin_token=None,
         trusted=True,

@@ -10,6 +10,7 @@ from scimhub.scim.catalog import standard_catalog
 from scimhub.sqlstore import (
     changes,
     counters,
+    destinations,
     directories,
     execution,
     memberships,
@@ -17,12 +18,13 @@ from scimhub.sqlstore import (
     selection,
     sources,
     tombstones,
+    walking,
 )
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.test_reading import condition
 
 USER, GROUP = (standard_catalog().kinds[name] for name in ("User", "Group"))
-MODULES = (changes, counters, directories, execution, memberships, rows, sources, tombstones)
+MODULES = (changes, counters, destinations, directories, execution, memberships, rows, sources, tombstones, walking)
 # Tables that grow with the resources.
 GROWING = {
     *("resources", "links", "unique_values", "attribute_values", "memberships", "unmapped"),

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import pytest
 
 from scimhub import clock
 from scimhub.directory.schemas import Catalogs
-from scimhub.exchanges.records import Exchange
+from scimhub.exchanges.records import Received
 from scimhub.sqlstore.exchanges import ExchangeFile
 from scimhub.sqlstore.store import SqlStore, open_store
 from scimhub.web.admin_api import build_admin_api
+from tests.assembly import build_engine
 
 TOKEN = "an-admin-token-of-32-characters!"
 BADGE = {"id": "urn:example:scim:schemas:Badge", "name": "Badge", "attributes": [{"name": "badgeNumber"}]}
@@ -43,6 +43,7 @@ def open_client(store: SqlStore, exchanges: ExchangeFile, tmp_path: Path) -> Ope
             store=store,
             catalogs=Catalogs(store),
             exchanges=exchanges,
+            engine=build_engine(store, exchanges, Catalogs(store)),
             base_url="https://hub.example",
             admin_token=token,
             trusted=trusted,
@@ -236,7 +237,7 @@ async def test_the_state_of_the_hub_is_shown_and_checked_on_wish(client: httpx.A
 
 
 async def test_exchanges_are_listed_newest_first_and_narrowed(client: httpx.AsyncClient, exchanges: ExchangeFile):
-    first = Exchange(
+    first = Received(
         id="1",
         time="2026-11-23T20:41:35.123Z",
         directory="acme",
@@ -250,9 +251,11 @@ async def test_exchanges_are_listed_newest_first_and_narrowed(client: httpx.Asyn
         resource_kind="User",
         resource_id="7",
         change_ids=("c1",),
+        request=b'{"userName":"ada"}',
+        request_size=18,
     )
     exchanges.record(first)
-    exchanges.record(replace(first, id="2", status=409, detail="It is taken.", change_ids=()))
+    exchanges.record(first._replace(id="2", status=409, detail="It is taken.", change_ids=(), resource_kind="Group"))
     listed = (await client.get("/exchanges")).json()["items"]
     assert [item["id"] for item in listed] == ["2", "1"]
     shown = {key: listed[1][key] for key in ("status", "duration_us", "rewrites", "dropped", "resource_type", "change_ids")}
@@ -269,9 +272,21 @@ async def test_exchanges_are_listed_newest_first_and_narrowed(client: httpx.Asyn
         ("status=201", ["1"]),
         ("source=entra", []),
         ("since=2026-11-23T20:41:36Z", []),
+        ("until=2026-11-23T20:41:36Z&method=post", ["2", "1"]),
+        ("resource=Group", ["2"]),
+        ("resource=7", ["2", "1"]),
+        ("text=IT IS TAKEN", ["2"]),
         ("limit=1", ["2"]),
     ]:
         assert [item["id"] for item in (await client.get(f"/exchanges?{query}")).json()["items"]] == ids, query
+    found = (await client.get("/exchanges/1")).json()
+    assert (found["id"], found["request"], found["answer"]) == (
+        "1",
+        {"text": '{"userName":"ada"}', "size": 18, "is_cut": False},
+        None,
+    )
+    absent = await client.get("/exchanges/3")
+    assert (absent.status_code, absent.json()["detail"][:51]) == (404, "No exchange with the request id '3' is kept; X-Requ")
 
 
 async def test_a_backup_is_a_new_file(client: httpx.AsyncClient, tmp_path: Path):
@@ -299,7 +314,7 @@ async def test_the_api_describes_itself(open_client: Open):
         described = (await client.get("/openapi.json")).json()
     assert described["info"]["title"] == "scimhub administration"
     operations = [operation for path in described["paths"].values() for operation in path.values()]
-    assert len(operations) == 19
+    assert len(operations) == 34
     assert all(operation["summary"] and operation["security"] for operation in operations)
     assert all(path.startswith("/admin/v1/") for path in described["paths"])
 

@@ -6,14 +6,15 @@ and most verbs only speak to a socket.
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from scimhub.cli import connection, manage, output
-from scimhub.cli.connection import path_of
 from scimhub.cli.destinations import destination_verbs
+from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.simulate import simulate
+from scimhub.cli.trace import trace
 from scimhub.directory.errors import Fault
 
 AsJson = manage.AsJson
@@ -30,6 +31,8 @@ commands.add_typer(manage.source_verbs, name="source")
 commands.add_typer(manage.token_verbs, name="token")
 commands.add_typer(manage.schema_verbs, name="schema")
 commands.add_typer(destination_verbs, name="destination")
+commands.add_typer(exchange_verbs, name="exchanges")
+commands.command()(trace)
 commands.command()(simulate)
 
 
@@ -58,10 +61,10 @@ def read_options(
 def serve(context: typer.Context) -> None:
     """Start the hub and serve until SIGTERM."""
     settings = connection.load_settings(context)
-    from scimhub import app
+    from scimhub import serving
 
     try:
-        code = app.run(settings)
+        code = serving.run(settings)
     except Fault as error:
         raise output.fail([str(error)]) from None
     raise typer.Exit(code)
@@ -118,46 +121,3 @@ def restore(
     print(f"{done.database} is restored; its change log begins the epoch {done.log_epoch}.")
     if done.put_aside is not None:
         print(f"The former database lies in {done.put_aside}.")
-
-
-@commands.command()
-def exchanges(
-    context: typer.Context,
-    directory: Annotated[str | None, typer.Option("--directory", "-d", help="Only of this directory.")] = None,
-    source: Annotated[str | None, typer.Option("--source", "-s", help="Only of this source.")] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Only those that failed, wholly or in part.")] = False,
-    status: Annotated[int | None, typer.Option(help="Only those answered with this status.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only from this time on, such as 2026-11-23T20:41:35Z.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List the requests of sources and our answers, newest first."""
-    wanted = {
-        "directory": directory,
-        "source": source,
-        "status": status,
-        "errors_only": errors or None,
-        "since": since,
-        "limit": limit,
-    }
-    query = {name: str(value) for name, value in wanted.items() if value is not None}
-    items = connection.ask(context, "GET", path_of("exchanges"), query=query)["items"]
-    if as_json:
-        output.print_json(items)
-        return
-    columns = ("time", "source", "method", "path", "status", "took", "rewrites", "dropped", "detail")
-    output.print_table(columns, [_row(each) for each in items], "No exchange is recorded that fits.")
-
-
-def _row(exchange: dict[str, Any]) -> list[str]:
-    return [
-        exchange["time"],
-        f"{exchange['directory']}/{exchange['source']}" if exchange["source"] else "-",
-        exchange["method"],
-        exchange["path"],
-        str(exchange["status"]),
-        f"{exchange['duration_us'] / 1000:.1f} ms",
-        ", ".join(exchange["rewrites"]),
-        ", ".join(exchange["dropped"]),
-        exchange["detail"],
-    ]

@@ -5,9 +5,10 @@ that state at any time. Without a started engine, as when no hub runs, they only
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import orjson
 
@@ -38,6 +39,8 @@ FEED = "feed"
 # How long a secret that was rotated still holds, in hours.
 DEFAULT_OVERLAP = 24.0
 _LONGEST_OVERLAP = 30 * 24.0
+T = TypeVar("T")
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 # More owed events than this are told as "at least".
 MOST_OWED_COUNTED = 1000
@@ -94,34 +97,22 @@ async def create(
 
     ``secret`` is one that somebody brought. Raises Invalid with every mistake, Conflict when the name is taken.
     """
-    problems: list[str] = []
-    if not _NAME.fullmatch(name):
-        problems.append(f"The name {name[:80]!r} does not fit; write up to 64 of a-z, 0-9, dot, hyphen and underscore.")
     technology = engine.kinds.get(kind)
+    problems = _name_problems(name)
     if technology is None and kind != FEED:
         problems.append(f"{kind[:40]!r} is no kind of destination; there are {', '.join([*engine.kinds, FEED])}.")
-    checked, brought = configuration, None
-    try:
-        checked = _checked(technology, configuration)
-    except Invalid as error:
-        problems += error.problems
-    try:
-        brought = _brought(technology, secret)
-    except Invalid as error:
-        problems += error.problems
-    try:
-        subscriptions.bind(subscription, await engine.place.catalogs.current(directory.key))
-    except Invalid as error:
-        problems += error.problems
-    if after is not None:
-        problems += await _after_problems(engine, after)
+    checked = _unless(problems, lambda: _checked(technology, configuration), configuration)
+    brought = _unless(problems, lambda: _brought(technology, secret), None)
+    catalog = await engine.place.catalogs.current(directory.key)
+    _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
+    problems += [] if after is None else await _after_problems(engine, after)
     if problems:
         raise Invalid(problems)
-    now = _now(engine)
-    made = await engine.given.store.create_destination(directory.key, name, kind, checked, subscription, after, now)
-    shown = await _add_secret(engine, made, _purpose(made, technology), brought)
+    new, shown = _new_secret(engine, technology, _purpose(checked, technology), brought)
+    store = engine.given.store
+    made = await store.create_destination(directory.key, name, kind, checked, subscription, after, _now(engine), new)
     async with engine.halted(made):
-        pass  # it has a secret now, and may begin
+        pass  # a pump begins
     return Made(made, shown)
 
 
@@ -141,17 +132,12 @@ async def update(
 ) -> Destination:
     """Another configuration, subscription or both, for changes from now on. Raises Invalid with every mistake."""
     problems: list[str] = []
-    checked = destination.configuration
+    technology, checked = engine.kinds.get(destination.kind), destination.configuration
+    if configuration is not None:
+        checked = _unless(problems, lambda: _checked(technology, configuration), checked)
     wish = destination.subscription if subscription is None else subscription
-    try:
-        if configuration is not None:
-            checked = _checked(engine.kinds.get(destination.kind), configuration)
-    except Invalid as error:
-        problems += error.problems
-    try:
-        subscriptions.bind(wish, await engine.place.catalogs.current(destination.directory))
-    except Invalid as error:
-        problems += error.problems
+    catalog = await engine.place.catalogs.current(destination.directory)
+    _unless(problems, lambda: subscriptions.bind(wish, catalog), None)
     if problems:
         raise Invalid(problems)
     async with engine.halted(destination):
@@ -174,10 +160,10 @@ async def rotate(
     brought = _brought(technology, secret)
     ends = times.text(engine.given.now() + overlap_hours * 3600)
     async with engine.halted(destination):
-        purpose = _purpose(destination, technology)
-        shown = await _add_secret(engine, destination, purpose, brought)
-        newest = (await engine.given.store.list_secrets(destination.key))[0]
-        await engine.given.store.expire_secrets(destination.key, newest.purpose, newest.id, ends)
+        purpose = _purpose(destination.configuration, technology)
+        new, shown = _new_secret(engine, technology, purpose, brought)
+        kept = await engine.given.store.add_secret(destination.key, new.purpose, new.value, new.hint, new.created)
+        await engine.given.store.expire_secrets(destination.key, kept.purpose, kept.id, ends)
     return Made(destination, shown)
 
 
@@ -213,9 +199,9 @@ async def replay(engine: Engine, destination: Destination, after: int) -> Destin
     if problems := await _after_problems(engine, after):
         raise Invalid(problems)
     async with engine.halted(destination):
-        current = await engine.given.store.find_destination(destination.directory, destination.name)
-        # What it never had is no repetition: only events up to where it stands are marked.
-        reached = max((current or destination).cursor, *(current or destination).ahead, 0)
+        current = await engine.given.store.find_destination(destination.directory, destination.name) or destination
+        # What it never had is no repetition: only events up to where it stands are marked, or where a replay that runs ends.
+        reached = max(current.cursor, *current.ahead, 0 if current.replay is None else current.replay.until)
         mark = Replay(engine.given.new_id(), reached) if after < reached else None
         moved = await engine.given.store.move_cursor(destination.key, after, mark)
         if moved.state == "behind":
@@ -325,10 +311,11 @@ async def _held(engine: Engine, destination: Destination, resource_id: str | Non
 async def _behind_first_wanted(engine: Engine, destination: Destination, held: Held) -> int:
     interest = (await Outlook(engine.place, destination).envelope()).interest
     head = await engine.given.reader.last_position()
-    for change in await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED):
+    found = await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED)
+    for change in found:
         if interest.assess(change) is not None:
             return change.position + 1
-    return head + 1
+    return (found[-1].position if len(found) == MOST_OWED_COUNTED else head) + 1
 
 
 # --------------------------------------------------------------------------- within
@@ -336,6 +323,21 @@ async def _behind_first_wanted(engine: Engine, destination: Destination, held: H
 
 def _now(engine: Engine) -> str:
     return times.text(engine.given.now())
+
+
+def _unless(problems: list[str], check: Callable[[], T], instead: T) -> T:
+    """What the check gives, or ``instead`` with its mistakes added to the others."""
+    try:
+        return check()
+    except Invalid as error:
+        problems += error.problems
+        return instead
+
+
+def _name_problems(name: str) -> list[str]:
+    if _NAME.fullmatch(name):
+        return []
+    return [f"The name {name[:80]!r} does not fit; write up to 64 of a-z, 0-9, dot, hyphen and underscore."]
 
 
 def _checked(technology: DestinationKind | None, configuration: Mapping[str, object]) -> Mapping[str, object]:
@@ -354,25 +356,25 @@ def _brought(technology: DestinationKind | None, secret: str | None) -> tuple[Pu
     return technology.parse_secret(secret)
 
 
-def _purpose(destination: Destination, technology: DestinationKind | None) -> Purpose:
+def _purpose(configuration: Mapping[str, object], technology: DestinationKind | None) -> Purpose:
     if technology is None:
         return "token"
-    wished = destination.configuration.get("signature")
+    wished = configuration.get("signature")
     return next((purpose for purpose in technology.purposes if purpose == wished), technology.purposes[0])
 
 
-async def _add_secret(engine: Engine, destination: Destination, purpose: Purpose, brought: tuple[Purpose, bytes] | None) -> str:
-    """Keep a new secret, or the one that was brought; the text of it that is shown."""
-    technology = engine.kinds.get(destination.kind)
+def _new_secret(
+    engine: Engine, technology: DestinationKind | None, purpose: Purpose, brought: tuple[Purpose, bytes] | None
+) -> tuple[Secret, str]:
+    """A new secret, or the one that was brought, and the text of it that is shown."""
+    now = _now(engine)
     if technology is None:
         token = f"scimhub_feed_{engine.given.random(32).hex()}"
-        await engine.given.store.add_secret(destination.key, "token", digest_of(token), token[-4:], _now(engine))
-        return token
+        return Secret(engine.given.new_id(), "token", digest_of(token), token[-4:], now, None), token
     purpose, value = brought or (purpose, technology.make_secret(purpose, engine.given.random))
-    secret = Secret(engine.given.new_id(), purpose, value, "", _now(engine), None)
+    secret = Secret(engine.given.new_id(), purpose, value, "", now, None)
     shown = technology.show_secret(secret)
-    await engine.given.store.add_secret(destination.key, purpose, value, shown[-4:], secret.created)
-    return shown
+    return replace(secret, hint=shown[-4:]), shown
 
 
 async def _after_problems(engine: Engine, after: int) -> list[str]:

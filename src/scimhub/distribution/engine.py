@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Fault, StoreUnavailable
@@ -97,6 +97,12 @@ class Engine:
         """The destination's pump, None when none runs."""
         running = self._running.get(key)
         return None if running is None else running.pump
+
+    def read(self, what: Callable[[Pump, int], float]) -> Iterator[tuple[list[str], float]]:
+        """Directory and destination of each pump that runs, and what is read of it, given the newest position."""
+        for running in list(self._running.values()):
+            destination = running.pump.destination
+            yield [destination.directory_name, destination.name], what(running.pump, self._head)
 
     @contextlib.asynccontextmanager
     async def halted(self, destination: Destination) -> AsyncIterator[None]:

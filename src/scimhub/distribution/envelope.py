@@ -63,7 +63,7 @@ def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -
     touched = _Members(dict.fromkeys(members, True))
     if notice.members:
         touched.note(notice)
-    data = _data(notice)
+    data = _content(notice)
     if notice.verb != "deleted":
         data["changed"] = list(notice.changed)
         data["resource"] = orjson.Fragment(render(envelope, notice))
@@ -82,7 +82,7 @@ def of_run(envelope: Envelope, notices: Sequence[Notice]) -> list[Message]:
     for notice in notices:
         touched.note(notice)
     verbs = {notice.verb for notice in notices}
-    data = _data(last)
+    data = _content(last)
     data["fromVersion"] = first.change.version
     data["changed"] = []
     data["resource"] = orjson.Fragment(render(envelope, last))
@@ -118,7 +118,7 @@ def render_state(
 # --------------------------------------------------------------------------- the parts
 
 
-def _data(notice: Notice) -> dict[str, Any]:
+def _content(notice: Notice) -> dict[str, Any]:
     change = notice.change
     return {
         "resourceType": notice.kind.name,

@@ -37,11 +37,15 @@ class Item(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit(Generic[T]):
-    """What travels as one message; ``attempt`` counts from 1."""
+    """What travels as one message.
+
+    ``attempt`` counts from 1 the tries that were the resource's own, ``number`` all of them.
+    """
 
     lane: str
     items: tuple[Item[T], ...]
     attempt: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class _Lane(Generic[T]):
     items: deque[Item[T]] = field(default_factory=deque)
     in_flight: int = 0
     attempts: int = 0
+    tries: int = 0
     # What was tried before and is tried again with the same bytes.
     frozen: tuple[Item[T], ...] = ()
     # Until when it rests, None when it does not.
@@ -111,7 +116,7 @@ class Lanes(Generic[T]):
         self._changed_holds: set[str] = set()
         self._released: set[str] = set()
         for hold in holds:
-            state: _Lane[T] = _Lane(hold=hold, attempts=hold.attempts)
+            state: _Lane[T] = _Lane(hold=hold, attempts=hold.attempts, tries=hold.attempts)
             self._lanes[hold.lane] = state
             self._rest(hold.lane, state, hold.due)
 
@@ -176,12 +181,13 @@ class Lanes(Generic[T]):
         state = self._lanes[lane]
         items, state.frozen = state.frozen or self._cut(state), ()
         state.in_flight += 1
-        return Unit(lane, items, state.attempts + 1)
+        state.tries += 1
+        return Unit(lane, items, state.attempts + 1, state.tries)
 
     def deliver(self, unit: Unit[T]) -> None:
         """The unit arrived."""
         state = self._land(unit)
-        state.attempts = 0
+        state.attempts = state.tries = 0
         self._bytes -= sum(item.size for item in unit.items)
         if state.hold is not None:
             self._owe_from(unit.lane, state, unit.items[-1].position + 1)
@@ -244,6 +250,11 @@ class Lanes(Generic[T]):
         return None
 
     @property
+    def held(self) -> int:
+        """How many lanes are held."""
+        return sum(state.hold is not None for state in self._lanes.values())
+
+    @property
     def has_lanes(self) -> bool:
         """Whether anything waits, rests, is in flight or is held."""
         return bool(self._lanes)
@@ -252,6 +263,10 @@ class Lanes(Generic[T]):
     def is_dirty(self) -> bool:
         """Whether holds or releases are still to be written."""
         return bool(self._changed_holds or self._released)
+
+    def owes_up_to(self, position: int) -> bool:
+        """Whether something at the position or before it is held."""
+        return any(state.hold is not None and state.hold.first_position <= position for state in self._lanes.values())
 
     @property
     def wants_recall(self) -> bool:

@@ -45,8 +45,9 @@ class DestinationStore(Protocol):
         subscription: Subscription,
         cursor: int | None,
         now: str,
+        secret: Secret | None = None,
     ) -> Destination:
-        """A new, active destination; without a cursor it begins behind the newest change. Raises Conflict."""
+        """A new, active destination with its secret; without a cursor it begins behind the newest change."""
 
     async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]: ...
 

@@ -7,6 +7,7 @@ then, in order and under the same ids.
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ _SETTLE_EVERY = 0.2
 _NOTE_EVERY = 5.0
 _MOST_UNSETTLED = 500
 _AFTER_FAULT = 1.0
+_LONGEST_REST = 60.0
 # A destination that fails so long, in seconds, and so often is stopped; a person must look.
 _GIVE_UP_AFTER = 24 * 3600.0
 _GIVE_UP_FAILURES = 50
@@ -79,8 +81,12 @@ class Pump:
         self._given = given
         self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
         self._awake = asyncio.Event()
+        # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
+        self._wanted: deque[tuple[int, str]] = deque()
         self._sending: set[asyncio.Task[None]] = set()
+        self._settling: asyncio.Task[None] | None = None
         self._more = True
+        self._wakes = 0
         self._stopping = False
         self._fault: Exception | None = None
         self._unsettled = 0
@@ -92,6 +98,7 @@ class Pump:
     def wake(self) -> None:
         """There are new changes."""
         self._more = True
+        self._wakes += 1
         self._awake.set()
 
     def stop(self) -> None:
@@ -108,6 +115,17 @@ class Pump:
     def in_flight(self) -> int:
         return len(self._sending)
 
+    @property
+    def held(self) -> int:
+        """How many resources wait out of the window."""
+        return self._lanes.held
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago the oldest change was committed that waits and is not held; 0 when none does."""
+        oldest = next((time for position, time in self._wanted if position > self._lanes.cursor), None)
+        return 0.0 if oldest is None else self._given.now() - times.seconds(oldest)
+
     # ------------------------------------------------------------------ the loop
 
     async def run(self) -> None:
@@ -118,6 +136,7 @@ class Pump:
                 try:
                     await self._turn()
                 except StoreUnavailable as fault:
+                    self._fault = None
                     _log.warning("pump waits for the database", extra={**self._names, "reason": str(fault)})
                     await asyncio.sleep(_AFTER_FAULT)
         finally:
@@ -127,8 +146,9 @@ class Pump:
         await self._read()
         await self._recall()
         self._launch()
-        if self._is_due_to_settle():
-            await self._settle()
+        if self._settling is None and self._given.now() >= self._settle_due():
+            # Beside the loop: a commit waits for the disk, and the next messages need not.
+            self._settling = asyncio.create_task(self._settle_beside())
         if self._fault is not None:
             raise self._fault
         self._check_patience()
@@ -137,10 +157,14 @@ class Pump:
     async def _rest(self) -> None:
         """Until something happens: a change, an outcome, or a time that was waited for."""
         if self._more and self._lanes.room >= _FEW:
+            # Quick reads and changes that nobody wants never wait for anything: others must have their turn.
+            await asyncio.sleep(0)
             return
         now = self._given.now()
-        waits = [self._settle_due() - now, (self._lanes.next_due() or now + 60.0) - now]
-        if self.breaker.state != "closed":
+        waits = [_LONGEST_REST, (self._lanes.next_due() or now + _LONGEST_REST) - now]
+        if self._settling is None:
+            waits.append(self._settle_due() - now)
+        if self.breaker.probe_at > now:
             waits.append(self.breaker.probe_at - now)
         # Cheaper than a time limit round the waiting, and this runs for each message.
         timer = asyncio.get_running_loop().call_later(max(0.0, min(waits)), self._awake.set)
@@ -151,6 +175,8 @@ class Pump:
         """Wait for what is in flight; each send has its own time limit."""
         if self._sending:
             await asyncio.gather(*self._sending, return_exceptions=True)
+        if self._settling is not None:
+            await self._settling
         with contextlib.suppress(StoreUnavailable):
             await self._settle()
         await self._sender.close()
@@ -160,13 +186,15 @@ class Pump:
     async def _read(self) -> None:
         room = self._lanes.room
         if not self._more or (room < _FEW and self._lanes.has_lanes):
-            if room == 0 and not self._sending and self.breaker.state == "closed":
+            if self._more and not self._sending and self.breaker.state == "closed":
                 self._lanes.hold_first(self._given.now(), "It kept the destination from going on.")
             return
         wanted = min(room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
+        wakes = self._wakes
         changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
-        self._more = len(changes) == wanted
         await self._offer(changes)
+        # What was committed while we read has woken us, and may not be among what was read.
+        self._more = len(changes) == wanted or self._wakes != wakes
 
     async def _offer(self, changes: Sequence[Change]) -> None:
         interest = (await self._envelope()).interest
@@ -175,6 +203,7 @@ class Pump:
             if notice is None:
                 self._lanes.skip(change.position)
             else:
+                self._wanted.append((change.position, change.time))
                 self._lanes.offer(change.resource_id, _item(notice))
 
     def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
@@ -187,7 +216,7 @@ class Pump:
     async def _recall(self) -> None:
         """Read again what is owed to held lanes whose time has come."""
         self._lanes.wake(self._given.now())
-        while self.breaker.limit(self._given.now()) and (wish := self._lanes.recall()) is not None:
+        while self._lanes.room and self.breaker.limit(self._given.now()) and (wish := self._lanes.recall()) is not None:
             lane, first, last = wish
             owed = await self._given.reader.read_changes_of(lane, first, last, _OWED_AT_ONCE)
             read_to = owed[-1].position if len(owed) == _OWED_AT_ONCE else last
@@ -218,8 +247,11 @@ class Pump:
                 if not isinstance(outcome, Delivered):
                     break
             self._land(unit, outcome)
+        except StoreUnavailable as fault:
+            self._lanes.postpone(unit)
+            self._fault = self._fault or fault
         except Exception as error:
-            # A defect of ours, or the database; the pump's loop says so and begins anew.
+            # A defect of ours; the pump ends and is begun anew.
             _log.exception("sending failed", extra={**self._names, "resource": unit.lane})
             self._fault = self._fault or error
         self._awake.set()
@@ -230,7 +262,7 @@ class Pump:
         first = notices[0]
         if len(notices) > 1:
             return envelope.of_run(wrapping, notices)
-        entered = first.verb == "created" and first.cause == "scope" and first.kind.has_members
+        entered = first.verb == "created" and first.cause == "scope" and first.members
         members = await self._given.reader.members_of(unit.lane) if entered else ()
         return envelope.of_notice(wrapping, first, members)
 
@@ -295,10 +327,19 @@ class Pump:
     def _settle_due(self) -> float:
         if self._lanes.is_dirty or self._unsettled:
             return self._settled_at + (_SETTLE_EVERY if self._unsettled < _MOST_UNSETTLED else 0.0)
-        return self._settled_at + _NOTE_EVERY if self._lanes.cursor != self._settled_cursor else self._given.now() + 60.0
+        is_behind = self._lanes.cursor != self._settled_cursor
+        return self._settled_at + _NOTE_EVERY if is_behind else self._given.now() + _LONGEST_REST
 
-    def _is_due_to_settle(self) -> bool:
-        return self._given.now() >= self._settle_due()
+    async def _settle_beside(self) -> None:
+        try:
+            await self._settle()
+        except StoreUnavailable as fault:
+            self._settled_at = self._given.now() + _AFTER_FAULT
+            _log.warning("pump waits for the database", extra={**self._names, "reason": str(fault)})
+        except Exception as error:
+            self._fault = self._fault or error
+        self._settling = None
+        self._awake.set()
 
     async def _settle(self) -> None:
         standing, unsettled = self._lanes.standing(), self._unsettled
@@ -313,6 +354,8 @@ class Pump:
         self._lanes.settled(standing)
         if is_over:
             self._outlook.end_replay()
+        while self._wanted and self._wanted[0][0] <= standing.cursor:
+            self._wanted.popleft()
         self._unsettled -= unsettled  # more may have arrived meanwhile
         self._settled_at, self._settled_cursor = self._given.now(), standing.cursor
 
@@ -332,7 +375,7 @@ class Pump:
             resource_id=unit.lane,
             first_position=unit.items[0].position,
             position=unit.items[-1].position,
-            number=unit.attempt,
+            number=unit.number,
             outcome=type(outcome).__name__.lower(),
             status=outcome.status,
             duration_us=round((self._given.now() - begun) * 1_000_000),

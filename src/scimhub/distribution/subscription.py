@@ -14,7 +14,7 @@ from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import activation
 from scimhub.distribution.delivery import Subscription
-from scimhub.scim import expressions, filters, matching, normal, paths, projection
+from scimhub.scim import expressions, filters, matching, normal, paths, projection, resource
 from scimhub.scim.catalog import COMMON_NAMES, AmbiguousName, Catalog, Kind, Target
 from scimhub.scim.errors import ScimError
 from scimhub.scim.filters import And, Comparison, Condition, Elements, Not, Nothing, Or, Present
@@ -80,7 +80,7 @@ class Interest:
         wish = self.wishes.get(change.kind)
         if wish is None:
             return None
-        before, after = _images(change)
+        before, after = images(change, wish.kind)
         if any(image is not None and activation.rule_met(image, wish.kind) for image in (before, after)):
             return None
         was_in, is_in = _holds(wish, change, before), _holds(wish, change, after)
@@ -92,7 +92,8 @@ class Interest:
         if verb not in wish.verbs:
             return None
         cause: Cause = "write" if change.operation == operation else "scope"
-        return Notice(change, wish.kind, verb, cause, members=is_in and wish.kind.has_members)
+        members = is_in and wish.kind.has_members and _is_visible("members", wish.visible)
+        return Notice(change, wish.kind, verb, cause, members=members)
 
     def contains(self, kind: str, id: str, document: Mapping[str, object]) -> bool:
         """Whether the stored resource is in the destination's scope."""
@@ -132,17 +133,17 @@ def bind(subscription: Subscription, catalog: Catalog) -> Interest:
 # --------------------------------------------------------------------------- one change
 
 
-def _images(change: Change) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
+def images(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
     """The resource's document before and after the change; None where there was or is none."""
     after = None if change.after is None else orjson.loads(change.after)
     if change.operation == "created":
         return None, after
     if after is None:
         return change.before, None
-    return _rebuilt(after, change.before), after
+    return _rebuilt(after, change.before, kind), after
 
 
-def _rebuilt(after: Mapping[str, object], before: Mapping[str, object]) -> Mapping[str, object]:
+def _rebuilt(after: Mapping[str, object], before: Mapping[str, object], kind: Kind) -> Mapping[str, object]:
     """The former document: the old values put back at their paths; see ``scim.diff.changed_paths``."""
     if not before:
         return after
@@ -159,7 +160,13 @@ def _rebuilt(after: Mapping[str, object], before: Mapping[str, object]) -> Mappi
             holder.pop(top, None)
         else:
             holder[top] = value
-    return image
+    return resource.with_schemas(_without_empty(image), kind)
+
+
+def _without_empty(document: Mapping[str, object]) -> dict[str, object]:
+    """The document without the objects of which nothing is left: what had no value was not there."""
+    parts = {name: _without_empty(value) if isinstance(value, dict) else value for name, value in document.items()}
+    return {name: value for name, value in parts.items() if value != {}}
 
 
 def _object_in(holder: dict[str, object], name: str) -> dict[str, object]:

@@ -205,11 +205,15 @@ class Destinations:
         subscription: Subscription,
         cursor: int | None,
         now: str,
+        secret: Secret | None = None,
     ) -> Destination:
         id = self._new_id()
 
         def work(connection: apsw.Connection) -> Destination:
-            return create(connection, id, directory, name, kind, configuration, subscription, cursor, now)
+            made = create(connection, id, directory, name, kind, configuration, subscription, cursor, now)
+            if secret is not None:
+                add_secret(connection, made.key, secret)
+            return made
 
         return await self._database.write(work)
 

@@ -14,13 +14,14 @@ from scimhub.sqlstore.directories import Directories
 from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.resources import Resources
 from scimhub.sqlstore.sources import Sources
+from scimhub.sqlstore.tracing import Tracing
 from scimhub.sqlstore.walking import Walking
 
 # How long a tombstone remembers what was deleted (DECISIONS 13).
 DEFAULT_TOMBSTONE_DAYS = 30
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking):
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, Tracing):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
@@ -30,6 +31,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking):
         Sources.__init__(self, opened, rules.new_id)
         Destinations.__init__(self, opened, rules.new_id)
         Walking.__init__(self, opened)
+        Tracing.__init__(self, opened)
         self.database = opened
 
     @property

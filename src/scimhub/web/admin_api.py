@@ -20,10 +20,16 @@ from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, StoreUnavailable, StoreUnusable
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
-from scimhub.exchanges.ports import ExchangeStore
-from scimhub.web import admin_destinations, admin_directories, admin_hub, admin_schemas
+from scimhub.web import (
+    admin_destinations,
+    admin_directories,
+    admin_exchanges,
+    admin_hub,
+    admin_schemas,
+    admin_trace,
+)
 from scimhub.web.admin_models import Problem
-from scimhub.web.administration import Administration, AdminStore
+from scimhub.web.administration import Administration, AdminStore, Recordings
 
 PREFIX = "/admin/v1"
 _BODY_LIMIT = 1024 * 1024
@@ -47,7 +53,7 @@ def build_admin_api(
     *,
     store: AdminStore,
     catalogs: Catalogs,
-    exchanges: ExchangeStore,
+    exchanges: Recordings,
     engine: Engine,
     base_url: str,
     admin_token: str | None,
@@ -76,8 +82,8 @@ def build_admin_api(
         redirect_slashes=False,
     )
     api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    for routes in (admin_directories.routes, admin_schemas.routes, admin_destinations.routes, admin_hub.routes):
-        api.include_router(routes, prefix=PREFIX)
+    for part in (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_hub):
+        api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)
     api.add_exception_handler(HTTPException, _refuse_http)

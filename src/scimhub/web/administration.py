@@ -10,7 +10,9 @@ from fastapi import Depends, Request
 from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
+from scimhub.distribution.ports import AttemptLog
 from scimhub.exchanges.ports import ExchangeStore
+from scimhub.timeline.ports import Trail
 
 
 class Health(Protocol):
@@ -29,7 +31,7 @@ class Health(Protocol):
     def free_disk(self) -> int: ...
 
 
-class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Protocol):
+class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Trail, Protocol):
     """The whole store."""
 
     @property
@@ -42,13 +44,17 @@ class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Protocol):
         """Look through the whole database."""
 
 
+class Recordings(ExchangeStore, AttemptLog, Protocol):
+    """What is recorded for debugging."""
+
+
 @dataclass(frozen=True, slots=True)
 class Administration:
     """The parts behind the routes. ``is_local`` says that the caller owns the hub's files."""
 
     store: AdminStore
     catalogs: Catalogs
-    exchanges: ExchangeStore
+    exchanges: Recordings
     engine: Engine
     base_url: str
     is_local: bool

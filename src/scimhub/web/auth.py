@@ -45,7 +45,7 @@ class Gatekeeper:
 
     async def admit(self, request: Request, now: str) -> Grant:
         """The grant of the request's bearer token; raises Refused."""
-        secret = _bearer(request)
+        secret = bearer(request)
         grant = await self._find(secret)
         if grant is None or grant.token.revoked is not None:
             raise Refused(401, "The bearer token is not known; create one with: scimhub token create.", "invalid_token")
@@ -81,7 +81,7 @@ def require(grant: Grant, permission: Permission) -> None:
         )
 
 
-def _bearer(request: Request) -> str:
+def bearer(request: Request) -> str:
     if b"access_token=" in request.query_string:
         # RFC 6750 §2.3, §5.3: a token in a URL ends in logs.
         raise Refused(400, "Send the token in the Authorization header, never in the URL.", "invalid_request")

@@ -51,6 +51,8 @@ class Limits:
     keep_alive: float = 15.0
     # How often the token of an open stream is looked at again.
     recheck: float = 10.0
+    # How long the destination of a token is remembered.
+    remembered: float = auth.REMEMBERED_SECONDS
     # Then a stream ends, and the client's return acknowledges what it has.
     stream: float = 300.0
     readers: int = 50
@@ -151,7 +153,7 @@ class FeedApi:
     async def _admit(self, request: Request, directory: str) -> View | Answer:
         """The view of the feed that the request's token opens."""
         try:
-            secret = auth._bearer(request)
+            secret = auth.bearer(request)
         except Refused as refused:
             return feed_requests.unauthorized(refused.fault.status, str(refused), refused.challenge)
         destination = await self._find(hashlib.sha256(secret.encode()).digest())
@@ -180,7 +182,7 @@ class FeedApi:
         if found is None:
             self._remembered.pop(digest, None)
         else:
-            self._remembered[digest] = (found, self._monotonic() + auth.REMEMBERED_SECONDS)
+            self._remembered[digest] = (found, self._monotonic() + self._limits.remembered)
         return found
 
     async def _view(self, destination: Destination) -> View:
@@ -288,20 +290,23 @@ class FeedApi:
                 return feed_requests.crowded("snapshots")
             position = await self._store.last_position()
             with self._pins.hold(position):
-                await client.begin(b"application/x-ndjson")
-                last = b""
-                async with aclosing(snapshot.lines(self._store, view, position, self._now)) as blocks:
-                    async for block in blocks:
-                        if self._is_stopping:
-                            raise ClientGone
-                        if last:
-                            await client.write(last)
-                        last = block
-                if view.destination.state == "behind":
-                    await self._catch_up(view.destination, position)
-                await client.write(last)
-                await client.end()
+                await self._send_snapshot(client, view, position)
             return None
+
+    async def _send_snapshot(self, client: Client, view: View, position: int) -> None:
+        await client.begin(b"application/x-ndjson")
+        last = b""
+        async with aclosing(snapshot.lines(self._store, view, position, self._now)) as blocks:
+            async for block in blocks:
+                if self._is_stopping:
+                    raise ClientGone
+                if last:
+                    await client.write(last)
+                last = block
+        if view.destination.state == "behind":
+            await self._catch_up(view.destination, position)
+        await client.write(last)
+        await client.end()
 
     async def _catch_up(self, destination: Destination, position: int) -> None:
         """Who has the whole snapshot has missed nothing any more. Before its last block, so that the cursor in it holds."""

@@ -1,0 +1,28 @@
+"""Parts of a hub put together as ``app`` does it, for tests that open less than a whole one."""
+
+import os
+import time
+
+from scimhub import clock, destinations
+from scimhub.destinations.egress import Policy
+from scimhub.directory.schemas import Catalogs
+from scimhub.distribution.engine import Engine
+from scimhub.distribution.outlook import Place
+from scimhub.distribution.ports import AttemptLog
+from scimhub.distribution.pump import Surroundings
+from scimhub.sqlstore.store import SqlStore
+
+
+def build_engine(store: SqlStore, attempts: AttemptLog, catalogs: Catalogs) -> Engine:
+    """An engine that is not started; destinations may be on this machine."""
+    given = Surroundings(
+        store=store,
+        reader=store,
+        attempts=attempts,
+        now=time.time,
+        chance=lambda: 0.5,
+        random=os.urandom,
+        new_id=clock.new_id,
+    )
+    kinds = destinations.kinds(Policy(allow_loopback=True), time.time)
+    return Engine(kinds, Place(catalogs, "https://hub.example", store.log_epoch), given)
