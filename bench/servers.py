@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.load import pin
 
 TOKEN = "benchmark-token-of-default"
+ADMIN_TOKEN = "benchmark-token-of-the-admin"
 SERVER_CORE = 0
 LOAD_CORE = 1
 
@@ -30,6 +31,10 @@ class Server:
         # The name in parentheses may hold blanks: count from behind it. utime and stime are fields 14 and 15 of proc(5).
         fields = Path(f"/proc/{self.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self) -> int:
+        """The memory that the process has in use now."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_port() -> int:
@@ -86,9 +91,20 @@ def hub(folder: Path) -> Iterator[Server]:
         "SCIMHUB_DATABASE": str(folder / "scimhub.db"),
         "SCIMHUB_PORT": str(port),
         "SCIMHUB_BOOTSTRAP_TOKEN": TOKEN,
+        "SCIMHUB_ADMIN_TOKEN": ADMIN_TOKEN,
+        # Receivers of the benchmark are on this machine.
+        "SCIMHUB_EGRESS_LOOPBACK": "true",
         "SCIMHUB_LOG_LEVEL": "warning",
     }
     with serving(["-m", "scimhub", "serve"], port, _is_ready, settings) as server:
+        yield server
+
+
+@contextmanager
+def receiver(sort: str) -> Iterator[Server]:
+    """A receiver of webhooks, which pins itself to the core of the load; see ``bench.receiver``."""
+    port = free_port()
+    with serving(["-m", "bench.receiver", sort, str(port)], port, _accepts) as server:
         yield server
 
 

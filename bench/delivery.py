@@ -1,0 +1,239 @@
+"""``python -m bench.delivery``: how soon and how fast committed changes reach a webhook.
+
+Hub on one core, receiver and writers on the other. Latency is from the answer to the write until the event is received, at
+a steady rate; a drain is a backlog that waited while its destination was paused.
+"""
+
+import argparse
+import http.client
+import json
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bench import load, report, requests, servers
+from bench.load import Traffic
+from bench.rounds import Loader
+from bench.seed import make_group, make_users
+from bench.servers import ADMIN_TOKEN, Server
+
+_RATE = 200
+_CONNECTIONS = 4
+_DESTINATIONS = "/admin/v1/directories/default/destinations"
+_DEAD_BACKLOG = 1_000_000
+
+
+def main() -> int:
+    options = _parse(sys.argv[1:])
+    with Loader() as loader, tempfile.TemporaryDirectory(prefix="bench-") as name:
+        results = _alive(loader, Path(name), options)
+        if "dead" in options.only:
+            results |= _dead(Path(name), options.dead)
+    for what, value in results.items():
+        report.say(f"{what:<60} {value:>12,.2f}", options.json)
+    if options.json:
+        print(json.dumps(results, indent=2))
+    return 0
+
+
+def _alive(loader: Loader, folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    results: dict[str, float] = {}
+    with servers.hub(folder) as hub, servers.receiver("note") as receiver, servers.receiver("silent") as silent:
+        users = make_users(loader, hub, options.users, "person").ids
+        _create(hub, "live", receiver)
+        if "latency" in options.only:
+            results |= _latency(hub, receiver, silent, users, options.seconds)
+        for what in ("users", "group") if "drain" in options.only else ():
+            results |= _drain(loader, hub, receiver, users, what, options.backlog)
+    return results
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.delivery")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--users", type=int, default=2000, help="how many users the hub holds")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds of steady writing")
+    parser.add_argument("--backlog", type=int, default=100_000, help="changes to drain")
+    parser.add_argument("--dead", type=int, default=_DEAD_BACKLOG, help="changes behind a dead destination")
+    parser.add_argument("--only", default="latency drain dead", help="which of latency, drain, dead")
+    return parser.parse_args(arguments)
+
+
+# --------------------------------------------------------------------------- latency
+
+
+def _latency(hub: Server, receiver: Server, silent: Server, users: Sequence[str], seconds: float) -> dict[str, float]:
+    alone = _steady(hub, receiver, users, seconds)
+    _create(hub, "dead", silent)
+    beside = _steady(hub, receiver, users, seconds)
+    _admin(hub, "DELETE", f"{_DESTINATIONS}/dead")
+    return {
+        "commit to webhook, 200 changes/s, p50 ms (wanted 20)": _quantile(alone, 0.5) * 1e3,
+        "commit to webhook, 200 changes/s, p99 ms (wanted 100)": _quantile(alone, 0.99) * 1e3,
+        "the same beside a destination that never answers, p99 ms": _quantile(beside, 0.99) * 1e3,
+        "that destination's effect on p99 (wanted 1.2)": _quantile(beside, 0.99) / _quantile(alone, 0.99),
+    }
+
+
+def _steady(hub: Server, receiver: Server, users: Sequence[str], seconds: float) -> list[float]:
+    """Seconds from each write's answer to its event's arrival, sorted; writes begin on time whatever the hub does."""
+    load.pin(servers.LOAD_CORE)
+    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=30)
+    answered: dict[str, float] = {}
+    start = time.perf_counter()
+    for number in range(int(seconds * _RATE)):
+        wait = start + number / _RATE - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+        body = {
+            "schemas": [requests.PATCH_OP],
+            "Operations": [{"op": "replace", "path": "title", "value": f"t{number} {start}"}],
+        }
+        headers = {"Authorization": f"Bearer {servers.TOKEN}", "Content-Type": "application/scim+json"}
+        connection.request("PATCH", f"{requests.ROOT}/Users/{users[number % len(users)]}", json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+        answered[str(answer.headers["Scimhub-Change"])] = time.time()
+    connection.close()
+    _wait(lambda: _status(hub, "live")["lag"] == 0, 60)
+    arrived = dict(line.split(" ") for line in _fetch(receiver, "/arrivals").splitlines())
+    return sorted(max(0.0, float(arrived[change]) - moment) for change, moment in answered.items())
+
+
+def _quantile(values: list[float], part: float) -> float:
+    return values[min(int(len(values) * part), len(values) - 1)]
+
+
+# --------------------------------------------------------------------------- draining
+
+
+def _drain(loader: Loader, hub: Server, receiver: Server, users: Sequence[str], what: str, backlog: int) -> dict[str, float]:
+    group = make_group(loader, hub, f"hot {time.time()}", [])
+    _wait(lambda: _status(hub, "live")["lag"] == 0, 60)
+    _admin(hub, "POST", f"{_DESTINATIONS}/live/pause", {})
+    for first in range(0, backlog, 10_000):
+        some = range(first, min(first + 10_000, backlog))
+        loader.send(hub, Traffic([_change(what, group, users, number) for number in some], 200 if what == "users" else 204))
+    before, cpu = int(_fetch(receiver, "/count")), hub.cpu_seconds()
+    start = time.perf_counter()
+    _admin(hub, "POST", f"{_DESTINATIONS}/live/resume")
+    _wait(lambda: _status(hub, "live")["lag"] == 0, 600)
+    elapsed = time.perf_counter() - start
+    arrived = int(_fetch(receiver, "/count")) - before
+    if arrived < backlog:
+        raise RuntimeError(f"Of {backlog} changes {arrived} arrived.")
+    name = "of one hot group" if what == "group" else "of many users"
+    return {
+        f"drain of {backlog:,} changes {name}, changes/s (wanted 2000)": backlog / elapsed,
+        f"drain of {backlog:,} changes {name}, CPU µs of the hub each": (hub.cpu_seconds() - cpu) / backlog * 1e6,
+    }
+
+
+def _change(what: str, group: str, users: Sequence[str], number: int) -> bytes:
+    user = users[number % len(users)]
+    if what == "users":
+        return requests.patch(f"/Users/{user}", op="replace", path="title", value=f"drain {number} {time.time()}")
+    verb = "add" if number // len(users) % 2 == 0 else "remove"
+    return requests.patch(f"/Groups/{group}", op=verb, path="members", value=[{"value": user}])
+
+
+# --------------------------------------------------------------------------- a dead destination
+
+
+def _dead(folder: Path, backlog: int) -> dict[str, float]:
+    """What a backlog costs whose destination refuses every connection: rows, and memory over some seconds of trying."""
+    with servers.hub(folder) as hub:
+        _admin(hub, "POST", f"{_DESTINATIONS}/live/pause", {})
+        port = servers.free_port()
+        _admin(hub, "POST", _DESTINATIONS, {"name": "dead", "configuration": {"url": f"http://127.0.0.1:{port}/"}})
+        _admin(hub, "POST", f"{_DESTINATIONS}/dead/pause", {})
+    _append_changes(folder / "scimhub.db", backlog)
+    with servers.hub(folder) as hub:
+        before = hub.memory_bytes()
+        _admin(hub, "POST", f"{_DESTINATIONS}/dead/resume")
+        most = 0
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            time.sleep(0.2)
+            most = max(most, hub.memory_bytes())
+        status = _status(hub, "dead")
+        cpu = hub.cpu_seconds()
+        time.sleep(5)
+        idle = (hub.cpu_seconds() - cpu) / 5
+        _admin(hub, "DELETE", f"{_DESTINATIONS}/dead")
+    with sqlite3.connect(folder / "scimhub.db") as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM held").fetchone()
+    return {
+        f"backlog of {backlog:,} for a dead destination: positions behind": float(status["lag"]),
+        "rows that it adds (wanted 0)": float(rows + status["held"]),
+        "memory that it adds, MB (wanted 50)": (most - before) / 1e6,
+        "CPU that trying costs, part of a core": idle,
+    }
+
+
+def _append_changes(database: Path, amount: int) -> None:
+    """A log that long, made of its own updates: written behind the hub's back, since only its length matters here."""
+    with sqlite3.connect(database) as connection:
+        (head,) = connection.execute("SELECT max(position) FROM changes").fetchone()
+        updates = [row[0] for row in connection.execute("SELECT position FROM changes WHERE operation = 'updated'")]
+        source = updates[:1000]
+        target = head
+        while target < head + amount:
+            some = source[: head + amount - target]
+            connection.executemany(
+                "INSERT INTO changes (position, id, operation, directory, kind, resource_id, version, source, exchange_id, "
+                "time, after, before) SELECT ?2, 'bench-' || ?2, operation, directory, kind, resource_id, version + ?2, "
+                "source, exchange_id, time, after, before FROM changes WHERE position = ?1",
+                [(position, target + offset + 1) for offset, position in enumerate(some)],
+            )
+            target += len(some)
+
+
+# --------------------------------------------------------------------------- speaking to the hub
+
+
+def _create(hub: Server, name: str, receiver: Server) -> None:
+    _admin(hub, "POST", _DESTINATIONS, {"name": name, "configuration": {"url": f"http://127.0.0.1:{receiver.port}/"}})
+
+
+def _status(hub: Server, name: str) -> Mapping[str, int]:
+    found = json.loads(_admin(hub, "GET", f"{_DESTINATIONS}/{name}"))["status"]
+    assert isinstance(found, dict)
+    return found
+
+
+def _admin(hub: Server, method: str, path: str, body: object = None) -> str:
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"} | ({} if body is None else {"Content-Type": "application/json"})
+    return _call(hub, method, path, None if body is None else json.dumps(body), headers)
+
+
+def _fetch(server: Server, path: str) -> str:
+    return _call(server, "GET", path, None, {})
+
+
+def _call(server: Server, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        connection.request(method, path, body, dict(headers))
+        answer = connection.getresponse()
+        told = answer.read().decode()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path} gave {answer.status}: {told[:500]}")
+        return told
+    finally:
+        connection.close()
+
+
+def _wait(condition: Callable[[], bool], limit: float) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"The hub did not get there within {limit:g} s.")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
