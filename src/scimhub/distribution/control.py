@@ -99,10 +99,11 @@ async def create(
     """
     technology = engine.kinds.get(kind)
     problems = _name_problems(name)
-    if technology is None and kind != FEED:
+    is_known = technology is not None or kind == FEED
+    if not is_known:
         problems.append(f"{kind[:40]!r} is no kind of destination; there are {', '.join([*engine.kinds, FEED])}.")
-    checked = _unless(problems, lambda: _checked(technology, configuration), configuration)
-    brought = _unless(problems, lambda: _brought(technology, secret), None)
+    checked = _unless(problems, lambda: _checked(technology, configuration) if is_known else configuration, configuration)
+    brought = _unless(problems, lambda: _brought(technology, secret) if is_known else None, None)
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += [] if after is None else await _after_problems(engine, after)

@@ -243,6 +243,9 @@ class Pump:
         try:
             outcome: Outcome = Delivered()
             for message in await self._messages(unit):
+                if self._stopping:  # also between the many parts of one event
+                    self._lanes.postpone(unit)
+                    return
                 outcome = await self._try(unit, message)
                 if not isinstance(outcome, Delivered):
                     break
@@ -325,6 +328,7 @@ class Pump:
     # ------------------------------------------------------------------ settling
 
     def _settle_due(self) -> float:
+        self._settled_at = min(self._settled_at, self._given.now() + _AFTER_FAULT)  # the clock may have been set back
         if self._lanes.is_dirty or self._unsettled:
             return self._settled_at + (_SETTLE_EVERY if self._unsettled < _MOST_UNSETTLED else 0.0)
         is_behind = self._lanes.cursor != self._settled_cursor
@@ -344,7 +348,8 @@ class Pump:
     async def _settle(self) -> None:
         standing, unsettled = self._lanes.standing(), self._unsettled
         replay = self._outlook.replay
-        is_over = replay is not None and standing.cursor >= replay.until
+        # What is held of it is to be marked when it is repaired.
+        is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.owes_up_to(replay.until)
         self._given.reach("before_settle")
         settlement = Settlement(
             standing.cursor, standing.ahead, [times.held_of(hold) for hold in standing.holds], standing.releases, is_over
