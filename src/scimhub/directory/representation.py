@@ -37,17 +37,12 @@ async def render(
     viewpoint: Viewpoint,
     resources: Sequence[StoredResource],
     projection: Projection,
-    *,
-    are_new: bool = False,
 ) -> list[bytes]:
-    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them.
-
-    ``are_new`` says that they were made just now, so that no group can have them yet.
-    """
+    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them."""
     kinds = viewpoint.catalog.kinds
     wanting = (
-        [resource.key for resource in resources if kinds[resource.kind].shows_groups]
-        if projection.wants("groups") and not are_new
+        [resource.key for resource in resources if resource.in_groups and kinds[resource.kind].shows_groups]
+        if projection.wants("groups")
         else []
     )
     groups = await store.groups_of(wanting) if wanting else {}

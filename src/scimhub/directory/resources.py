@@ -55,14 +55,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write that is in the store; ``change_id`` is None when nothing differed.
-
-    ``is_new`` says that the resource was not there before, not even as somebody who left and returned.
-    """
+    """A write that is in the store; ``change_id`` is None when nothing differed."""
 
     resource: StoredResource
     change_id: str | None
-    is_new: bool = False
 
 
 async def get(store: ResourceStore, caller: Caller, kind: Kind, id: str) -> StoredResource:
@@ -88,10 +84,7 @@ async def create(
         revive=caller.source.returning == "external_id" and bool(submitted.external_id),
         unmapped=_unmapped(notes),
     )
-    outcome = await store.submit(intent)
-    written = _written(outcome, kind, intent.id)
-    is_new = isinstance(outcome, Applied) and not outcome.revived
-    return Written(written.resource, written.change_id, is_new)
+    return _written(await store.submit(intent), kind, intent.id)
 
 
 async def replace(

@@ -41,7 +41,7 @@ def find(connection: apsw.Connection, selection: Selection, keys: str, parameter
     found = sqlite.fetch(connection, _statement(keys), values)
     if len(found) == selection.limit:
         return None
-    return Page([StoredResource(*row) for row in found], len(found), None)
+    return Page([StoredResource._make(row) for row in found], len(found), None)
 
 
 @lru_cache(maxsize=64)
