@@ -5,7 +5,7 @@ for it: a list of a hundred users costs little more than copying them (TECHNOLOG
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -15,8 +15,7 @@ from scimhub.scim.catalog import Catalog, Kind
 from scimhub.scim.projection import Projection
 
 
-@dataclass(frozen=True, slots=True)
-class Viewpoint:
+class Viewpoint(NamedTuple):
     """From where a resource is looked at: the directory's catalog, its base URL and the log's epoch."""
 
     catalog: Catalog

@@ -5,7 +5,7 @@ again; whoever loses three has the computation made inside the writer, so that n
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -38,8 +38,7 @@ from scimhub.scim.notes import Notes
 _ATTEMPTS_OUTSIDE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, in which exchange, and when."""
 
     directory: Directory
@@ -53,8 +52,7 @@ class Caller:
         return Actor(self.directory.key, self.source.key, self.exchange_id, self.now)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A write that is in the store; ``change_id`` is None when nothing differed."""
 
     resource: StoredResource

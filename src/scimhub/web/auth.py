@@ -30,7 +30,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class _Remembered:
-    grant: Grant | None
+    grant: Grant
     until: float
 
 
@@ -40,13 +40,15 @@ class Gatekeeper:
     def __init__(self, store: DirectoryStore, monotonic: Callable[[], float]) -> None:
         self._store = store
         self._monotonic = monotonic
-        self._remembered: dict[str, _Remembered] = {}
+        # By the value of the Authorization header.
+        self._remembered: dict[bytes, _Remembered] = {}
         self._last_used: dict[str, str] = {}
 
     async def admit(self, request: Request, now: str) -> Grant:
         """The grant of the request's bearer token; raises Refused."""
-        secret = _bearer(request)
-        grant = await self._find(secret)
+        grant = self._recall(request)
+        if grant is None:
+            grant = await self._find(request)
         if grant is None or grant.token.revoked is not None:
             raise Refused(401, "The bearer token is not known; create one with: scimhub token create.", "invalid_token")
         if grant.token.expires is not None and grant.token.expires <= now:
@@ -54,17 +56,21 @@ class Gatekeeper:
         self._last_used[grant.token.id] = now
         return grant
 
-    async def _find(self, secret: str) -> Grant | None:
+    def _recall(self, request: Request) -> Grant | None:
+        remembered = self._remembered.get(request.headers.get(b"authorization", b""))
+        if remembered is None or remembered.until <= self._monotonic() or b"access_token=" in request.query_string:
+            return None
+        return remembered.grant
+
+    async def _find(self, request: Request) -> Grant | None:
+        secret = _bearer(request)
         now = self._monotonic()
-        remembered = self._remembered.get(secret)
-        if remembered is not None and remembered.until > now:
-            return remembered.grant
         # Looked up by digest: the database holds no secret, and its index does not compare secrets byte by byte.
         grant = await self._store.find_grant(hashlib.sha256(secret.encode()).digest())
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
         if grant is not None:
-            self._remembered[secret] = _Remembered(grant, now + REMEMBERED_SECONDS)
+            self._remembered[request.headers[b"authorization"]] = _Remembered(grant, now + REMEMBERED_SECONDS)
         return grant
 
     def collect_last_used(self) -> Mapping[str, str]:
