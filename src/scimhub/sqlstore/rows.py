@@ -129,8 +129,7 @@ def conflicts(connection: apsw.Connection, directory: int, kind: str, key: int |
 
 def claim_unique(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
     """Take values that are free for the resource."""
-    for path, value in pairs:
-        connection.execute(_CLAIM, (directory, kind, path, value, key))
+    connection.executemany(_CLAIM, [(directory, kind, path, value, key) for path, value in pairs])
 
 
 def unique_values(connection: apsw.Connection, key: int) -> list[tuple[str, str]]:
@@ -151,8 +150,7 @@ def replace_unique(
 
 def index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
     """Let the resource be found by these values; the same pair twice is one row."""
-    for path, value in pairs:
-        connection.execute(_INDEX, (directory, kind, path, value, key))
+    connection.executemany(_INDEX, [(directory, kind, path, value, key) for path, value in pairs])
 
 
 def replace_index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
