@@ -178,6 +178,30 @@ def scim_type_of(call):
     return None
 
 
+_NAMES = ["userName", "emails.value", f"{USER_URN}:userName", "$ref", "a.$ref", "not", "NOT"]
+_NAMES += ["a..b", "a:b", "a-", "é", "1a", ""]
+_OPERATORS = ["eq", "EQ", "sw", "pr", "xx", "and", "eqx", ""]
+_STRINGS = ['"kim"', '""', '"a b"', '"é"', r'"a\\b"', r'"a\"b"', '"\t"', '"\x7f"', '"\ud800"', '"a" x', "true", ""]
+_STRINGS += ['"' + "x" * 301 + '"']
+
+
+@pytest.mark.parametrize("gap", [" ", "  ", ""])
+@pytest.mark.parametrize("literal", _STRINGS)
+@pytest.mark.parametrize("operator", _OPERATORS)
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_look_up_means_the_same_alone_and_in_parentheses(name, operator, literal, gap):
+    alone = f"{gap}{name} {operator}{gap}{literal}{gap}"
+
+    def read(text):
+        try:
+            return written(filters.parse(text))
+        except ScimError as error:
+            return error.scim_type
+
+    # In parentheses it is read by the general parser.
+    assert read(alone) == read(f"({alone})")
+
+
 @settings(max_examples=300)
 @given(st.text() | st.text(alphabet='ab.[]()"\\ \x00eqnotrpd:-1u$', max_size=60))
 def test_any_text_is_a_filter_or_a_refusal(text):

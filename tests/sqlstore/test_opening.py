@@ -45,7 +45,7 @@ def test_only_the_owner_may_read_the_files(tmp_path: Path):
     opened = open_sqlite(tmp_path)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     opened.close()
-    assert set(modes) == {"hub.db", "hub.db-wal", "hub.db-shm", "hub.db.lock"}
+    assert set(modes) == {"hub.db", "hub.db-wal", "hub.db.lock"}
     assert set(modes.values()) == {0o600}
 
 
@@ -55,6 +55,29 @@ def test_the_writer_waits_for_the_disk(tmp_path: Path):
     assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
     connection.close()
+
+
+_COUNT_ELSEWHERE = """
+import apsw, sys
+print(apsw.Connection(sys.argv[1]).execute("SELECT count(*) FROM hub WHERE name = 'written'").fetchall()[0][0])
+"""
+
+
+def count_elsewhere(path: Path) -> subprocess.CompletedProcess[str]:
+    """What a program that knows nothing of the lock file finds in the database, or why it does not."""
+    return subprocess.run([sys.executable, "-c", _COUNT_ELSEWHERE, str(path)], capture_output=True, text=True, check=False)
+
+
+async def test_no_other_process_gets_at_an_open_database_and_any_can_at_a_closed_one(tmp_path: Path):
+    opened = open_sqlite(tmp_path)
+    try:
+        await opened.database.write(lambda connection: connection.execute("INSERT INTO hub VALUES ('written', '')").close())
+        looked = count_elsewhere(tmp_path / "hub.db")
+        assert looked.returncode != 0
+        assert "BusyError" in looked.stderr
+    finally:
+        opened.close()
+    assert count_elsewhere(tmp_path / "hub.db").stdout == "1\n"
 
 
 def test_a_missing_directory_is_told(tmp_path: Path):

@@ -56,6 +56,21 @@ async def test_a_batch_is_one_transaction(store: SqlStore):
     assert len(names(store)) == 100
 
 
+async def test_what_one_turn_of_the_loop_submits_is_one_transaction(store: SqlStore):
+    commits: list[None] = []
+    await store.database.write(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))), "bare")
+
+    async def look_and_write(number: int) -> None:
+        # Each look lets the other threads run; the writer's must find nothing to begin with.
+        for _ in range(20):
+            names(store)
+        await store.database.write(insert(f"n{number}"))
+
+    await asyncio.gather(*map(look_and_write, range(20)))
+    assert len(commits) == 1
+    assert len(names(store)) == 20
+
+
 async def test_a_unit_that_fails_after_writing_leaves_its_neighbours_alone(store: SqlStore):
     def write_and_fail(connection: apsw.Connection) -> None:
         insert("half")(connection)
@@ -136,6 +151,14 @@ async def test_closing_finishes_what_waits(store: SqlStore, tmp_path):
     connection = apsw.Connection(str(tmp_path / "hub.db"))
     assert connection.execute("SELECT count(*) FROM hub WHERE length(name) = 1").fetchall() == [(3,)]
     connection.close()
+
+
+async def test_closing_in_the_same_turn_finishes_what_was_submitted_in_it(store: SqlStore):
+    tasks = [asyncio.create_task(store.database.write(insert(name))) for name in "abc"]
+    await asyncio.sleep(0)
+    store.close()
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*tasks) == [None, None, None]
 
 
 async def test_waiters_in_two_event_loops_are_answered_in_their_own(store: SqlStore):

@@ -234,3 +234,18 @@ async def test_a_large_edit_among_small_ones_disturbs_none(desk: Desk):
     assert len(await desk.members(crew.id)) == 20
     await asyncio.gather(desk.delete(staff.id, "Group"), desk.edit(crew.id, exact=True))
     assert await desk.members(crew.id) == []
+
+
+async def test_a_resource_knows_whether_it_is_in_groups(desk: Desk):
+    [kim] = await desk.users(1)
+    assert not (await desk.get(kim)).in_groups
+    staff = await desk.group("Staff", kim)
+    other = await desk.group("Other", kim)
+    assert (await desk.get(kim)).in_groups
+    assert not (await desk.get(staff.id, "Group")).in_groups
+    written = applied(await desk.put(kim, user("Kim")))
+    assert written.resource.in_groups
+    await desk.edit(staff.id, remove=(kim,))
+    assert (await desk.get(kim)).in_groups
+    await desk.delete(other.id, "Group")
+    assert not (await desk.get(kim)).in_groups

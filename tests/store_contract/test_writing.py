@@ -24,7 +24,7 @@ from tests.store_contract.harness import T0, T1, T2, Desk, applied, user
 
 async def test_a_created_resource_is_found_as_it_was_sent(desk: Desk):
     outcome = applied(await desk.try_user("Kim", external_id="e1"))
-    expected = StoredResource(outcome.resource.key, "acme-0001", "User", 1, T0, T0, user("Kim").document, "e1")
+    expected = StoredResource(outcome.resource.key, "acme-0001", "User", 1, T0, T0, user("Kim").document, "e1", in_groups=False)
     assert outcome.resource == expected
     assert not outcome.revived
     assert await desk.find("acme-0001") == expected

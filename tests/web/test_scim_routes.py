@@ -28,6 +28,14 @@ from scimhub.web.scim_routes import Route, find_route
         ("/scim/acme/v3/Users", Route("collection", "acme", "/Users", version="v3")),
         ("/scim/acme/Users", Route("unknown", "acme")),
         ("/scim/", Route("unknown", "")),
+        ("/scim//v2/Users/7c", Route("unknown", "v2")),
+        ("/scim/acme//v2/Users", Route("collection", "acme", "/Users")),
+        ("/scim/acme/v2//Bulk", Route("bulk", "acme")),
+        ("/scim/acme/v2/Users//", Route("collection", "acme", "/Users")),
+        ("/scim/acme/v3/Users/7c", Route("resource", "acme", "/Users", "7c", "v3")),
+        ("/scim/acme/v2/Bulk/7c", Route("resource", "acme", "/Bulk", "7c")),
+        ("/scim/acme/v2/Users/" + "7" * 300, Route("resource", "acme", "/Users", "7" * 300)),
+        ("/scim/acme/v2/Users/" + "7/" * 300, Route("unknown", "acme")),
     ],
 )
 def test_a_path_leads_to_one_place(path: str, route: Route) -> None:

@@ -37,7 +37,10 @@ async def list_resources(
 ) -> bytes:
     """The ListResponse to the query over these kinds (RFC 7644 §3.4.2); raises ScimError."""
     lenient = caller.dialect.is_lenient
-    shape = projection.parse(query.attributes, query.excluded, kinds, lenient=lenient)
+    if query.attributes is None and query.excluded is None and len(kinds) == 1:
+        shape = projection.default(kinds[0])
+    else:
+        shape = projection.parse(query.attributes, query.excluded, kinds, lenient=lenient)
     endpoint = ",".join(kind.endpoint for kind in kinds)
     limit = query.page_size(paging.page_size, paging.page_size_max)
     directory, source = caller.directory.key, caller.source.key

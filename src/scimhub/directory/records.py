@@ -2,11 +2,13 @@
 
 Times are RFC 3339 texts in UTC with milliseconds, such as ``2026-11-23T20:41:35.123Z``; as texts they sort by time.
 ``key`` is the store's own small integer for a row and never leaves the process; ``id`` is what the world sees.
+
+Values of which one request makes many are named tuples: a frozen dataclass takes four times as long to make.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Permission = Literal["read", "write"]
 Returning = Literal["new", "external_id"]
@@ -63,12 +65,12 @@ class Grant:
     directory: Directory
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResource:
+class StoredResource(NamedTuple):
     """A resource as the store has it.
 
     ``document`` is the JSON text that is sent out, without ``id``, ``meta``, ``externalId`` and, as rows of their own,
-    without ``members`` and ``groups``. ``external_id`` is that of the source that asked.
+    without ``members`` and ``groups``. ``external_id`` is that of the source that asked, ``in_groups`` tells whether the
+    resource is a member of anything.
     """
 
     key: int
@@ -79,10 +81,10 @@ class StoredResource:
     last_modified: str
     document: str
     external_id: str | None
+    in_groups: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
+class GroupView(NamedTuple):
     """A group that a resource belongs to, as its read-only ``groups`` shows it (RFC 7643 §4.1.2)."""
 
     id: str

@@ -5,7 +5,7 @@ for it: a list of a hundred users costs little more than copying them (TECHNOLOG
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -15,8 +15,7 @@ from scimhub.scim.catalog import Catalog, Kind
 from scimhub.scim.projection import Projection
 
 
-@dataclass(frozen=True, slots=True)
-class Viewpoint:
+class Viewpoint(NamedTuple):
     """From where a resource is looked at: the directory's catalog, its base URL and the log's epoch."""
 
     catalog: Catalog
@@ -37,17 +36,12 @@ async def render(
     viewpoint: Viewpoint,
     resources: Sequence[StoredResource],
     projection: Projection,
-    *,
-    are_new: bool = False,
 ) -> list[bytes]:
-    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them.
-
-    ``are_new`` says that they were made just now, so that no group can have them yet.
-    """
+    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them."""
     kinds = viewpoint.catalog.kinds
     wanting = (
-        [resource.key for resource in resources if kinds[resource.kind].shows_groups]
-        if projection.wants("groups") and not are_new
+        [resource.key for resource in resources if resource.in_groups and kinds[resource.kind].shows_groups]
+        if projection.wants("groups")
         else []
     )
     groups = await store.groups_of(wanting) if wanting else {}
@@ -56,7 +50,7 @@ async def render(
     for resource in resources:
         kind = kinds[resource.kind]
         members = await _members(store, viewpoint, resource) if wants_members and kind.has_members else None
-        views = groups.get(resource.key)
+        views = groups.get(resource.key) if groups else None
         text = _splice(viewpoint, kind, resource, _groups_json(viewpoint, views) if views else None, members)
         if not projection.shows_all(kind):
             text = orjson.dumps(projection.apply(orjson.loads(text), kind))
@@ -83,27 +77,13 @@ def _groups_json(viewpoint: Viewpoint, views: Sequence[GroupView]) -> str:
 
 def _splice(viewpoint: Viewpoint, kind: Kind, resource: StoredResource, groups: str | None, members: str | None) -> bytes:
     # Ids are ours and hold no character that JSON would escape; the URL was checked when the settings were read.
-    parts = ['{"id":"', resource.id, '",']
-    if resource.external_id is not None:
-        parts += ['"externalId":', orjson.dumps(resource.external_id).decode(), ","]
-    parts.append(resource.document[1:-1])
-    if groups is not None:
-        parts += [',"groups":', groups]
+    _, id, _, version, created, modified, document, external_id, _ = resource
+    named = "" if external_id is None else f'"externalId":{orjson.dumps(external_id).decode()},'
+    rows = "" if groups is None else f',"groups":{groups}'
     if members is not None:
-        parts += [',"members":', members]
-    parts += [
-        ',"meta":{"resourceType":"',
-        kind.name,
-        '","created":"',
-        resource.created,
-        '","lastModified":"',
-        resource.last_modified,
-        '","location":"',
-        viewpoint.location(kind, resource.id),
-        '","version":"W/\\"',
-        viewpoint.epoch,
-        ".",
-        str(resource.version),
-        '\\""}}',
-    ]
-    return "".join(parts).encode()
+        rows += f',"members":{members}'
+    return (
+        f'{{"id":"{id}",{named}{document[1:-1]}{rows},"meta":{{"resourceType":"{kind.name}","created":"{created}",'
+        f'"lastModified":"{modified}","location":"{viewpoint.base_url}{kind.endpoint}/{id}",'
+        f'"version":"W/\\"{viewpoint.epoch}.{version}\\""}}}}'
+    ).encode()

@@ -5,7 +5,7 @@ again; whoever loses three has the computation made inside the writer, so that n
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -38,8 +38,7 @@ from scimhub.scim.notes import Notes
 _ATTEMPTS_OUTSIDE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, in which exchange, and when."""
 
     directory: Directory
@@ -53,16 +52,11 @@ class Caller:
         return Actor(self.directory.key, self.source.key, self.exchange_id, self.now)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A write that is in the store; ``change_id`` is None when nothing differed.
-
-    ``is_new`` says that the resource was not there before, not even as somebody who left and returned.
-    """
+class Written(NamedTuple):
+    """A write that is in the store; ``change_id`` is None when nothing differed."""
 
     resource: StoredResource
     change_id: str | None
-    is_new: bool = False
 
 
 async def get(store: ResourceStore, caller: Caller, kind: Kind, id: str) -> StoredResource:
@@ -88,10 +82,7 @@ async def create(
         revive=caller.source.returning == "external_id" and bool(submitted.external_id),
         unmapped=_unmapped(notes),
     )
-    outcome = await store.submit(intent)
-    written = _written(outcome, kind, intent.id)
-    is_new = isinstance(outcome, Applied) and not outcome.revived
-    return Written(written.resource, written.change_id, is_new)
+    return _written(await store.submit(intent), kind, intent.id)
 
 
 async def replace(

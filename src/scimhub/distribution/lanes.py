@@ -265,7 +265,7 @@ class Lanes(Generic[T]):
         return bool(self._changed_holds or self._released)
 
     def owes_up_to(self, position: int) -> bool:
-        """Whether something at the position or before it is held."""
+        """Whether something at the position or before it is held, so that a replay up to there is not over yet."""
         return any(state.hold is not None and state.hold.first_position <= position for state in self._lanes.values())
 
     @property

@@ -85,8 +85,8 @@ class Pump:
         self._wanted: deque[tuple[int, str]] = deque()
         self._sending: set[asyncio.Task[None]] = set()
         self._settling: asyncio.Task[None] | None = None
-        self._more = True
-        self._wakes = 0
+        self._more, self._wakes = True, 0
+        self._launched_at = 0.0
         self._stopping = False
         self._fault: Exception | None = None
         self._unsettled = 0
@@ -164,7 +164,7 @@ class Pump:
         waits = [_LONGEST_REST, (self._lanes.next_due() or now + _LONGEST_REST) - now]
         if self._settling is None:
             waits.append(self._settle_due() - now)
-        if self.breaker.probe_at > now:
+        if self.breaker.probe_at > self._launched_at:
             waits.append(self.breaker.probe_at - now)
         # Cheaper than a time limit round the waiting, and this runs for each message.
         timer = asyncio.get_running_loop().call_later(max(0.0, min(waits)), self._awake.set)
@@ -233,7 +233,7 @@ class Pump:
     # ------------------------------------------------------------------ sending
 
     def _launch(self) -> None:
-        now = self._given.now()
+        self._launched_at = now = self._given.now()
         while len(self._sending) < self.breaker.limit(now) and (unit := self._lanes.take(now)) is not None:
             task = asyncio.create_task(self._send(unit))
             self._sending.add(task)
@@ -307,16 +307,15 @@ class Pump:
                 _log.warning("destination fails", extra={**self._names, "reason": outcome.reason})
             return
         match retry.judge(outcome, unit.attempt, chance):
-            case Again(delay, holds):
-                (self._hold if holds else self._lanes.wait)(unit, now + delay, outcome.reason)
+            case Again(delay, True):
+                self._lanes.hold(unit, now, now + delay, outcome.reason)
+            case Again(delay):
+                self._lanes.wait(unit, now + delay, outcome.reason)
             case _:
                 self._lanes.hold(unit, now, None, outcome.reason)
                 _log.warning(
                     "delivery waits for a person", extra={**self._names, "resource": unit.lane, "reason": outcome.reason}
                 )
-
-    def _hold(self, unit: Unit[Notice], due: float, error: str) -> None:
-        self._lanes.hold(unit, self._given.now(), due, error)
 
     def _check_patience(self) -> None:
         breaker = self.breaker
@@ -348,7 +347,6 @@ class Pump:
     async def _settle(self) -> None:
         standing, unsettled = self._lanes.standing(), self._unsettled
         replay = self._outlook.replay
-        # What is held of it is to be marked when it is repaired.
         is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.owes_up_to(replay.until)
         self._given.reach("before_settle")
         settlement = Settlement(

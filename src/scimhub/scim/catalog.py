@@ -87,33 +87,26 @@ class Kind:
     base: Schema
     extensions: Mapping[str, Schema]
     required_extensions: frozenset[str]
+    # What follows is asked for with every request and is worked out once.
+    name: str = field(init=False)
+    endpoint: str = field(init=False)
+    # Whether ``members`` of this type are rows of their own (they are for the standard Group).
+    has_members: bool = field(init=False)
+    # Whether a resource of this type shows the read-only view ``groups``.
+    shows_groups: bool = field(init=False)
     _by_urn: Mapping[str, str | None] = field(init=False, repr=False)
     _resolved: dict[tuple[str, bool], Target] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_urn: dict[str, str | None] = {urn.lower(): urn for urn in self.extensions}
         by_urn[self.base.id.lower()] = None
+        groups = self.base.find("groups")
+        object.__setattr__(self, "name", self.resource_type.name)
+        object.__setattr__(self, "endpoint", self.resource_type.endpoint)
+        object.__setattr__(self, "has_members", self.base.id == GROUP_URN)
+        object.__setattr__(self, "shows_groups", groups is not None and groups.mutability == "readOnly" and groups.is_complex)
         object.__setattr__(self, "_by_urn", by_urn)
         object.__setattr__(self, "_resolved", {})
-
-    @property
-    def name(self) -> str:
-        return self.resource_type.name
-
-    @property
-    def endpoint(self) -> str:
-        return self.resource_type.endpoint
-
-    @property
-    def has_members(self) -> bool:
-        """Whether ``members`` of this type are rows of their own (they are for the standard Group)."""
-        return self.base.id == GROUP_URN
-
-    @property
-    def shows_groups(self) -> bool:
-        """Whether a resource of this type shows the read-only view ``groups``."""
-        groups = self.base.find("groups")
-        return groups is not None and groups.mutability == "readOnly" and groups.is_complex
 
     def extension_urn(self, text: str) -> str | None:
         """The canonical URN of the extension written in any case, or None."""

@@ -84,11 +84,20 @@ class ValuePath:
 
 def parse(text: str) -> Expression:
     """The filter that the text writes; raises ScimError invalidFilter."""
+    # Providers ask for one person before each write: such a filter comes once, and needs neither parser nor cache.
+    simple = _LOOK_UP.fullmatch(text)
+    if simple is not None and simple["operator"].lower() in _OPERATORS and simple["name"].lower() != "not":
+        return Test(_path(simple["name"]), cast(Operator, simple["operator"].lower()), simple["value"])
     # Long filters are rare and large as trees: to keep them would let a client fill our memory.
     return _parse_cached(text) if len(text) <= _CACHED_LENGTH else _parse(text)
 
 
 _CACHED_LENGTH = 500
+# A name, an operator and a string without escapes, all of them so short and plain that no limit can be hit.
+_LOOK_UP = re.compile(
+    r" *(?P<name>[A-Za-z$][A-Za-z0-9_$.:-]{0,199}) +(?P<operator>[A-Za-z]{2}) *"
+    r'"(?P<value>[^"\\\x00-\x1f\ud800-\udfff]{0,300})" *'
+)
 
 
 def _parse(text: str) -> Expression:
@@ -140,6 +149,13 @@ def _closing_bracket(text: str, start: int) -> int:
             if depth == 0:
                 return match.end() - 1
     raise errors.invalid_path(f'{text[:100]!r} opens a bracket that is not closed; write for example emails[type eq "work"].')
+
+
+def _path(text: str) -> AttributePath:
+    try:
+        return paths.parse_attribute(text)
+    except ScimError as error:
+        raise errors.invalid_filter(error.detail) from error
 
 
 class _Parser:
@@ -222,7 +238,7 @@ class _Parser:
             self._refuse(f"the filter has more than {MAX_TERMS} terms; ask in several requests")
         if self._kind != "word":
             self._refuse_found("where the name of an attribute should stand")
-        path = self._path(self._text)
+        path = _path(self._text)
         self._advance()
         if self._kind == "sign" and self._text == "[":
             return self._bracket(path, depth)
@@ -240,15 +256,9 @@ class _Parser:
         if self._kind != "sub":
             return Bracket(path, inner)
         # Entra and Microsoft's validator send emails[type eq "work"].value eq "x"; vectors/entra-filter-work-email.json
-        sub = self._path(self._text[1:])
+        sub = _path(self._text[1:])
         self._advance()
         return Bracket(path, inner, self._operation(sub))
-
-    def _path(self, text: str) -> AttributePath:
-        try:
-            return paths.parse_attribute(text)
-        except ScimError as error:
-            raise errors.invalid_filter(error.detail) from error
 
     def _operation(self, path: AttributePath) -> Test:
         operator = self._text.lower()

@@ -128,7 +128,8 @@ def bind(
     several kinds (RFC 7644 §3.4.2.1). ``sensitive`` is meant for URLs (RFC 7644 §7.5.2); where the filter came in a
     body, the caller makes it invalidFilter. Rewritten literals are told to ``notes``.
     """
-    bind_one = _bind_cached if _is_small(expression) else _bind
+    # A single test is bound as fast as it is looked up, and seldom comes again.
+    bind_one = _bind_cached if not isinstance(expression, Test) and _is_small(expression) else _bind
     condition, rewrites = bind_one(expression, kind, lenient, unknown)
     if notes is not None:
         for rule in rewrites:

@@ -69,6 +69,9 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
         if name in given:
             raise errors.invalid_value(f"The parameter {name} is given twice; send it once.")
         given[name] = value
+    if given.keys() == _FILTER_ALONE:
+        # What providers ask before each write.
+        return ListQuery(filter=_text(given, "filter"))
     for name in ("startIndex", "count"):
         text = given.get(name)
         if isinstance(text, str):
@@ -98,6 +101,7 @@ def parse_search(body: object) -> ListQuery:
 
 
 _PARAMETERS = frozenset({"filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes"})
+_FILTER_ALONE = frozenset({"filter"})
 _PARAMETERS_BY_LOWER = {name.lower(): name for name in _PARAMETERS}
 
 

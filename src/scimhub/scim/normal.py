@@ -17,10 +17,10 @@ Normalize = Callable[[object], object]
 
 def normal_form(document: Mapping[str, object], kind: Kind) -> dict[str, object]:
     """The document's base and extension attributes in normal form; nothing that the hub keeps elsewhere is in it."""
-    base, extensions = _plan(kind)
+    plan = _plan(kind)
     normal: dict[str, object] = {}
     for name, value in document.items():
-        normalize = base.get(name) or extensions.get(name)
+        normalize = plan.get(name)
         found = None if normalize is None else normalize(value)
         if found is not None:
             normal[name] = found
@@ -63,7 +63,7 @@ def of_attribute(attribute: Attribute) -> Normalize:
         return element
 
     def several(value: object) -> object:
-        if not isinstance(value, list):
+        if type(value) is not list:
             return None
         return [found for item in value if (found := element(item)) is not None] or None
 
@@ -84,16 +84,31 @@ def _simple(attribute: Attribute) -> Normalize:
     if attribute.type == "boolean" or (attribute.type != "dateTime" and attribute.compares_exactly):
         return lambda value: value
     if attribute.type == "string":
-        return lambda value: values.fold(value) if isinstance(value, str) else value
+        return _folded
     return lambda value: None if value is None else values.normal(attribute, value)
 
 
+def _folded(value: object) -> object:
+    if type(value) is not str:
+        return value
+    # As ``values.fold`` does; most texts are ASCII, and there are dozens in a document.
+    return value.lower() if value.isascii() else values.fold(value)
+
+
 def _object(parts: Mapping[str, Normalize]) -> Normalize:
+    part_of = parts.get
+
     def normalize(value: object) -> object:
-        if not isinstance(value, Mapping):
+        # JSON's objects are dict; to ask for any Mapping takes ten times as long.
+        if type(value) is not dict:
             return None
-        forms = {name: parts[name](item) for name, item in value.items() if name in parts}
-        return {name: form for name, form in forms.items() if form is not None} or None
+        forms = {}
+        for name, item in value.items():
+            part = part_of(name)
+            form = None if part is None else part(item)
+            if form is not None:
+                forms[name] = form
+        return forms or None
 
     return normalize
 
@@ -102,10 +117,11 @@ def _object(parts: Mapping[str, Normalize]) -> Normalize:
 
 
 @lru_cache(maxsize=256)
-def _plan(kind: Kind) -> tuple[Mapping[str, Normalize], Mapping[str, Normalize]]:
+def _plan(kind: Kind) -> Mapping[str, Normalize]:
+    """By top-level name; an extension's URN has the function of its whole object."""
     elsewhere = {name for name, is_elsewhere in (("members", kind.has_members), ("groups", kind.shows_groups)) if is_elsewhere}
     base = {name: part for name, part in _parts(kind.base).items() if name not in elsewhere}
-    return base, {urn: _object(_parts(schema)) for urn, schema in kind.extensions.items()}
+    return {urn: _object(_parts(schema)) for urn, schema in kind.extensions.items()} | base
 
 
 def _parts(schema: Schema) -> Mapping[str, Normalize]:
@@ -145,14 +161,14 @@ def _targets(kind: Kind) -> Iterator[Target]:
 
 
 def _rows(normal: Mapping[str, object], places: tuple[_Place, ...]) -> tuple[tuple[str, str], ...]:
-    rows = [(place.key, row_value(value)) for place in places for value in _values_at(normal, place)]
-    return tuple(dict.fromkeys(rows))
-
-
-def _values_at(normal: Mapping[str, object], place: _Place) -> Iterator[object]:
-    holder = normal if place.extension is None else normal.get(place.extension)
-    found = holder.get(place.attribute) if isinstance(holder, Mapping) else None
-    for element in found if isinstance(found, list) else [found]:
-        value = element.get(place.sub) if place.sub and isinstance(element, Mapping) else element
-        if value is not None:
-            yield value
+    rows: dict[tuple[str, str], None] = {}
+    for place in places:
+        holder = normal if place.extension is None else normal.get(place.extension)
+        found = holder.get(place.attribute) if isinstance(holder, dict) else None
+        if found is None:
+            continue
+        for element in found if type(found) is list else (found,):
+            value = element.get(place.sub) if place.sub and type(element) is dict else element
+            if value is not None:
+                rows[place.key, row_value(value)] = None
+    return tuple(rows)

@@ -6,7 +6,7 @@ unless the kind has attributes that are returned on request only.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, cast
 
@@ -30,9 +30,16 @@ class Projection:
     is_default: bool
     _kinds: Sequence[Kind]
     _plans: Mapping[str, Plan | None]
+    _wanted: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def wants(self, name: str) -> bool:
         """Whether an attribute of a base schema such as ``members`` is shown for any of the kinds, so that it must be read."""
+        wanted = self._wanted.get(name)
+        if wanted is None:
+            wanted = self._wanted[name] = self._is_wanted(name)
+        return wanted
+
+    def _is_wanted(self, name: str) -> bool:
         plans = (self._plans[kind.name] for kind in self._kinds if kind.base.find(name) is not None)
         return any(plan is None or name in plan for plan in plans)
 

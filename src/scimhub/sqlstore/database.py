@@ -45,7 +45,7 @@ class Database:
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
         self._closed = False
-        self._pool = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="scimhub-read")
+        self._pool = ThreadPoolExecutor(_READING_THREADS, "scimhub-read", initializer=self._expect_long_reads)
         self._writing = connection
         self._wakes: tuple[Callable[[], None], ...] = ()
         self._checkpointer = Checkpointer(path, connection, self._committed)
@@ -121,10 +121,14 @@ class Database:
             connection.close()
         self._lock.release()
 
+    def _expect_long_reads(self) -> None:
+        self._local.reads_long = True
+
     def _connect(self) -> apsw.Connection:
         if self._closed:
             raise StoreUnavailable("The database is being closed.")
-        connection = sqlite.open_connection(self.path, writes=False, cache_mib=_READER_CACHE_MIB)
+        mapped = getattr(self._local, "reads_long", False)
+        connection = sqlite.open_connection(self.path, writes=False, cache_mib=_READER_CACHE_MIB, mapped=mapped)
         self._local.connection = connection
         self._readers.append(connection)
         return connection

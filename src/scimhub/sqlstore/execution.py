@@ -115,7 +115,9 @@ def _insert(connection: apsw.Connection, intent: Create, former: tombstones.Revi
         rows.keep_unmapped(connection, actor, kind, key, intent.unmapped, exact=True)
     delta = Delta(memberships.add(connection, actor.directory, key, intent.members))
     counters.add(connection, actor.directory, kind, 1)
-    stored = StoredResource(key, former.id, kind, version, former.created, actor.now, content.document, intent.external_id)
+    stored = StoredResource(
+        key, former.id, kind, version, former.created, actor.now, content.document, intent.external_id, in_groups=False
+    )
     return _record(connection, actor, stored, rules, "created", delta=delta, revived=revived)
 
 
@@ -202,7 +204,7 @@ def _rewrite(
         rows.link(connection, actor.directory, actor.source, stored.key, linked)
     version, modified = stored.version + 1, max(actor.now, stored.last_modified)
     rows.rewrite(connection, stored.key, actor.source, version, modified, content)
-    now = StoredResource(stored.key, stored.id, stored.kind, version, stored.created, modified, document, linked)
+    now = stored._replace(version=version, last_modified=modified, document=document, external_id=linked)
     return _record(connection, actor, now, rules, "updated", before, delta, revived=revived)
 
 
@@ -251,7 +253,7 @@ def _delete(connection: apsw.Connection, intent: Delete, rules: Rules) -> Outcom
         return NotFound()
     if intent.expected_version is not None and intent.expected_version != stored.version:
         return VersionConflict(stored.version)
-    groups = [StoredResource(*row) for row in sqlite.fetch(connection, _GROUPS, (actor.source, stored.key))]
+    groups = [StoredResource._make(row) for row in sqlite.fetch(connection, _GROUPS, (actor.source, stored.key))]
     # The deletion is a version of its own: whoever compares versions sees that it came after the last state.
     version, deleted = stored.version + 1, max(actor.now, stored.last_modified)
     tombstones.bury(connection, actor, stored, version, deleted, rules.tombstone_days)

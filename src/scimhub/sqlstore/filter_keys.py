@@ -6,9 +6,10 @@ Index rows hold normal forms as texts, so that equality and prefixes can be look
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from scimhub.scim import normal
-from scimhub.scim.catalog import Target
+from scimhub.scim.catalog import Kind, Target
 from scimhub.scim.filters import And, Comparison, Condition, Elements, Nothing, Or
 from scimhub.scim.values import Normal
 from scimhub.sqlstore import target_sql
@@ -107,31 +108,43 @@ def _beginning(target: Target, prefix: str, context: Context) -> Keys | None:
 
 def _look_up(target: Target, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
     """The keys for which the test holds of the target's column; ``{}`` in the test stands for the column."""
-    leaf = target.leaf
-    if target_sql.is_apart(target, context.kind):
-        return _look_up_apart(target.key, test, operands, context)
-    if leaf is None or (target.sub is not None and leaf.multi_valued):
-        return None
-    if leaf.uniqueness != "none" and target.sub is None:
-        table, rank = "unique_values", _BY_UNIQUE
-    elif leaf.indexed:
-        table, rank = "attribute_values", _BY_VALUE
-    else:
+    key, table, rank = _home(target, context.kind)
+    if table == _APART:
+        return _look_up_apart(key, test, operands, context)
+    if table is None:
         return None
     select = f"SELECT resource FROM {table} WHERE directory = ? AND kind = ? AND path = ? AND {test.format('value')}"
-    return Keys((select,), (context.directory, context.kind.name, target.key, *operands), rank)
+    return Keys((select,), (context.directory, context.kind.name, key, *operands), rank)
+
+
+_APART = "apart"
+
+
+@lru_cache(maxsize=4096)
+def _home(target: Target, kind: Kind) -> tuple[str, str | None, int]:
+    """The target's key, the table that its values are looked up in, None without one, and its rank."""
+    leaf = target.leaf
+    if target_sql.is_apart(target, kind):
+        return target.key, _APART, 0
+    if leaf is None or (target.sub is not None and leaf.multi_valued):
+        return target.key, None, 0
+    if leaf.uniqueness != "none" and target.sub is None:
+        return target.key, "unique_values", _BY_UNIQUE
+    return target.key, "attribute_values" if leaf.indexed else None, _BY_VALUE
 
 
 def _look_up_apart(key: str, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
     match key:
         case "id":
-            return Keys((f"SELECT key FROM resources WHERE {test.format('id')}",), operands, _BY_ID)
+            return Keys((f"SELECT key AS resource FROM resources WHERE {test.format('id')}",), operands, _BY_ID)
         case "externalId":
             select = f"SELECT resource FROM links WHERE source = ? AND {test.format('external_id')}"
             return Keys((select,), (context.source, *operands), _BY_UNIQUE)
         case "members.value":
             member = f"SELECT key FROM resources WHERE {test.format('id')}"
-            return Keys((f"SELECT group_key FROM memberships WHERE member IN ({member})",), operands, _BY_MEMBERSHIP)
+            return Keys(
+                (f"SELECT group_key AS resource FROM memberships WHERE member IN ({member})",), operands, _BY_MEMBERSHIP
+            )
         case "groups.value":
             return Keys((_members_of(test.format("id")),), operands, _BY_MEMBERSHIP)
         case _:
@@ -142,7 +155,7 @@ def _members_of(test: str) -> str:
     """The members of the groups that the test on ``id`` chooses, and of groups within them."""
     # UNION, not UNION ALL: it ends although groups may contain each other.
     return (
-        "SELECT key FROM (WITH RECURSIVE down(key) AS ("
+        "SELECT key AS resource FROM (WITH RECURSIVE down(key) AS ("
         f"SELECT member FROM memberships WHERE group_key IN (SELECT key FROM resources WHERE {test})"
         " UNION SELECT m.member FROM memberships AS m JOIN down ON m.group_key = down.key)"
         " SELECT key FROM down)"

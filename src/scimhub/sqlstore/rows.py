@@ -15,7 +15,8 @@ from scimhub.sqlstore import sqlite
 
 # The fields of StoredResource. The link is a scalar subquery because SQLite answers the join three times slower.
 COLUMNS = """r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
-    (SELECT l.external_id FROM links AS l WHERE l.source = ?1 AND l.resource = r.key)"""
+    (SELECT l.external_id FROM links AS l WHERE l.source = ?1 AND l.resource = r.key),
+    EXISTS (SELECT 1 FROM memberships AS m WHERE m.member = r.key)"""
 _FIND = f"SELECT {COLUMNS} FROM resources AS r WHERE r.id = ?2 AND r.directory = ?3 AND r.kind = ?4"
 
 # What an index row says besides its resource: a path's key and a value in normal form.
@@ -25,7 +26,7 @@ Pairs = Iterable[tuple[str, str]]
 def find(connection: apsw.Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
     """The resource with the externalId that the source gave it."""
     row = sqlite.fetch_one(connection, _FIND, (source, id, directory, kind))
-    return None if row is None else StoredResource(*row)
+    return None if row is None else StoredResource._make(row)
 
 
 _FIND_INACTIVE = f"""
@@ -39,7 +40,7 @@ ORDER BY r.key LIMIT 1"""
 def find_inactive(connection: apsw.Connection, actor: Actor, kind: str, external_id: str) -> StoredResource | None:
     """The inactive resource that the actor's source gave this externalId (DECISIONS 13)."""
     row = sqlite.fetch_one(connection, _FIND_INACTIVE, (actor.source, external_id, actor.directory, kind))
-    return None if row is None else StoredResource(*row)
+    return None if row is None else StoredResource._make(row)
 
 
 _INSERT = """
@@ -128,8 +129,7 @@ def conflicts(connection: apsw.Connection, directory: int, kind: str, key: int |
 
 def claim_unique(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
     """Take values that are free for the resource."""
-    for path, value in pairs:
-        connection.execute(_CLAIM, (directory, kind, path, value, key))
+    connection.executemany(_CLAIM, [(directory, kind, path, value, key) for path, value in pairs])
 
 
 def unique_values(connection: apsw.Connection, key: int) -> list[tuple[str, str]]:
@@ -150,8 +150,7 @@ def replace_unique(
 
 def index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
     """Let the resource be found by these values; the same pair twice is one row."""
-    for path, value in pairs:
-        connection.execute(_INDEX, (directory, kind, path, value, key))
+    connection.executemany(_INDEX, [(directory, kind, path, value, key) for path, value in pairs])
 
 
 def replace_index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:

@@ -22,6 +22,8 @@ DEFAULT_SCAN_LIMIT = 200_000
 _QUICK_LIMIT = 200
 _QUICK_OFFSET = 1000
 _QUICK_TERMS = 20
+# Of a row; the sort value comes behind them.
+_FIELDS = len(StoredResource._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def select(connection: apsw.Connection, selection: Selection, log_epoch: str, sc
     try:
         found = _rows(connection, selection, log_epoch) if selection.limit > 0 else []
         more = _end_of(selection, found[selection.limit - 1]) if len(found) > selection.limit else None
-        resources = [StoredResource(*row[:8]) for row in found[: selection.limit]]
+        resources = [StoredResource._make(row[:_FIELDS]) for row in found[: selection.limit]]
         return Page(resources, _total(connection, selection, log_epoch, len(found)), more)
     finally:
         if connection.in_transaction:
@@ -189,7 +191,7 @@ def _behind(selection: Selection, value: Fragment) -> Fragment:
 
 
 def _end_of(selection: Selection, row: Row) -> After:
-    return After(row[0], row[8] if selection.sort is not None else None)
+    return After(row[0], row[_FIELDS] if selection.sort is not None else None)
 
 
 def explain(connection: apsw.Connection, selection: Selection, log_epoch: str) -> list[str]:

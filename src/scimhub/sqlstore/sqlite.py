@@ -17,17 +17,28 @@ _BUSY_MILLISECONDS = 5000
 _STATEMENTS_CACHED = 256
 _MAPPED = 4 * 1024**3
 _LARGEST_IDLE_WAL = 64 * 1024 * 1024
+# SQLite's file access for one process with many connections: one lock on the file for as long as it is open, in place of
+# two calls to the kernel for each statement and four for each commit, and no -shm file. Another process finds it locked.
+_ONE_PROCESS = "unix-excl"
 
 
 def create_file(path: Path) -> None:
-    """Make sure that the file is there and only its owner may read it; SQLite gives -wal and -shm the same mode."""
+    """Make sure that the file is there and only its owner may read it; SQLite gives the -wal file the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     os.chmod(path, 0o600)
 
 
-def open_connection(path: Path, *, writes: bool, cache_mib: int, synchronous: str = "FULL") -> apsw.Connection:
-    """A connection to an existing database file in WAL mode. One that does not write refuses to."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS_CACHED)
+def open_connection(
+    path: Path, *, writes: bool, cache_mib: int, synchronous: str = "FULL", mapped: bool = False
+) -> apsw.Connection:
+    """A connection to an existing database file in WAL mode. One that does not write refuses to.
+
+    ``mapped`` spares copying pages: the members of a large group, whose rows lie apart, come three times faster. Each
+    commit of the writer takes the mapping away, so that for short reads it costs more than it spares.
+    """
+    connection = apsw.Connection(
+        str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=_ONE_PROCESS, statementcachesize=_STATEMENTS_CACHED
+    )
     connection.set_busy_timeout(_BUSY_MILLISECONDS)
     # A misspelt column name in double quotes must be an error, not a text.
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
@@ -45,7 +56,7 @@ def open_connection(path: Path, *, writes: bool, cache_mib: int, synchronous: st
         connection.execute("PRAGMA foreign_keys = ON")
     else:
         connection.execute("PRAGMA query_only = ON")
-        # Spares copying pages: the members of a large group, whose rows lie apart, come three times faster.
+    if mapped:
         connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
     return connection
 

@@ -5,14 +5,14 @@ differs between databases is in the functions at the end.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from scimhub.scim import errors
 from scimhub.scim.catalog import COMMON_NAMES, Kind, Target
 from scimhub.scim.schema import Attribute
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Whose resources are asked for, and by whom.
 
     ``base_url``, without a slash at its end, and ``log_epoch`` are what the source sees in ``meta.location`` and

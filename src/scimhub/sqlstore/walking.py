@@ -11,7 +11,8 @@ from scimhub.sqlstore.database import Database
 # The externalId is that of the source which wrote last, as in the last change of the resource.
 _RESOURCES = """
 SELECT r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
-    (SELECT l.external_id FROM links AS l WHERE l.source = r.modified_by AND l.resource = r.key)
+    (SELECT l.external_id FROM links AS l WHERE l.source = r.modified_by AND l.resource = r.key),
+    EXISTS (SELECT 1 FROM memberships AS m WHERE m.member = r.key)
 FROM resources AS r
 WHERE r.directory = ? AND r.kind = ? AND r.key > ?
 ORDER BY r.key LIMIT ?"""

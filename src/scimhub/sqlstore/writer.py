@@ -1,13 +1,14 @@
 """The one thread that writes: it gathers what waits, and commits it together (group commit, DECISIONS 2).
 
-Up to 256 units share a transaction, and one unit's refusal leaves its neighbours alone. A savepoint costs a third of a
-write, and units refuse before they write: so the batch first runs without savepoints. Where one has written and then
-failed, the batch is run again with a savepoint each. Where a full disk or an I/O error takes the whole transaction, the
-units are run again one by one; what fails then gets StoreUnavailable. Nothing is answered before its commit is on disk.
-A unit may therefore run more than once.
+What one turn of an event loop submits comes to the thread together. Up to 256 units share a transaction, and one unit's
+refusal leaves its neighbours alone. A savepoint costs a third of a write, and units refuse before they write: so the batch
+first runs without savepoints. Where one has written and then failed, the batch is run again with a savepoint each. Where
+a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails then gets
+StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than once.
 """
 
 import asyncio
+import itertools
 import logging
 import queue
 import threading
@@ -52,6 +53,8 @@ class Writer:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        # What each loop submitted in its present turn. Guarded by the lock, as is ``_closed``.
+        self._waiting: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="scimhub-writer", daemon=True)
@@ -67,14 +70,28 @@ class Writer:
         with self._closing:
             if self._closed:
                 raise StoreUnavailable("The database is being closed.")
-            self._queue.put(_Unit(work, committed, manner, loop, future))
+            waiting = self._waiting.setdefault(loop, [])
+            waiting.append(_Unit(work, committed, manner, loop, future))
+            if len(waiting) == 1:
+                # Given to the thread at once, the first would be committed alone and the others after it: three batches
+                # of four had but one unit when 32 clients wrote.
+                loop.call_soon(self._hand_over, loop)
         return await future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Queue what the loop submitted in the turn that ends now."""
+        with self._closing:
+            for unit in self._waiting.pop(loop, ()):
+                self._queue.put(unit)
 
     def close(self) -> None:
         """Finish what waits, bring the write-ahead log into the database, and end the thread."""
         with self._closing:
             if not self._closed:
                 self._closed = True
+                for unit in itertools.chain(*self._waiting.values()):
+                    self._queue.put(unit)
+                self._waiting.clear()
                 self._queue.put(None)
         self._thread.join()
 

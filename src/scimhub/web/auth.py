@@ -30,7 +30,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class _Remembered:
-    grant: Grant | None
+    grant: Grant
     until: float
 
 
@@ -40,13 +40,16 @@ class Gatekeeper:
     def __init__(self, store: DirectoryStore, monotonic: Callable[[], float]) -> None:
         self._store = store
         self._monotonic = monotonic
-        self._remembered: dict[str, _Remembered] = {}
+        # By the Authorization header in its usual writing, so that a request's own can be looked up unread.
+        self._remembered: dict[bytes, _Remembered] = {}
         self._last_used: dict[str, str] = {}
 
     async def admit(self, request: Request, now: str) -> Grant:
         """The grant of the request's bearer token; raises Refused."""
-        secret = bearer(request)
-        grant = await self._find(secret)
+        in_url = b"access_token=" in request.query_string
+        grant = None if in_url else self._recall(request.headers.get(b"authorization", b""))
+        if grant is None:
+            grant = await self._find(bearer(request))
         if grant is None or grant.token.revoked is not None:
             raise Refused(401, "The bearer token is not known; create one with: scimhub token create.", "invalid_token")
         if grant.token.expires is not None and grant.token.expires <= now:
@@ -54,17 +57,22 @@ class Gatekeeper:
         self._last_used[grant.token.id] = now
         return grant
 
+    def _recall(self, header: bytes) -> Grant | None:
+        remembered = self._remembered.get(header)
+        return remembered.grant if remembered is not None and remembered.until > self._monotonic() else None
+
     async def _find(self, secret: str) -> Grant | None:
+        header = f"Bearer {secret}".encode()
+        recalled = self._recall(header)
+        if recalled is not None:
+            return recalled
         now = self._monotonic()
-        remembered = self._remembered.get(secret)
-        if remembered is not None and remembered.until > now:
-            return remembered.grant
         # Looked up by digest: the database holds no secret, and its index does not compare secrets byte by byte.
         grant = await self._store.find_grant(hashlib.sha256(secret.encode()).digest())
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
         if grant is not None:
-            self._remembered[secret] = _Remembered(grant, now + REMEMBERED_SECONDS)
+            self._remembered[header] = _Remembered(grant, now + REMEMBERED_SECONDS)
         return grant
 
     def collect_last_used(self) -> Mapping[str, str]:

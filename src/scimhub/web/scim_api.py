@@ -295,8 +295,7 @@ class _Visit:
         return self.services.limits.group_body if kind.has_members else self.services.limits.body
 
     async def _show(self, status: Literal[200, 201], kind: Kind, written: Written, shape: projection.Projection) -> Answer:
-        store, is_new = self.services.store, written.is_new
-        [body] = await representation.render(store, self.viewpoint, [written.resource], shape, are_new=is_new)
+        [body] = await representation.render(self.services.store, self.viewpoint, [written.resource], shape)
         return self._answered(status, kind, written, body)
 
     def _answered(self, status: int, kind: Kind, written: Written, body: bytes) -> Answer:

@@ -1,8 +1,8 @@
 """The paths of the SCIM protocol, below ``/scim/{directory}/v2`` (RFC 7644 §3.2)."""
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 Place = Literal[
     "root", "root_search", "bulk", "me", "discovery", "discovery_one", "openapi", "collection", "search", "resource", "unknown"
@@ -30,8 +30,7 @@ _DISCOVERY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a path leads. ``endpoint`` is a collection such as ``/Users``, or the name of a discovery document."""
 
     place: Place
@@ -41,8 +40,24 @@ class Route:
     version: str = "v2"
 
 
+# What stands between the version and a last part that is no resource's id.
+_NO_COLLECTIONS = frozenset({"", "Me", *_DISCOVERY})
+_LONGEST_REMEMBERED = 200
+
+
 def find_route(path: str) -> Route:
     """The route of a decoded path that begins with ``/scim/``; a slash too many is forgiven."""
+    parts = path.split("/")
+    if len(parts) == 6:
+        # By far the most frequent case, and one that no cache would help: one resource.
+        _, _, directory, version, first, last = parts
+        if version == "v2" and directory and last and first not in _NO_COLLECTIONS and last != ".search":
+            return Route("resource", directory, f"/{first}", last)
+        return _read_path(path)
+    return _recall_path(path) if len(path) <= _LONGEST_REMEMBERED else _read_path(path)
+
+
+def _read_path(path: str) -> Route:
     directory, *rest = [part for part in path[len("/scim/") :].split("/") if part] or [""]
     if not rest or not _VERSION.fullmatch(rest[0]):
         return Route("unknown", directory)
@@ -61,6 +76,9 @@ def find_route(path: str) -> Route:
     if parts[1] == ".search":
         return Route("search", directory, f"/{first}", version=version)
     return Route("resource", directory, f"/{first}", parts[1], version)
+
+
+_recall_path = lru_cache(maxsize=256)(_read_path)
 
 
 def _single_route(directory: str, version: str, name: str) -> Route:

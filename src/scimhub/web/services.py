@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from scimhub.directory.listing import Paging
@@ -68,8 +69,13 @@ class Services:
         """The SCIM base URL of a directory as this client must write it, without a slash at the end."""
         root = self.public_url
         if root is None:
-            host = request.header(b"host") or "localhost"
-            if not _HOST.fullmatch(host):
-                raise errors.invalid_value(f"The Host header {host[:80]!r} is not a host name.")
-            root = f"{request.scheme}://{host}"
+            root = _root(request.scheme, request.headers.get(b"host", b""))
         return f"{root}/scim/{directory}/v2"
+
+
+@lru_cache(maxsize=256)
+def _root(scheme: str, header: bytes) -> str:
+    host = header.decode("latin-1") or "localhost"
+    if not _HOST.fullmatch(host):
+        raise errors.invalid_value(f"The Host header {host[:80]!r} is not a host name.")
+    return f"{scheme}://{host}"

@@ -1,0 +1,49 @@
+"""Reading: short on the caller's thread, long on threads of their own, and never behind one's own write."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+import uvloop
+
+from scimhub.sqlstore.store import SqlStore
+from tests.store_contract.conftest import open_sqlite
+
+
+def mapped_bytes(connection: apsw.Connection) -> int:
+    [(size,)] = connection.execute("PRAGMA mmap_size").fetchall()
+    return int(size)
+
+
+async def test_long_reads_map_the_file_and_short_ones_do_not(store: SqlStore):
+    assert store.database.read(mapped_bytes) == 0
+    assert await store.database.read_aside(mapped_bytes) > 0
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_was_answered_reads_what_was_written(tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]):
+    store = open_sqlite(tmp_path)
+
+    def is_there(name: str) -> Callable[[apsw.Connection], bool]:
+        return lambda connection: bool(connection.execute("SELECT 1 FROM hub WHERE name = ?", (name,)).fetchall())
+
+    async def write_and_look(worker: int) -> None:
+        for number in range(20):
+            name = f"{worker}-{number}"
+            assert not store.database.read(is_there(name))
+            await store.database.write(
+                lambda connection, name=name: connection.execute("INSERT INTO hub VALUES (?, '')", (name,)).close()
+            )
+            assert store.database.read(is_there(name))
+            assert await store.database.read_aside(is_there(name))
+
+    async def all_workers() -> None:
+        await asyncio.gather(*map(write_and_look, range(32)))
+
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(all_workers())
+    finally:
+        store.close()
