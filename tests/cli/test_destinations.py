@@ -1,0 +1,265 @@
+"""The verbs on destinations: beside a hub that runs, with a webhook's receiver, and on a database that nobody has open."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scimhub.consumer import Event
+from tests.cli.command import Scimhub, column, run
+from tests.end_to_end.live import LiveHub, patch, user, wait_until
+from tests.end_to_end.receiver import Receiver
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHub]:
+    """One hub for all tests of the module; they use names of their own."""
+    hub = LiveHub(tmp_path_factory.mktemp("hub"), {"SCIMHUB_EGRESS_LOOPBACK": "true"}).start()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def running(live: LiveHub, monkeypatch: pytest.MonkeyPatch) -> LiveHub:
+    """The commands of this process find the hub by its database."""
+    monkeypatch.chdir(live.folder)
+    monkeypatch.setenv("SCIMHUB_DATABASE", str(live.folder / "scimhub.db"))
+    return live
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as opened:
+        yield opened
+
+
+def create(receiver: Receiver, name: str, *words: str) -> Any:
+    made = run("destination", "create", name, "--url", receiver.url, "--json", *words).json
+    receiver.secrets.append(made["secret"])
+    return made
+
+
+def person(hub: LiveHub, name: str) -> str:
+    with hub.client() as client:
+        answer = client.post("/Users", json=user(name))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+
+def status(name: str) -> Any:
+    return run("destination", "show", name, "--json").json["status"]
+
+
+def facts(output: str) -> dict[str, str]:
+    """What ``show`` prints for people."""
+    lines = (line.partition("  ") for line in output.splitlines() if "  " in line)
+    return {name: value.strip() for name, _, value in lines}
+
+
+# --------------------------------------------------------------------------- beside a running hub
+
+
+def test_a_destination_is_made_and_its_secret_is_printed_once(running: LiveHub, receiver: Receiver):
+    made = run("destination", "create", "once", "--url", receiver.url, "--type", "user.*", "--attribute", "userName")
+    assert (made.code, made.errors) == (0, "")
+    told = facts(made.output)
+    assert told["secret"].startswith("whsec_")
+    assert (told["types"], told["filters"], told["attributes"], told["state"]) == ("user.*", "none", "userName", "active")
+    assert made.output.splitlines()[-1] == (
+        "The secret is shown this once. Next: scimhub destination check once --directory default"
+    )
+    shown = run("destination", "show", "once")
+    assert facts(shown.output) == {name: value for name, value in told.items() if name != "secret"}
+    for words in (("list",), ("list", "--json"), ("show", "once"), ("show", "once", "--json")):
+        assert told["secret"].removeprefix("whsec_")[:12] not in run("destination", *words).output
+    receiver.secrets.append(told["secret"])
+    assert run("destination", "check", "once").output == "The test event arrived: 204.\n"
+
+
+def test_options_become_configuration_and_subscription(running: LiveHub, receiver: Receiver):
+    words = ("--set", "timeout=5", "--set", "format=binary", "--set", 'headers={"X-Team": "hr"}', "--filter", "active eq true")
+    made = create(receiver, "options", *words, "--filter", 'Group=displayName sw "S"', "--type", "user.*", "--type", "group.*")
+    configuration = made["destination"]["configuration"]
+    assert {name: configuration[name] for name in ("timeout", "format", "headers")} == {
+        "timeout": 5,
+        "format": "binary",
+        "headers": {"X-Team": "hr"},
+    }
+    assert made["destination"]["subscription"] == {
+        "types": ["user.*", "group.*"],
+        "filters": {"User": "active eq true", "Group": 'displayName sw "S"'},
+        "attributes": [],
+    }
+    updated = run("destination", "update", "options", "--set", "timeout=7", "--json").json
+    assert (updated["configuration"], updated["subscription_version"]) == ({**configuration, "timeout": 7}, 1)
+    updated = run("destination", "update", "options", "--type", "*", "--json").json
+    assert (updated["subscription"]["types"], updated["subscription_version"]) == (["*"], 2)
+    assert updated["subscription"]["filters"] == made["destination"]["subscription"]["filters"]
+    told = run("destination", "update", "options", "--attribute", "userName")
+    assert told.output.splitlines()[-1].startswith("The subscription holds for changes from now on;")
+
+
+def test_a_list_is_a_table_with_the_lag(running: LiveHub, receiver: Receiver):
+    create(receiver, "listed")
+    heading, *rows = run("destination", "list").output.splitlines()
+    assert heading.split() == ["name", "kind", "state", "lag", "lag", "seconds", "held", "error"]
+    row = next(row.split() for row in rows if row.startswith("listed"))
+    assert row[:3] == ["listed", "webhook", "active"]
+    assert "listed" in column(run("destination", "list", "--json").json["items"], "name")
+    run("directory", "create", "empty")
+    assert run("destination", "list", "-d", "empty").output == "Directory empty has no destination.\n"
+
+
+def test_a_check_that_fails_is_code_1_and_says_why(running: LiveHub, receiver: Receiver):
+    create(receiver, "checked")
+    receiver.answer = lambda event: 500
+    failed = run("destination", "check", "checked")
+    assert (failed.code, failed.output) == (1, "")
+    assert failed.errors == "The receiver answered 500 Internal Server Error.\n"
+    machine = run("destination", "check", "checked", "--json")
+    assert (machine.code, json.loads(machine.output)["outcome"]) == (1, "retry")
+
+
+def test_it_is_paused_and_resumed(running: LiveHub, receiver: Receiver):
+    create(receiver, "rested")
+    paused = run("destination", "pause", "rested", "--reason", "moving house")
+    assert facts(paused.output)["state"] == "paused: moving house"
+    row = next(row for row in run("destination", "list").output.splitlines() if row.startswith("rested"))
+    assert row.endswith("moving house")
+    assert run("destination", "pause", "rested", "--json").json["reason"] == "An administrator paused it."
+    assert facts(run("destination", "resume", "rested").output)["state"] == "active"
+    assert run("destination", "resume", "rested", "--json").json["state"] == "active"
+
+
+def test_a_secret_is_rotated_or_brought(running: LiveHub, receiver: Receiver, tmp_path: Path):
+    create(receiver, "rotated")
+    told = run("destination", "rotate", "rotated", "--overlap", "0.5")
+    assert re.fullmatch(
+        r"secret  whsec_\S+\nThe secret is shown this once. The former one holds for 0.5 hours more.\n", told.output
+    )
+    mine = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk"
+    (tmp_path / "secret").write_text(mine + "\n")
+    brought = run("destination", "rotate", "rotated", "--secret-file", str(tmp_path / "secret"), "--json").json
+    assert brought["secret"] == mine
+    assert run("destination", "rotate", "rotated", "--secret-file", "-", "--json", input=mine).json["secret"] == mine
+    absent = run("destination", "rotate", "rotated", "--secret-file", str(tmp_path / "absent"))
+    assert (absent.code, absent.errors.startswith(f"The secret cannot be read from {tmp_path / 'absent'}: ")) == (2, True)
+
+
+def test_a_replay_is_looked_on_until_it_is_done(running: LiveHub, receiver: Receiver):
+    made = create(receiver, "replayed", "--after", "0")
+    for number in range(5):
+        person(running, f"replayed{number}")
+    wait_until(lambda: status("replayed")["lag"] == 0, 10, "the delivery")
+    before = len(receiver.arrivals)
+    assert before >= 5
+    done = run("destination", "replay", "replayed", "--after", "0", "--wait", "--json").json
+    assert (done["status"]["lag"], done["state"]) == (0, "active")
+    assert len(receiver.arrivals) == 2 * before
+    assert {arrival.delivery_id.count("_") for arrival in receiver.arrivals[before:]} == {1}
+    begun = run("destination", "replay", "replayed", "--since", "2000-01-01T00:00:00Z", "--json").json
+    assert len(begun["replay"]) == 36
+    wait_until(lambda: len(receiver.arrivals) == 3 * before, 10, "the second replay")
+    assert made["destination"]["name"] == "replayed"
+
+
+def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: LiveHub, receiver: Receiver):
+    person(running, "waited")
+    create(receiver, "waited", "--after", "0")
+    wait_until(lambda: status("waited")["lag"] == 0, 10, "the delivery")
+    run("destination", "pause", "waited")
+    done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json").json
+    assert (done["state"], done["cursor"]) == ("paused", 0)
+
+
+def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: Receiver):
+    refused: set[str] = set()
+
+    def answer(event: Event) -> int:
+        return 400 if event.resource_id in refused else 204
+
+    receiver.answer = answer
+    create(receiver, "stuck")
+    assert run("destination", "held", "list", "stuck").output == "Nothing is held for destination stuck.\n"
+    run("destination", "pause", "stuck")
+    kim, sam = person(running, "stuck-kim"), person(running, "stuck-sam")
+    with running.client() as client:
+        client.patch(f"/Users/{kim}", json=patch({"op": "replace", "path": "title", "value": "boss"}))
+    refused |= {kim, sam}
+    run("destination", "resume", "stuck")
+    wait_until(lambda: status("stuck")["held"] == 2, 10, "two holds")
+    heading, first, second = run("destination", "held", "list", "stuck").output.splitlines()
+    assert heading.split() == ["resource", "since", "events", "attempts", "next", "attempt", "error"]
+    assert (first.split()[0], first.split()[2], second.split()[0], second.split()[2]) == (kim, "2", sam, "1")
+    assert "waits for a person" in first
+    assert "The receiver answered 400 Bad Request: it does not accept this event." in first
+    assert column(run("destination", "held", "list", "stuck", "--json").json["items"], "resource_id") == [kim, sam]
+    refused.clear()
+    given_up = run("destination", "held", "skip", "stuck", kim)
+    assert given_up.output == "The first held event is given up; the destination stuck lacks it.\n"
+    assert run("destination", "held", "retry", "stuck", sam).output == "1 resources are tried again now.\n"
+    wait_until(lambda: status("stuck")["held"] == 0, 10, "the repair")
+    assert {(event.resource_id, event.version) for event in receiver.events()} == {(kim, 2), (sam, 1)}
+    assert run("destination", "held", "retry", "stuck", "--json").json == {"retried": 0}
+    gone = run("destination", "held", "skip", "stuck", kim, "--all")
+    assert (gone.code, gone.errors) == (1, f"Destination stuck holds nothing of resource '{kim}'.\n")
+
+
+def test_it_is_removed(running: LiveHub, receiver: Receiver):
+    create(receiver, "removed")
+    assert run("destination", "delete", "removed").output == "Destination removed is removed.\n"
+    absent = run("destination", "show", "removed", "--json")
+    assert (absent.code, absent.output, absent.errors) == (1, "", "Directory default has no destination 'removed'.\n")
+
+
+def test_a_feed_prints_its_token(running: LiveHub):
+    made = run("destination", "create", "pulled", "--kind", "feed")
+    assert facts(made.output)["secret"].startswith("scimhub_feed_")
+    refused = run("destination", "check", "pulled")
+    assert (refused.code, refused.errors) == (
+        1,
+        "Destination pulled is a feed: it fetches, nothing is sent to it.\n",
+    )
+
+
+def test_all_mistakes_are_sentences_on_standard_error(running: LiveHub):
+    words = ("--url", "ftp://a.example/", "--type", "user.hired", "--filter", "active eq", "--attribute", "shoeSize")
+    refused = run("destination", "create", "Pay Roll", *words, "--set", "timeout=99", "--after", "999999")
+    assert (refused.code, refused.output) == (1, "")
+    assert len(refused.errors.splitlines()) == 7
+    assert all(sentence.endswith(".") for sentence in refused.errors.splitlines())
+    unknown = run("destination", "create", "odd", "--kind", "pigeon")
+    assert unknown.errors == "'pigeon' is no kind of destination; there are webhook, feed.\n"
+    neither = run("destination", "replay", "pulled")
+    assert neither.errors == "A replay begins behind a position (after) or at a time (since); give one of the two.\n"
+
+
+# --------------------------------------------------------------------------- while no hub runs
+
+
+def test_without_a_hub_the_verbs_write_and_nothing_is_sent(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    made = scimhub("destination", "create", "payroll", "-d", "acme", "--url", "https://payroll.example.com/", "--json").json
+    assert made["destination"]["status"]["breaker"] == ""
+    assert scimhub("destination", "pause", "payroll", "-d", "acme", "--json").json["state"] == "paused"
+    assert scimhub("destination", "resume", "payroll", "-d", "acme", "--json").json["state"] == "active"
+    assert column(scimhub("destination", "list", "-d", "acme", "--json").json["items"], "name") == ["payroll"]
+    assert scimhub("destination", "delete", "payroll", "-d", "acme", "--json").json == {"deleted": "payroll"}
+
+
+@pytest.mark.parametrize("words", [("create", "a", "--set", "timeout"), ("update", "a", "--set", "timeout")])
+def test_an_option_without_a_value_is_wrong_usage(scimhub: Scimhub, words: tuple[str, ...]):
+    scimhub("directory", "create", "default")
+    if words[0] == "update":
+        scimhub("destination", "create", "a", "--url", "https://a.example/")
+    wrong = scimhub("destination", *words)
+    assert (wrong.code, wrong.errors) == (2, "--set 'timeout' has no value; write KEY=VALUE.\n")
+
+
+def test_the_hub_refuses_addresses_of_this_machine_unless_told(scimhub: Scimhub):
+    scimhub("directory", "create", "default")
+    refused = scimhub("destination", "create", "a", "--url", "http://127.0.0.1:9/")
+    assert (refused.code, refused.errors.startswith("The host of the url cannot be used: ")) == (1, True)
