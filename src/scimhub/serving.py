@@ -191,7 +191,7 @@ async def _purge_changes(hub: Hub, settings: Settings) -> None:
     limits = retention.Limits(settings.change_days, settings.change_count, settings.change_days_max)
     while True:
         try:
-            await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest)
+            await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest, hub.engine.halted)
             await hub.engine.drop_expired_secrets()
         except StoreUnavailable as fault:
             _logger.warning("changes not purged", extra={"reason": str(fault)})

@@ -200,7 +200,7 @@ def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: 
     refused.clear()
     given_up = run("destination", "held", "skip", "stuck", kim)
     assert given_up.output == "The first held event is given up; the destination stuck lacks it.\n"
-    assert run("destination", "held", "retry", "stuck", sam).output == "1 resources are tried again now.\n"
+    assert run("destination", "held", "retry", "stuck", sam).output == "1 resource is tried again now.\n"
     wait_until(lambda: status("stuck")["held"] == 0, 10, "the repair")
     assert {(event.resource_id, event.version) for event in receiver.events()} == {(kim, 2), (sam, 1)}
     assert run("destination", "held", "retry", "stuck", "--json").json == {"retried": 0}

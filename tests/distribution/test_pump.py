@@ -972,3 +972,41 @@ async def test_without_a_started_engine_the_verbs_only_write(tmp_path: Path):
         assert (hub.outside.opened, (await hub.again()).state) == ([], "active")
         status: Any = await control.status(hub.engine, await hub.again())
         assert (status.lag, status.breaker) == (1, "")
+
+
+async def test_poisoned_resources_alone_do_not_keep_a_newcomer_waiting(tmp_path: Path) -> None:
+    async with open_outside(tmp_path) as hub:
+        bad = set(await people(hub, 5))
+        hub.outside.scripts["payroll"] = lambda m: FAILED if m.attributes["subject"] in bad else Delivered(204)
+        made = await hub.destination(after=0)
+        await until(lambda: hub.pump(made).breaker.state == "open", "the breaker to open")
+        await hub.place.user("well")
+        tried = len(hub.noted.attempts)
+        hub.pass_time(61)
+        await until(lambda: bool(hub.outside.positions()), "the newcomer's arrival")
+        assert len(hub.noted.attempts) >= tried + 1
+        # Now they are known to be to blame: the destination is up, and they are held one by one.
+        for _ in range(6):
+            hub.pass_time(31)
+        await until(lambda: hub.pump(made).breaker.state == "closed", "the breaker to stay closed")
+
+
+async def test_a_slow_destination_does_not_keep_the_verbs_of_another_waiting(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: Message) -> Delivered:
+        await asyncio.wait_for(gate.wait(), 20)
+        return Delivered(204)
+
+    async with open_outside(tmp_path) as hub:
+        hub.outside.scripts["slow"] = slow
+        first, second = await hub.destination("slow", after=0), await hub.destination("payroll", after=0)
+        await people(hub, 1)
+        await until(lambda: bool(hub.outside.under_way), "a message under way")
+        pausing = asyncio.create_task(control.pause(hub.engine, first))
+        try:
+            await asyncio.wait_for(control.pause(hub.engine, second), 10)
+            assert not pausing.done()
+        finally:
+            gate.set()
+            await pausing

@@ -1,5 +1,6 @@
 """How long changes are kept: by age and number, for who needs them, and what happens when even that ends."""
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -10,12 +11,13 @@ import pytest
 from scimhub import clock
 from scimhub.directory.errors import Conflict, Invalid
 from scimhub.distribution import control, retention
-from scimhub.distribution.delivery import Destination, Held, Subscription
+from scimhub.distribution.delivery import Destination, Held, Retry, Subscription
 from scimhub.distribution.ports import Settlement
 from scimhub.distribution.retention import Limits
 from scimhub.distribution.snapshot import Pins
 from scimhub.sqlstore.store import SqlStore, open_store
 from tests.distribution.outside import open_outside
+from tests.distribution.test_pump import for_resource, people
 from tests.store_contract.conftest import open_desk
 from tests.store_contract.harness import Desk
 
@@ -48,7 +50,13 @@ async def destination(store: SqlStore, desk: Desk, cursor: int, name: str = "pay
 
 
 async def purge(store: SqlStore, limits: Limits = LIMITS, pins: Pins | None = None) -> int:
-    return await retention.purge(store, store, limits, NOW, (pins or Pins()).lowest)
+    return await retention.purge(store, store, limits, NOW, (pins or Pins()).lowest, nobody_runs)
+
+
+@contextlib.asynccontextmanager
+async def nobody_runs(_: Destination) -> AsyncIterator[None]:
+    """In the place of ``Engine.halted``, where there is no engine."""
+    yield
 
 
 async def blank(store: SqlStore) -> list[int]:
@@ -169,7 +177,7 @@ async def test_an_overtaken_cursor_cannot_be_resumed_but_replayed_from_later(tmp
         await control.pause(hub.engine, known)
         await hub.store.move_cursor(known.key, 1, None)
         later = clock.text(clock.parse(clock.now_text()) + timedelta(days=31))
-        assert await retention.purge(hub.store, hub.store, LIMITS, later, Pins().lowest) == 4
+        assert await retention.purge(hub.store, hub.store, LIMITS, later, Pins().lowest, hub.engine.halted) == 4
         behind = await hub.again()
         assert behind.state == "behind"
         with pytest.raises(Conflict) as refused:
@@ -185,3 +193,20 @@ async def test_an_overtaken_cursor_cannot_be_resumed_but_replayed_from_later(tmp
         await hub.place.user("eve")
         await hub.caught_up()
         assert hub.outside.positions() == [1, 2, 3, 4, 5]
+
+
+async def test_a_held_lane_that_retention_overtakes_does_not_take_its_destination_along(tmp_path: Path) -> None:
+    async with open_outside(tmp_path) as hub:
+        kim = await hub.place.user("kim")
+        hub.outside.scripts["payroll"] = for_resource(lambda: kim, Retry("429", after=3600.0))
+        made = await hub.destination(after=0)
+        await people(hub, 3)
+        await hub.caught_up()
+        later = clock.text(clock.parse(clock.now_text()) + timedelta(days=31))
+        await retention.purge(hub.store, hub.store, Limits(10, 1000, 30), later, Pins().lowest, hub.engine.halted)
+        hub.pass_time(3601)
+        await hub.place.user("late")
+        await hub.caught_up()
+        (held,) = await hub.store.list_held(made.key)
+        assert ((await hub.again()).state, held.next_attempt) == ("active", None)
+        assert held.error.startswith("Its changes from position 1 to ")

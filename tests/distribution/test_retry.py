@@ -45,8 +45,8 @@ def test_one_poisoned_resource_never_opens_it() -> None:
 def test_failures_of_five_resources_in_a_row_open_it_and_a_success_between_them_does_not() -> None:
     breaker = Breaker(16)
     assert [fail(breaker, lane, 1.0) for lane in "abcd"] == [False] * 4
-    breaker.succeed()
-    assert [fail(breaker, lane, 2.0) for lane in "abcde"] == [False, False, False, False, True]
+    breaker.succeed("z")
+    assert [fail(breaker, lane, 2.0) for lane in "efghi"] == [False, False, False, False, True]
     assert breaker.limit(2.9) == 0
     assert breaker.limit(3.0) == 1
 
@@ -80,7 +80,24 @@ def test_after_a_probe_the_load_grows_step_by_step() -> None:
     fail(breaker, "a", 0.0, is_own=True)
     limits = []
     for _ in range(16):
-        breaker.succeed()
+        breaker.succeed("z")
         limits.append(breaker.limit(1.0))
     assert limits == [2, 2, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]
     assert breaker.failing_since is None
+
+
+def test_what_failed_while_the_destination_was_up_is_itself_to_blame_until_it_succeeds() -> None:
+    breaker = Breaker(16)
+    for lane in "abcde":
+        fail(breaker, lane, 0.0)
+    assert breaker.state == "open"
+    breaker.succeed("z")
+    assert [fail(breaker, lane, 5.0) for lane in "abcdeabcde"] == [False] * 10
+    assert breaker.state == "closed"
+    breaker.succeed("a")
+    assert [fail(breaker, lane, 6.0) for lane in "afghi"] == [False, False, False, False, True]
+    # A failure that is the destination's for certain opens it whoever met it.
+    other = Breaker(16)
+    fail(other, "a", 0.0)
+    other.succeed("z")
+    assert fail(other, "a", 1.0, is_own=True)

@@ -265,7 +265,8 @@ def retry(
 ) -> None:
     """Try held deliveries now."""
     done = connection.ask(context, "POST", _path(directory, name, "held", "retry"), json={"resource_id": resource})
-    _print_done(f"{done['retried']} resources are tried again now.", done, as_json)
+    count = done["retried"]
+    _print_done(f"{count} {'resource is' if count == 1 else 'resources are'} tried again now.", done, as_json)
 
 
 @held_verbs.command("skip")

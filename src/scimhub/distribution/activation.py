@@ -24,7 +24,7 @@ class Rule:
 RULES = (
     # vectors/jumpcloud-activation-test-user.json and -group.json: made, changed and deleted when a connection is activated.
     Rule("jumpcloud-test-user", USER_URN, "userName", re.compile(r"jc(test|gt)\.[0-9a-z-]+@\S+", re.IGNORECASE)),
-    Rule("jumpcloud-test-group", GROUP_URN, "displayName", re.compile(r"JC Test [0-9a-z-]+", re.IGNORECASE)),
+    Rule("jumpcloud-test-group", GROUP_URN, "displayName", re.compile(r"JC Test (?=[a-z-]*[0-9])[0-9a-z-]{4,}", re.IGNORECASE)),
     # Okta's SCIM 2.0 specification test writes such users at its own domain.
     Rule("okta-specification-test", USER_URN, "userName", re.compile(r"runscope[0-9a-z]*@atko\.com", re.IGNORECASE)),
 )

@@ -1,8 +1,10 @@
 """Is the destination itself down? Then nothing is sent but a probe, nothing is held, and the cursor simply waits.
 
 One failure that is the destination's own opens it, and so do failures of several resources in a row with no success
-between them: a poisoned resource alone never does, because it is always the same one. After a successful probe the number
-of messages in flight doubles step by step, so that a receiver that comes back is not run over.
+between them: a poisoned resource alone never does, because it is always the same one. A success shows that the
+destination was up, and so that the resources which failed before it are themselves to blame: until one of them succeeds
+its failures are its own. After a successful probe the number of messages in flight doubles step by step, so that a
+receiver that comes back is not run over.
 """
 
 from typing import Literal
@@ -12,7 +14,10 @@ _FAILING_LANES = 5
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 
-State = Literal["closed", "open", "probing"]
+# More suspects than this are forgotten; they are found again.
+_MOST_SUSPECTS = 10_000
+
+State = Literal["closed", "open"]
 
 
 class Breaker:
@@ -28,6 +33,7 @@ class Breaker:
         self._limit = concurrency
         self._successes = 0
         self._failing: set[str] = set()
+        self._suspects: set[str] = set()
         self._pause = _FIRST_PAUSE
         self.probe_at = 0.0
 
@@ -37,14 +43,18 @@ class Breaker:
             return self._limit
         return 1 if now >= self.probe_at else 0
 
-    def succeed(self) -> None:
-        """A message arrived."""
+    def succeed(self, lane: str) -> None:
+        """A message of the lane arrived."""
         if self.state != "closed":
             self.state, self._limit, self._successes = "closed", 1, 0
         if self._limit < self._concurrency:
             self._successes += 1
             if self._successes >= self._limit:
                 self._limit, self._successes = min(self._concurrency, 2 * self._limit), 0
+        self._suspects |= self._failing
+        self._suspects.discard(lane)
+        if len(self._suspects) > _MOST_SUSPECTS:
+            self._suspects.clear()
         self._failing.clear()
         self.failing_since, self.failures, self._pause, self.reason = None, 0, _FIRST_PAUSE, ""
 
@@ -53,9 +63,11 @@ class Breaker:
 
         ``is_own`` says that the failure was the destination's for certain, ``after`` what it asked for in seconds.
         """
-        self._failing.add(lane)
         self.failing_since = now if self.failing_since is None else self.failing_since
         self.failures += 1
+        if not is_own and lane in self._suspects:
+            return False
+        self._failing.add(lane)
         was_open = self.state != "closed"
         if not was_open and not is_own and len(self._failing) < _FAILING_LANES:
             return False

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 
-from scimhub.directory.errors import Fault, StoreUnavailable
+from scimhub.directory.errors import Absent, StoreUnavailable
 from scimhub.distribution import times
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.outlook import Outlook, Place
@@ -35,7 +36,9 @@ class Engine:
         self.place = place
         self.given = given
         self._running: dict[int, _Running] = {}
-        self._changing = asyncio.Lock()
+        # For each destination, so that one that hangs keeps the verbs of no other waiting.
+        self._changing: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._head = 0
         self._is_woken = False
         self._end_waking: Callable[[], None] = _nothing
@@ -65,8 +68,9 @@ class Engine:
         """Let what is in flight end, settle, and stop."""
         self._is_open = False
         self._end_waking()
-        async with self._changing:
-            await asyncio.gather(*(self._end(key) for key in list(self._running)))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(self._end(key) for key in list(self._running)))
 
     def _wake(self) -> None:
         self._is_woken = False
@@ -107,7 +111,7 @@ class Engine:
     @contextlib.asynccontextmanager
     async def halted(self, destination: Destination) -> AsyncIterator[None]:
         """While inside, the destination has no pump and everything is settled; then it runs as the store says."""
-        async with self._changing:
+        async with self._changing[destination.key]:
             await self._end(destination.key)
             try:
                 yield
@@ -144,20 +148,47 @@ class Engine:
             await pump.run()
         except Stopped as stopped:
             _log.error("destination stopped", extra={**names, "state": stopped.state, "reason": str(stopped)})
-            self._running.pop(destination.key, None)
-            with contextlib.suppress(Fault):
-                await self.given.store.set_state(destination.key, stopped.state, str(stopped), times.text(self.given.now()))
+            self._spawn(self._write_state(pump, stopped))
         except Exception:
             _log.exception("pump failed", extra=names)
-            await asyncio.sleep(_AFTER_DEFECT)
-            await self._begin_again(destination)
+            self._spawn(self._begin_again(pump))
 
-    async def _begin_again(self, destination: Destination) -> None:
-        if not self._is_open or self._running.get(destination.key) is None:
-            return
-        found = await self.given.store.find_destination(destination.directory, destination.name)
-        if found is not None and found.key == destination.key:
-            await self._begin(found)
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        # Beside the pump's task, which whoever halts the destination waits for.
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write_state(self, pump: Pump, stopped: Stopped) -> None:
+        """Note why the pump ended by itself, as soon as the database can be written; unless somebody changed it since."""
+        destination = pump.destination
+        while self._is_open:
+            with contextlib.suppress(StoreUnavailable):
+                async with self._changing[destination.key]:
+                    if self._is_running(pump):
+                        now = times.text(self.given.now())
+                        with contextlib.suppress(Absent):
+                            await self.given.store.set_state(destination.key, stopped.state, str(stopped), now)
+                        del self._running[destination.key]
+                return
+            await asyncio.sleep(_AFTER_DEFECT)
+
+    async def _begin_again(self, pump: Pump) -> None:
+        destination = pump.destination
+        while self._is_open:
+            await asyncio.sleep(_AFTER_DEFECT)
+            with contextlib.suppress(StoreUnavailable):
+                async with self._changing[destination.key]:
+                    if self._is_running(pump):
+                        found = await self.given.store.find_destination(destination.directory, destination.name)
+                        del self._running[destination.key]
+                        if found is not None and found.key == destination.key:
+                            await self._begin(found)
+                return
+
+    def _is_running(self, pump: Pump) -> bool:
+        running = self._running.get(pump.destination.key)
+        return running is not None and running.pump is pump
 
 
 def _nothing() -> None:

@@ -172,12 +172,19 @@ class Lanes(Generic[T]):
 
     # ------------------------------------------------------------------ sending
 
-    def take(self, now: float) -> Unit[T] | None:
-        """The next message to send, now in flight, or None when nothing may be sent."""
+    def take(self, now: float, *, untried_first: bool = False) -> Unit[T] | None:
+        """The next message to send, now in flight, or None when nothing may be sent.
+
+        ``untried_first`` prefers a lane that has not failed: as a probe it tells most.
+        """
         self.wake(now)
         if not self._ready:
             return None
-        lane = self._ready.popleft()
+        lane = next((lane for lane in self._ready if not self._lanes[lane].tries), None) if untried_first else None
+        if lane is None:
+            lane = self._ready.popleft()
+        else:
+            self._ready.remove(lane)
         state = self._lanes[lane]
         items, state.frozen = state.frozen or self._cut(state), ()
         state.in_flight += 1

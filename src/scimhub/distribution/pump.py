@@ -202,9 +202,9 @@ class Pump:
             notice = self._assess(change, interest.assess)
             if notice is None:
                 self._lanes.skip(change.position)
-            else:
-                self._wanted.append((change.position, change.time))
-                self._lanes.offer(change.resource_id, _item(notice))
+                continue
+            self._wanted.append((change.position, change.time))
+            self._lanes.offer(change.resource_id, _item(notice))
 
     def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
         if change.directory != self.destination.directory:
@@ -233,10 +233,11 @@ class Pump:
     # ------------------------------------------------------------------ sending
 
     def _launch(self) -> None:
-        self._launched_at = now = self._given.now()
-        while len(self._sending) < self.breaker.limit(now) and (unit := self._lanes.take(now)) is not None:
-            task = asyncio.create_task(self._send(unit))
-            self._sending.add(task)
+        self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
+        while len(self._sending) < self.breaker.limit(now):
+            if (unit := self._lanes.take(now, untried_first=probing)) is None:
+                return
+            self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._sending.discard)
 
     async def _send(self, unit: Unit[Notice]) -> None:
@@ -281,7 +282,7 @@ class Pump:
         now = self._given.now()
         match outcome:
             case Delivered():
-                self.breaker.succeed()
+                self.breaker.succeed(unit.lane)
                 self.last_success = now
                 self.delivered += len(unit.items)
                 self._unsettled += len(unit.items)

@@ -6,6 +6,7 @@ Positions, ids and versions stay for ever; only what a change says of a person g
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -28,12 +29,21 @@ class Limits:
     most_days: int
 
 
+Halted = Callable[[Destination], AbstractAsyncContextManager[None]]
+
+
 async def purge(
-    reader: ChangeReader, store: DestinationStore, limits: Limits, now: str, pinned: Callable[[], int | None]
+    reader: ChangeReader,
+    store: DestinationStore,
+    limits: Limits,
+    now: str,
+    pinned: Callable[[], int | None],
+    halted: Halted,
 ) -> int:
     """Blank what need not be kept any longer; the position up to which that is so now.
 
-    ``pinned`` is the lowest position that a running snapshot still needs behind it.
+    ``pinned`` is the lowest position that a running snapshot still needs behind it; ``halted`` stops a destination's pump,
+    so that nobody else writes where it stands (``Engine.halted``).
     """
     head, purged = await reader.last_position(), await reader.purged_position()
     old = await reader.position_at(_days_before(now, limits.days))
@@ -46,16 +56,27 @@ async def purge(
     pin = pinned()
     needed += [] if pin is None else [pin]
     target = max(min(max(old, head - limits.count), *needed), ancient)
+    # Told before anything goes: no pump may meet a change that is gone and not know why.
+    for destination in destinations:
+        if await _lacks(store, destination, target):
+            async with halted(destination):
+                await _tell(store, destination, target, now)
     while purged < target:
         purged = min(purged + _AT_ONCE, target)
         await reader.purge_changes(purged)
-    for destination in destinations:
-        await _tell(store, destination, purged, now)
     return purged
 
 
-async def _tell(store: DestinationStore, destination: Destination, purged: int, now: str) -> None:
-    """Say loudly that a destination was overtaken: nobody must believe that it has everything."""
+async def _lacks(store: DestinationStore, destination: Destination, target: int) -> bool:
+    held = await store.list_held(destination.key)
+    return destination.cursor < target or any(one.first_position <= target for one in held)
+
+
+async def _tell(store: DestinationStore, known: Destination, purged: int, now: str) -> None:
+    """Say loudly that a destination is overtaken: nobody must believe that it has everything."""
+    destination = await store.find_destination(known.directory, known.name)
+    if destination is None:
+        return
     names = {"directory": destination.directory_name, "destination": destination.name}
     if destination.cursor < purged:
         reason = (

@@ -173,7 +173,10 @@ class Changes:
         return await self._database.read_aside(lambda connection: read(connection, after, limit))
 
     async def read_changes_of(self, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
-        return self._database.read(lambda connection: read_of(connection, resource_id, first, last, limit))
+        def work(connection: apsw.Connection) -> list[Change]:
+            return read_of(connection, resource_id, first, last, limit)
+
+        return self._database.read(work) if limit <= _QUICK_ROWS else await self._database.read_aside(work)
 
     async def last_position(self) -> int:
         return self._database.read(last_position)

@@ -72,7 +72,7 @@ class StatusShown(BaseModel):
     lag_seconds: float = Field(description="The age of the oldest change that it lacks.")
     held: int = Field(description="How many resources wait because their delivery failed.")
     in_flight: int
-    breaker: Literal["closed", "open", "probing", ""] = Field(description="Empty while no pump runs.")
+    breaker: Literal["closed", "open", ""] = Field(description="Empty while no pump runs.")
     error: str = Field(description="What failed last, empty when all is well.")
     last_success: Time | None
     delivered: int = Field(description="Changes delivered since the hub started or the destination was changed.")

@@ -104,7 +104,7 @@ class Answer:
     content_type: bytes = SCIM_JSON
 
     async def send(self, send: Send, request_id: str, *, head_only: bool = False) -> None:
-        headers = self.headers
+        headers = [*self.headers]
         headers.append((b"x-request-id", request_id.encode()))
         if self.body:
             headers.append((b"content-type", self.content_type))
