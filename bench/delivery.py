@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from bench import load, report, requests, servers
@@ -28,27 +29,32 @@ _DEAD_BACKLOG = 1_000_000
 
 def main() -> int:
     options = _parse(sys.argv[1:])
+    results: dict[str, float] = {}
+
+    def note(measured: Mapping[str, float]) -> None:
+        results.update(measured)
+        for what, value in measured.items():
+            report.say(f"{what:<64} {value:>12,.2f}", options.json)
+
     with Loader() as loader, tempfile.TemporaryDirectory(prefix="bench-") as name:
-        results = _alive(loader, Path(name), options)
+        _measure_alive(loader, Path(name), options, note)
         if "dead" in options.only:
-            results |= _dead(Path(name), options.dead)
-    for what, value in results.items():
-        report.say(f"{what:<60} {value:>12,.2f}", options.json)
+            note(_dead(Path(name), options.dead))
     if options.json:
         print(json.dumps(results, indent=2))
     return 0
 
 
-def _alive(loader: Loader, folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    results: dict[str, float] = {}
+def _measure_alive(
+    loader: Loader, folder: Path, options: argparse.Namespace, note: Callable[[Mapping[str, float]], None]
+) -> None:
     with servers.hub(folder) as hub, servers.receiver("note") as receiver, servers.receiver("silent") as silent:
         users = make_users(loader, hub, options.users, "person").ids
         _create(hub, "live", receiver)
         if "latency" in options.only:
-            results |= _latency(hub, receiver, silent, users, options.seconds)
+            note(_latency(hub, receiver, silent, users, options.seconds))
         for what in ("users", "group") if "drain" in options.only else ():
-            results |= _drain(loader, hub, receiver, users, what, options.backlog)
-    return results
+            note(_drain(loader, hub, receiver, users, what, options.backlog))
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -164,7 +170,7 @@ def _dead(folder: Path, backlog: int) -> dict[str, float]:
         time.sleep(5)
         idle = (hub.cpu_seconds() - cpu) / 5
         _admin(hub, "DELETE", f"{_DESTINATIONS}/dead")
-    with sqlite3.connect(folder / "scimhub.db") as connection:
+    with closing(sqlite3.connect(folder / "scimhub.db")) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM held").fetchone()
     return {
         f"backlog of {backlog:,} for a dead destination: positions behind": float(status["lag"]),
@@ -176,7 +182,7 @@ def _dead(folder: Path, backlog: int) -> dict[str, float]:
 
 def _append_changes(database: Path, amount: int) -> None:
     """A log that long, made of its own updates: written behind the hub's back, since only its length matters here."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         (head,) = connection.execute("SELECT max(position) FROM changes").fetchone()
         updates = [row[0] for row in connection.execute("SELECT position FROM changes WHERE operation = 'updated'")]
         source = updates[:1000]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
@@ -160,35 +160,42 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     async def _write_state(self, pump: Pump, stopped: Stopped) -> None:
-        """Note why the pump ended by itself, as soon as the database can be written; unless somebody changed it since."""
-        destination = pump.destination
-        while self._is_open:
-            with contextlib.suppress(StoreUnavailable):
-                async with self._changing[destination.key]:
-                    if self._is_running(pump):
-                        now = times.text(self.given.now())
-                        with contextlib.suppress(Absent):
-                            await self.given.store.set_state(destination.key, stopped.state, str(stopped), now)
-                        del self._running[destination.key]
-                return
-            await asyncio.sleep(_AFTER_DEFECT)
+        """Note why the pump ended by itself."""
+        key = pump.destination.key
+
+        async def write() -> None:
+            with contextlib.suppress(Absent):
+                await self.given.store.set_state(key, stopped.state, str(stopped), times.text(self.given.now()))
+            del self._running[key]
+
+        await self._after(pump, write)
 
     async def _begin_again(self, pump: Pump) -> None:
         destination = pump.destination
-        while self._is_open:
-            await asyncio.sleep(_AFTER_DEFECT)
-            with contextlib.suppress(StoreUnavailable):
-                async with self._changing[destination.key]:
-                    if self._is_running(pump):
-                        found = await self.given.store.find_destination(destination.directory, destination.name)
-                        del self._running[destination.key]
-                        if found is not None and found.key == destination.key:
-                            await self._begin(found)
-                return
 
-    def _is_running(self, pump: Pump) -> bool:
-        running = self._running.get(pump.destination.key)
-        return running is not None and running.pump is pump
+        async def begin() -> None:
+            found = await self.given.store.find_destination(destination.directory, destination.name)
+            del self._running[destination.key]
+            if found is not None and found.key == destination.key:
+                await self._begin(found)
+
+        await asyncio.sleep(_AFTER_DEFECT)
+        await self._after(pump, begin)
+
+    async def _after(self, pump: Pump, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work as soon as the database can be used, unless another pump has taken this one's place."""
+        key = pump.destination.key
+        while self._is_open:
+            try:
+                async with self._changing[key]:
+                    await (work if self.find_pump(key) is pump else _nothing_more)()
+                return
+            except StoreUnavailable:
+                await asyncio.sleep(_AFTER_DEFECT)
+
+
+async def _nothing_more() -> None:
+    """What is left to do for a pump whose place another one has taken."""
 
 
 def _nothing() -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from scimhub.directory.errors import Invalid, StoreUnavailable
 from scimhub.directory.records import Change
-from scimhub.distribution import delivery, envelope, failpoints, retry, times
+from scimhub.distribution import attempts, delivery, envelope, failpoints, retry, times
 from scimhub.distribution.breaker import Breaker
-from scimhub.distribution.delivery import Attempt, Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
 from scimhub.distribution.failpoints import Reach
 from scimhub.distribution.lanes import Item, Lanes, Unit
 from scimhub.distribution.outlook import Outlook
@@ -238,7 +238,12 @@ class Pump:
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
             self._sending.add(task := asyncio.create_task(self._send(unit)))
-            task.add_done_callback(self._sending.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Awake only now: a turn before this one would still count the task among those in flight, and then sleep.
+        self._sending.discard(task)
+        self._awake.set()
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
@@ -258,7 +263,6 @@ class Pump:
             # A defect of ours; the pump ends and is begun anew.
             _log.exception("sending failed", extra={**self._names, "resource": unit.lane})
             self._fault = self._fault or error
-        self._awake.set()
 
     async def _messages(self, unit: Unit[Notice]) -> list[Message]:
         wrapping = await self._envelope()
@@ -275,7 +279,8 @@ class Pump:
         begun = self._given.now()
         outcome = await self._sender.send(message)
         self._given.reach("after_send")
-        self._given.attempts.record_attempt(self._attempt(unit, message, outcome, begun))
+        attempt = attempts.attempt_of(self.destination, unit, message, outcome, begun, self._given.now())
+        self._given.attempts.record_attempt(attempt)
         return outcome
 
     def _land(self, unit: Unit[Notice], outcome: Outcome) -> None:
@@ -368,24 +373,6 @@ class Pump:
     @property
     def _names(self) -> dict[str, str]:
         return {"directory": self.destination.directory_name, "destination": self.destination.name}
-
-    def _attempt(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: float) -> Attempt:
-        return Attempt(
-            time=times.text(begun),
-            directory=self.destination.directory_name,
-            destination=self.destination.name,
-            delivery_id=message.delivery_id,
-            change_id=unit.items[-1].content.change.id,
-            resource_id=unit.lane,
-            first_position=unit.items[0].position,
-            position=unit.items[-1].position,
-            number=unit.number,
-            outcome=type(outcome).__name__.lower(),
-            status=outcome.status,
-            duration_us=round((self._given.now() - begun) * 1_000_000),
-            detail="" if isinstance(outcome, Delivered) else outcome.reason,
-            excerpt="" if isinstance(outcome, Delivered) else outcome.excerpt,
-        )
 
 
 def _concurrency(destination: Destination) -> int:
