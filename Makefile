@@ -1,8 +1,10 @@
 # A fresh machine needs Python 3.11 (or newer) and make, nothing else.
 #
 #   make serve         install and start the hub on 127.0.0.1:8080, its data under ./data
+#   make demo          install, start a hub of its own, let two providers push people, compare what arrived; DEMO="--keep"
 #   make test          install and run every test
 #   make check         lint, types and import contracts
+#   make matrix        every crash point with many seeds; docs/reliability.md has the last result
 #   make conformance   write docs/conformance.md from the tests
 #   make bench         measure; BENCH="--quick" for a short run
 #   make constraints   write constraints.txt from the newest versions that pyproject.toml allows
@@ -15,12 +17,16 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH ?=
+DEMO ?=
 TESTS ?=
 
-.PHONY: serve test check bench conformance constraints clean
+.PHONY: serve demo test check bench matrix conformance constraints clean
 
 serve: .venv/serve.stamp
 	$(BIN)/scimhub serve
+
+demo: .venv/serve.stamp
+	$(BIN)/scimhub demo $(DEMO)
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest $(TESTS)
@@ -33,6 +39,10 @@ check: .venv/test.stamp
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench $(BENCH)
+	$(BIN)/python -m bench.delivery
+
+matrix: .venv/test.stamp
+	$(BIN)/python -m pytest -m long $(TESTS)
 
 conformance: .venv/test.stamp
 	$(BIN)/python -m tests.conformance

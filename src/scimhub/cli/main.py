@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from scimhub.cli import connection, manage, output
+from scimhub.cli.demo import demo
 from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.simulate import simulate
@@ -34,6 +35,7 @@ commands.add_typer(destination_verbs, name="destination")
 commands.add_typer(exchange_verbs, name="exchanges")
 commands.command()(trace)
 commands.command()(simulate)
+commands.command()(demo)
 
 
 def run() -> None:
