@@ -8,11 +8,14 @@ import orjson
 
 from scimhub.directory.records import Change
 from scimhub.distribution import activation
+from scimhub.distribution.control import FEED
 from scimhub.distribution.delivery import Attempt, Destination, Held
 from scimhub.distribution.subscription import Interest
 from scimhub.scim.catalog import Catalog
 from scimhub.timeline.differences import is_purged
 from scimhub.timeline.records import Arrival, Outcome
+
+_NO_ATTEMPT = "No attempt is kept; the destination's cursor has passed the change."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def _without_success(change: Change, standing: Standing, was_tried: bool, catalo
             return None  # the last attempt says how it ended
         if destination.created > change.time:
             return arrival("earlier", f"The destination was made at {destination.created}, after this change.")
-        return arrival("delivered", "No attempt is kept; the destination's cursor has passed the change.")
+        told = "Its consumer has acknowledged it." if destination.kind == FEED else _NO_ATTEMPT
+        return arrival("delivered", told)
     if change.position <= purged:
         return arrival("lost", "Retention removed the change before the destination had it; a resync can help.")
     reason = f" ({destination.reason})" if destination.reason else ""
