@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scimhub.consumer import Event, Replica, Truncated
+from scimhub.consumer import Event, Replica, Restored, Truncated
 
 
 def event(verb: str, id: str, version: int, *, position: int = 0, **told: Any) -> Event:
@@ -21,7 +21,7 @@ def snapshot(*lines: dict[str, Any], position: int = 100) -> list[dict[str, Any]
     members = sum(len(line.get("members", ())) for line in lines)
     count = sum("resource" in line for line in lines)
     return [
-        {"snapshot": 1, "cursor": "c0", "position": position},
+        {"snapshot": 1, "cursor": "c0", "position": position, "epoch": "e1"},
         *lines,
         {"end": True, "resources": count, "members": members},
     ]
@@ -206,3 +206,16 @@ def test_equal_copies_have_equal_digests_whatever_the_order():
         one.apply_all(events)
         other.apply_all(reversed(events))
         assert one.digest() == other.digest()
+
+
+def test_an_event_of_another_history_is_refused_until_a_snapshot_of_it_was_taken(replica: Replica):
+    assert replica.apply(event("created", "u", 5, epoch="e0")) == "applied"
+    with pytest.raises(Restored, match="epoch e1, the copy to e0"):
+        replica.apply(event("updated", "u", 3, position=200, epoch="e1"))
+    held = replica.get("u")
+    assert held is not None
+    assert held.version == 5
+    replica.replace(snapshot(line("u", 2)))
+    assert replica.apply(event("updated", "u", 3, position=200, epoch="e1")) == "applied"
+    with pytest.raises(Restored):
+        replica.apply(event("updated", "u", 6, position=201, epoch="e0"))

@@ -92,6 +92,7 @@ def test_a_change_is_told_whole():
         "sequence": "00000000000000000007",
         "partitionkey": "r1",
         "requestid": "x1",
+        "epoch": "e1",
     }
     meta = {
         "resourceType": "User",

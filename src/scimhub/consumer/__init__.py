@@ -6,7 +6,7 @@ modules name each other relatively.
 
 from .event import Event, Malformed, parse
 from .feed import Feed, Page, Refused, Unavailable
-from .replica import Held, Outcome, Replica, Truncated
+from .replica import Held, Outcome, Replica, Restored, Truncated
 from .webhook import (
     BadSecret,
     BadTimestamp,
@@ -32,6 +32,7 @@ __all__ = [
     "Page",
     "Refused",
     "Replica",
+    "Restored",
     "TooNew",
     "TooOld",
     "Truncated",

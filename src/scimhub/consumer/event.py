@@ -45,6 +45,8 @@ class Event:
     part: int = 1
     parts: int = 1
     time: str = ""
+    # The history that version and position belong to: another one after the hub was restored from a backup.
+    epoch: str = ""
     # Where to go on in the feed behind this event; None in a webhook.
     cursor: str | None = None
 
@@ -78,7 +80,11 @@ def from_json(written: object) -> Event:
         raise Malformed(f"specversion is {str(written.get('specversion'))[:20]!r}; it must be 1.0.")
     id, source, type = (_text(written, name) for name in ("id", "source", "type"))
     cursor = written.get("cursor")
-    common: dict[str, Any] = {"time": str(written.get("time", "")), "cursor": cursor if isinstance(cursor, str) else None}
+    common: dict[str, Any] = {
+        "time": str(written.get("time", "")),
+        "epoch": str(written.get("epoch", "")),
+        "cursor": cursor if isinstance(cursor, str) else None,
+    }
     told = written.get("data")
     kind, _, verb = type.removeprefix(_PREFIX).partition(".")
     if not (type.startswith(_PREFIX) and isinstance(told, dict) and "version" in told and kind and verb):

@@ -63,6 +63,10 @@ class Held:
     resource: Mapping[str, Any]
 
 
+class Restored(Exception):
+    """The hub was restored from a backup: what the copy holds belongs to another history. Begin anew from a snapshot."""
+
+
 class Replica:
     """The copy. Use one in one thread; several processes may read the file. ``close`` it, or use it in ``with``."""
 
@@ -93,7 +97,7 @@ class Replica:
     # ----------------------------------------------------------------- taking
 
     def apply(self, event: Event, cursor: str | None = None) -> Outcome:
-        """Take one event, and note the feed's cursor with it; see ``Outcome``."""
+        """Take one event, and note the feed's cursor with it; see ``Outcome``. Raises Restored."""
         return self.apply_all([event], cursor)[0]
 
     def apply_all(self, events: Iterable[Event], cursor: str | None = None) -> list[Outcome]:
@@ -121,6 +125,7 @@ class Replica:
             try:
                 self._note("cursor", str(head["cursor"]))
                 self._note("position", str(int(head["position"])))
+                self._note("epoch", str(head["epoch"]))
                 return self._load(source)
             except (KeyError, TypeError) as error:
                 raise Truncated(f"A line of the snapshot is not as it must be: {error!r}.") from error
@@ -144,7 +149,15 @@ class Replica:
                 self._connection.execute(_PUT_NEWER, values)
         raise Truncated("The snapshot ended before its last line.")
 
+    def _check_epoch(self, event: Event) -> None:
+        known = self._read_note("epoch")
+        if known is None and event.epoch:
+            self._note("epoch", event.epoch)
+        elif event.epoch and event.epoch != known:
+            raise Restored(f"The event belongs to the log's epoch {event.epoch}, the copy to {known}; begin from a snapshot.")
+
     def _take(self, event: Event) -> Outcome:
+        self._check_epoch(event)
         if not event.tells_of_resource or event.position <= self.position:
             # What the snapshot was taken after is in it, deletions too.
             return "stale"
@@ -194,14 +207,12 @@ class Replica:
     @property
     def cursor(self) -> str | None:
         """Where to go on in the feed; None before the first snapshot."""
-        row = self._one("SELECT value FROM notes WHERE name = 'cursor'")
-        return None if row is None else str(row[0])
+        return self._read_note("cursor")
 
     @property
     def position(self) -> int:
         """The position that the snapshot was taken behind; 0 without one."""
-        row = self._one("SELECT value FROM notes WHERE name = 'position'")
-        return 0 if row is None else int(row[0])
+        return int(self._read_note("position") or 0)
 
     def get(self, id: str) -> Held | None:
         """The resource, or None when it is unknown or deleted."""
@@ -251,6 +262,10 @@ class Replica:
 
     def _one(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         return self._connection.execute(sql, values).fetchone()
+
+    def _read_note(self, name: str) -> str | None:
+        row = self._one("SELECT value FROM notes WHERE name = ?", (name,))
+        return None if row is None else str(row[0])
 
     def _note(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (name, value))

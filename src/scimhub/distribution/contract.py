@@ -154,6 +154,10 @@ def _event(kind: Kind | None) -> Schema:
         "sequence": {"type": "string", "pattern": "^[0-9]{20}$", "description": "The position, to be compared as a text."},
         "partitionkey": {**text, "description": "Events with the same one are in order: the resource's id."},
         "requestid": {**text, "description": "The X-Request-Id of the request that made the change."},
+        "epoch": {
+            **text,
+            "description": "The history that versions and positions belong to; another one after a restored backup.",
+        },
         "replayid": {**text, "description": "Only on events that are sent once more: the replay to which they belong."},
         "cursor": {**text, "description": "Only in the feed: where to go on behind this event."},
         "data": {"$ref": "#"},

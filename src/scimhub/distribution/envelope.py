@@ -167,6 +167,8 @@ def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data:
         "sequence": f"{change.position:020}",
         "partitionkey": change.resource_id,
         "requestid": change.exchange_id,
+        # After a restored backup versions begin again lower than a receiver has seen; this tells it so.
+        "epoch": envelope.viewpoint.epoch,
     }
     delivery_id = event_id
     if envelope.replay is not None and change.position <= envelope.replay.until:

@@ -77,6 +77,7 @@ async def lines(store: Walk, view: View, position: int, now: Callable[[], str]) 
         "snapshot": FORMAT,
         "cursor": view.cursors.write(position),
         "position": position,
+        "epoch": view.envelope.viewpoint.epoch,
         "directory": view.destination.directory_name,
         "time": now(),
     }
