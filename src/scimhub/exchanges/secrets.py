@@ -35,7 +35,10 @@ def names_of(catalog: Catalog | None) -> "Names":
     schemas = (catalog or standard_catalog()).schemas.values()
     never = {name.lower() for schema in schemas for attribute in schema.attributes for name in _never_returned(attribute)}
     own = frozenset(name for name in never if not _NAMES.search(name))
-    shown = {name.lower() for schema in schemas for attribute in schema.attributes for name in _returned(attribute)}
+    # Of resources only: ``changePassword`` of the ServiceProviderConfig stands in no answer to a write.
+    kinds = (catalog or standard_catalog()).kinds.values()
+    stored = [schema for kind in kinds for schema in (kind.base, *kind.extensions.values())]
+    shown = {name.lower() for schema in stored for attribute in schema.attributes for name in _returned(attribute)}
     return Names(own, (*_MARKERS, *(name.encode() for name in sorted(own))), any(_NAMES.search(name) for name in shown))
 
 
