@@ -110,7 +110,7 @@ def update(
 def delete(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
     """Remove a destination, its secrets and what it is owed."""
     connection.ask(context, "DELETE", _path(directory, name))
-    _print_done(f"Destination {name} is removed.", {"deleted": name}, as_json)
+    output.print_done(f"Destination {name} is removed.", {"deleted": name}, as_json)
 
 
 @destination_verbs.command("rotate")
@@ -266,7 +266,7 @@ def retry(
     """Try held deliveries now."""
     done = connection.ask(context, "POST", _path(directory, name, "held", "retry"), json={"resource_id": resource})
     count = done["retried"]
-    _print_done(f"{count} {'resource is' if count == 1 else 'resources are'} tried again now.", done, as_json)
+    output.print_done(f"{count} {'resource is' if count == 1 else 'resources are'} tried again now.", done, as_json)
 
 
 @held_verbs.command("skip")
@@ -282,7 +282,9 @@ def skip(
     wish = {"resource_id": resource, "everything": everything}
     connection.ask(context, "POST", _path(directory, name, "held", "skip"), json=wish)
     what = "All held events are" if everything else "The first held event is"
-    _print_done(f"{what} given up; the destination {name} lacks it.", {"skipped": resource, "everything": everything}, as_json)
+    output.print_done(
+        f"{what} given up; the destination {name} lacks it.", {"skipped": resource, "everything": everything}, as_json
+    )
 
 
 # --------------------------------------------------------------------------- reading options, printing answers
@@ -345,10 +347,3 @@ def _print(shown: dict[str, Any], as_json: bool) -> None:
         output.print_json(shown)
     else:
         output.print_facts(_facts(shown))
-
-
-def _print_done(sentence: str, done: dict[str, object], as_json: bool) -> None:
-    if as_json:
-        output.print_json(done)
-    else:
-        print(sentence)

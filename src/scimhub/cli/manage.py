@@ -56,7 +56,7 @@ def delete_directory(
     query = None if confirm is None else {"confirm": confirm}
     requested = connection.ask(context, "DELETE", path_of("directories", name), query=query)
     if requested is None:
-        _print_done(f"Directory {name} is removed with everything in it.", {"deleted": name}, as_json)
+        output.print_done(f"Directory {name} is removed with everything in it.", {"deleted": name}, as_json)
         return
     _print_one(requested, as_json)
     if not as_json:
@@ -114,7 +114,7 @@ def update_source(
 def delete_source(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
     """Remove a source and revoke its tokens; its resources stay."""
     connection.ask(context, "DELETE", path_of("directories", directory, "sources", name))
-    _print_done(f"Source {name} is removed and its tokens are revoked; its resources stay.", {"deleted": name}, as_json)
+    output.print_done(f"Source {name} is removed and its tokens are revoked; its resources stay.", {"deleted": name}, as_json)
 
 
 # --------------------------------------------------------------------------- tokens
@@ -238,10 +238,3 @@ def _print_list(answer: dict[str, Any], as_json: bool, columns: tuple[str, ...],
         return
     rows = [[output.shown(item[column]) for column in columns] for item in answer["items"]]
     output.print_table([column.replace("_", " ") for column in columns], rows, when_empty)
-
-
-def _print_done(sentence: str, answer: dict[str, str], as_json: bool) -> None:
-    if as_json:
-        output.print_json(answer)
-    else:
-        print(sentence)

@@ -44,6 +44,14 @@ def print_facts(facts: Mapping[str, object]) -> None:
         print(f"{name.ljust(width)}  {shown(value)}")
 
 
+def print_done(sentence: str, answer: Mapping[str, object], as_json: bool) -> None:
+    """The sentence for a person, or the answer for a machine."""
+    if as_json:
+        print_json(answer)
+    else:
+        print(sentence)
+
+
 def fail(problems: Sequence[str], code: int = REFUSED) -> typer.Exit:
     """Say each problem on standard error; to be raised."""
     for problem in problems:

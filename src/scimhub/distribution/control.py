@@ -16,8 +16,8 @@ from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
 from scimhub.directory.sources import digest_of
+from scimhub.distribution import delivery, times
 from scimhub.distribution import subscription as subscriptions
-from scimhub.distribution import times
 from scimhub.distribution.delivery import (
     Destination,
     Held,
@@ -229,9 +229,7 @@ async def check(engine: Engine, destination: Destination) -> Outcome:
     if technology is None:
         raise Conflict(f"Destination {destination.name} is a {destination.kind}: it fetches, nothing is sent to it.")
     now = _now(engine)
-    secrets = [
-        one for one in await engine.given.store.list_secrets(destination.key) if one.expires is None or one.expires > now
-    ]
+    secrets = delivery.holding(await engine.given.store.list_secrets(destination.key), now)
     sender = technology.open(destination, secrets)
     try:
         return await sender.send(_test_message(engine, destination, now))

@@ -3,7 +3,7 @@
 Times are RFC 3339 texts as in ``directory.records``; ``key`` never leaves the process, ``id`` is what the world sees.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,6 +77,11 @@ class Secret:
     hint: str
     created: str
     expires: str | None
+
+
+def holding(secrets: Sequence[Secret], now: str) -> list[Secret]:
+    """Those of the secrets that hold now, in the same order."""
+    return [secret for secret in secrets if secret.expires is None or secret.expires > now]
 
 
 @dataclass(frozen=True, slots=True)

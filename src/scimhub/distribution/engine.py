@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
-from scimhub.distribution import times
+from scimhub.distribution import delivery, times
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.outlook import Outlook, Place
 from scimhub.distribution.ports import DestinationKind
@@ -125,11 +125,7 @@ class Engine:
         if kind is None or destination.state != "active" or not self._is_open:
             return
         now = times.text(self.given.now())
-        secrets = [
-            secret
-            for secret in await self.given.store.list_secrets(destination.key)
-            if secret.expires is None or secret.expires > now
-        ]
+        secrets = delivery.holding(await self.given.store.list_secrets(destination.key), now)
         holds = await self.given.store.list_held(destination.key)
         pump = Pump(destination, kind.open(destination, secrets), holds, Outlook(self.place, destination), self.given)
         secrets_end = min((secret.expires for secret in secrets if secret.expires is not None), default=None)
@@ -168,7 +164,7 @@ class Engine:
                 await self.given.store.set_state(key, stopped.state, str(stopped), times.text(self.given.now()))
             del self._running[key]
 
-        await self._after(pump, write)
+        await self._replace(pump, write)
 
     async def _begin_again(self, pump: Pump) -> None:
         destination = pump.destination
@@ -180,22 +176,22 @@ class Engine:
                 await self._begin(found)
 
         await asyncio.sleep(_AFTER_DEFECT)
-        await self._after(pump, begin)
+        await self._replace(pump, begin)
 
-    async def _after(self, pump: Pump, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work as soon as the database can be used, unless another pump has taken this one's place."""
-        key = pump.destination.key
+    async def _replace(self, pump: Pump, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work as soon as the database can be used."""
         while self._is_open:
             try:
-                async with self._changing[key]:
-                    await (work if self.find_pump(key) is pump else _nothing_more)()
-                return
+                return await self._replace_once(pump, work)
             except StoreUnavailable:
                 await asyncio.sleep(_AFTER_DEFECT)
+        return None
 
-
-async def _nothing_more() -> None:
-    """What is left to do for a pump whose place another one has taken."""
+    async def _replace_once(self, pump: Pump, work: Callable[[], Awaitable[None]]) -> None:
+        async with self._changing[pump.destination.key]:
+            # Else somebody changed the destination meanwhile, and another pump has taken this one's place.
+            if self.find_pump(pump.destination.key) is pump:
+                await work()
 
 
 def _nothing() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from scimhub.directory.representation import Viewpoint
-from scimhub.distribution.delivery import Message, Replay
+from scimhub.distribution import subscription
+from scimhub.distribution.delivery import Destination, Message, Replay
 from scimhub.distribution.subscription import MEMBERS_CHANGED, Interest, Notice
-from scimhub.scim.catalog import Kind
+from scimhub.scim.catalog import Catalog, Kind
 
 CONTRACT_VERSION = 1
 # In front of every type.
@@ -32,6 +33,15 @@ class Envelope:
     viewpoint: Viewpoint
     interest: Interest
     replay: Replay | None = None
+
+
+def of_destination(
+    destination: Destination, catalog: Catalog, root_url: str, epoch: str, replay: Replay | None = None
+) -> Envelope:
+    """The envelope of its events; raises Invalid when its subscription fits the catalog no more."""
+    name = destination.directory_name
+    viewpoint = Viewpoint(catalog, f"{root_url}/scim/{name}/v2", epoch)
+    return Envelope(name, root_url, viewpoint, subscription.bind(destination.subscription, catalog), replay)
 
 
 @dataclass(slots=True)

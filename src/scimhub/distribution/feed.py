@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from scimhub.directory.records import Change
-from scimhub.directory.representation import Viewpoint
 from scimhub.distribution import envelope, subscription
 from scimhub.distribution.delivery import Destination, Message, Subscription
 from scimhub.distribution.envelope import Envelope
@@ -134,11 +133,10 @@ class View:
 
 def open_view(destination: Destination, catalog: Catalog, root_url: str, epoch: str, secret: bytes) -> View:
     """The feed's view; ``root_url`` is the hub's own. Raises Invalid when the subscription fits the catalog no more."""
-    viewpoint = Viewpoint(catalog, f"{root_url}/scim/{destination.directory_name}/v2", epoch)
     return View(
         destination,
         # A replay needs no mark here: who pulls says himself from where.
-        Envelope(destination.directory_name, root_url, viewpoint, subscription.bind(destination.subscription, catalog)),
+        envelope.of_destination(destination, catalog, root_url, epoch),
         Cursors(secret, epoch, destination.id, destination.subscription_version),
     )
 
@@ -202,9 +200,7 @@ async def _read(log: ChangeReader, position: int, head: int, after: int) -> Sequ
 
 
 async def _items(log: ChangeReader, view: View, notice: Notice) -> list[Item]:
-    entered = notice.cause == "scope" and notice.verb == "created" and notice.kind.has_members
-    wanted = entered and view.interest.projection(notice.kind).wants("members")
-    members = await log.members_of(notice.change.resource_id) if wanted else ()
+    members = await log.members_of(notice.change.resource_id) if notice.brings_members else ()
     messages = envelope.of_notice(view.envelope, notice, members)
     # Only behind its last part is a change done: a cursor before that has it sent again as a whole.
     behind = view.cursors.write(notice.change.position)

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from scimhub.directory.representation import Viewpoint
 from scimhub.directory.schemas import Catalogs
-from scimhub.distribution import subscription
+from scimhub.distribution import envelope
 from scimhub.distribution.delivery import Destination, Replay
 from scimhub.distribution.envelope import Envelope
 from scimhub.scim.catalog import Catalog
@@ -34,7 +33,8 @@ class Outlook:
         catalog = await self._place.catalogs.current(self._destination.directory)
         if self._envelope is None or catalog is not self._catalog:
             self._catalog = catalog
-            self._envelope = self._build(catalog)
+            place = self._place
+            self._envelope = envelope.of_destination(self._destination, catalog, place.root_url, place.epoch, self._replay)
         return self._envelope
 
     def end_replay(self) -> None:
@@ -44,9 +44,3 @@ class Outlook:
     @property
     def replay(self) -> Replay | None:
         return self._replay
-
-    def _build(self, catalog: Catalog) -> Envelope:
-        name, root = self._destination.directory_name, self._place.root_url
-        viewpoint = Viewpoint(catalog, f"{root}/scim/{name}/v2", self._place.epoch)
-        interest = subscription.bind(self._destination.subscription, catalog)
-        return Envelope(name, root, viewpoint, interest, self._replay)

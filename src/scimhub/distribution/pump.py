@@ -270,8 +270,7 @@ class Pump:
         first = notices[0]
         if len(notices) > 1:
             return envelope.of_run(wrapping, notices)
-        entered = first.verb == "created" and first.cause == "scope" and first.members
-        members = await self._given.reader.members_of(unit.lane) if entered else ()
+        members = await self._given.reader.members_of(unit.lane) if first.brings_members else ()
         return envelope.of_notice(wrapping, first, members)
 
     async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:

@@ -52,6 +52,11 @@ class Notice:
         return f"{self.kind.name.lower()}.{self.verb}"
 
     @property
+    def brings_members(self) -> bool:
+        """Whether a group enters the scope, whose members no change tells; the caller reads those of the moment."""
+        return self.members and self.verb == "created" and self.cause == "scope"
+
+    @property
     def is_run(self) -> bool:
         """Whether it tells of members only, so that it may travel together with others of its kind (DECISIONS 10)."""
         return self.members and self.verb not in ("created", "updated")

@@ -108,8 +108,9 @@ def position_at(connection: apsw.Connection, time: str) -> int:
 # --------------------------------------------------------------------------- retention
 
 # Personal data goes, the position and who wrote when stay.
-_BLANK = """
-UPDATE changes SET after = NULL, before = NULL, external_id = NULL, members_added = NULL, members_removed = NULL
+_BLANKED = "after = NULL, before = NULL, external_id = NULL, members_added = NULL, members_removed = NULL"
+_BLANK = f"""
+UPDATE changes SET {_BLANKED}
 WHERE directory = ?1 AND position > ?2 AND position <= ?2 + ?3"""
 
 
@@ -119,9 +120,7 @@ def blank(connection: apsw.Connection, directory: int, after: int, count: int) -
 
 
 _PURGED = "changes_purged"
-_PURGE = """
-UPDATE changes SET after = NULL, before = NULL, external_id = NULL, members_added = NULL, members_removed = NULL
-WHERE position > ? AND position <= ?"""
+_PURGE = f"UPDATE changes SET {_BLANKED} WHERE position > ? AND position <= ?"
 
 
 def purged_position(connection: apsw.Connection) -> int:

@@ -4,12 +4,12 @@ Grants are remembered for one second, so that a revoked or expired token is refu
 (DECISIONS 22) and a busy provider costs one look-up a second.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scimhub.directory.ports import DirectoryStore
 from scimhub.directory.records import Grant, Permission
+from scimhub.directory.sources import digest_of
 from scimhub.scim.errors import ScimError
 from scimhub.web.exchange import Request
 
@@ -68,7 +68,7 @@ class Gatekeeper:
             return recalled
         now = self._monotonic()
         # Looked up by digest: the database holds no secret, and its index does not compare secrets byte by byte.
-        grant = await self._store.find_grant(hashlib.sha256(secret.encode()).digest())
+        grant = await self._store.find_grant(digest_of(secret))
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
         if grant is not None:

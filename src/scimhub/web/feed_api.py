@@ -4,7 +4,6 @@
 ``feed``. Presenting a cursor acknowledges what lies before it.
 """
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from scimhub.directory.errors import Absent, Invalid, StoreUnavailable
 from scimhub.directory.schemas import Catalogs
+from scimhub.directory.sources import digest_of
 from scimhub.distribution import feed, snapshot
 from scimhub.distribution.acknowledging import Acknowledgements
 from scimhub.distribution.delivery import Destination
@@ -156,7 +156,7 @@ class FeedApi:
             secret = auth.bearer(request)
         except Refused as refused:
             return feed_requests.unauthorized(refused.fault.status, str(refused), refused.challenge)
-        destination = await self._find(hashlib.sha256(secret.encode()).digest())
+        destination = await self._find(digest_of(secret))
         if destination is None or destination.kind != "feed":
             detail = "The bearer token opens no feed; create a destination of kind feed, or rotate its secret, to get one."
             return feed_requests.unauthorized(401, detail, f'{_CHALLENGE}, error="invalid_token"')
