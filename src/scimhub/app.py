@@ -58,7 +58,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable.
     """
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = open_store(
+    store = await open_store(
         settings.database,
         new_id=clock.new_id,
         now=clock.now_text,
@@ -66,8 +66,8 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         scan_limit=settings.scan_limit,
         tombstone_days=settings.tombstone_days,
     )
-    with contextlib.ExitStack() as stack:
-        stack.callback(store.close)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
         exchanges = ExchangeFile.open(
             settings.database,
             content=settings.exchange_content,

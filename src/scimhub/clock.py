@@ -6,7 +6,7 @@ Nothing below ``web`` and ``cli`` reads the clock itself; it takes ``now`` and n
 import random
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 _LOW_48 = (1 << 48) - 1
@@ -26,6 +26,11 @@ def text(moment: datetime) -> str:
 def parse(written: str) -> datetime:
     """The moment that ``text`` wrote."""
     return datetime.fromisoformat(written)
+
+
+def later(written: str, *, days: int = 0, seconds: int = 0) -> str:
+    """The time so much after what ``text`` wrote, before it when negative."""
+    return text(parse(written) + timedelta(days=days, seconds=seconds))
 
 
 # A busy second asks thousands of times.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scimhub.sqlstore import sqlite
+from scimhub.sqlstore.sqlite import driver
 from tests.cli.command import Scimhub, column
 
 
@@ -66,7 +66,7 @@ def test_doctor_notices_what_is_no_hubs_database(scimhub: Scimhub, home: Path):
 
 def test_doctor_notices_that_another_process_has_the_database(scimhub: Scimhub, home: Path):
     scimhub("directory", "create", "acme")
-    lock = sqlite.FileLock(home / "data" / "scimhub.db")
+    lock = driver.FileLock(home / "data" / "scimhub.db")
     lock.acquire()
     try:
         looked = scimhub("doctor")
@@ -119,7 +119,7 @@ def test_restoring_overwrites_nothing_unless_forced(scimhub: Scimhub, home: Path
 def test_restoring_is_refused_while_the_hub_runs(scimhub: Scimhub, home: Path):
     scimhub("directory", "create", "acme")
     scimhub("backup", "copy.db")
-    lock = sqlite.FileLock(home / "data" / "scimhub.db")
+    lock = driver.FileLock(home / "data" / "scimhub.db")
     lock.acquire()
     try:
         refused = scimhub("restore", "copy.db", "--force")

@@ -12,7 +12,7 @@ import uvicorn
 from scimhub import clock
 from scimhub.directory.schemas import Catalogs
 from scimhub.sqlstore.exchanges import ExchangeFile
-from scimhub.sqlstore.store import open_store
+from scimhub.sqlstore.store import open_file_store
 from scimhub.web.admin_api import build_admin_api
 from tests.assembly import build_engine
 from tests.cli.command import Scimhub, column
@@ -22,7 +22,7 @@ from tests.cli.command import Scimhub, column
 def running(home: Path) -> Iterator[None]:
     """The admin API of an open database, served on the socket by another thread."""
     (home / "data").mkdir(mode=0o700)
-    store = open_store(home / "data" / "scimhub.db", new_id=clock.new_id, now=clock.now_text)
+    store = open_file_store(home / "data" / "scimhub.db", new_id=clock.new_id, now=clock.now_text)
     exchanges = ExchangeFile.open(home / "data" / "scimhub.db", keep_days=1, keep_count=1000, now=clock.now_text)
     api = build_admin_api(
         store=store,
@@ -44,7 +44,7 @@ def running(home: Path) -> Iterator[None]:
     server.should_exit = True
     thread.join()
     exchanges.close()
-    store.close()
+    store.database.close_here()
 
 
 @pytest.mark.usefixtures("running")

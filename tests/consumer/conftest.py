@@ -13,7 +13,7 @@ from tests.consumer.hub import Place, open_sqlite
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     opened = open_sqlite(tmp_path)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from scimhub.distribution.snapshot import Pins
 from scimhub.scim import dialects
 from scimhub.scim.catalog import Catalog
 from scimhub.scim.notes import Notes
-from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.sqlstore.store import SqlStore, open_file_store
 from scimhub.web.feed_api import FeedApi, Limits
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 
 def open_sqlite(folder: Path, name: str = "hub.db") -> SqlStore:
-    return open_store(folder / name, new_id=clock.new_id, now=clock.now_text, random=os.urandom)
+    return open_file_store(folder / name, new_id=clock.new_id, now=clock.now_text, random=os.urandom)
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Place:
     def ids(self, kind: str) -> list[str]:
         """Of all resources of the kind, by the table itself."""
         sql = "SELECT id FROM resources WHERE directory = ? AND kind = ? ORDER BY key"
-        return self.store.database.read(lambda c: [row[0] for row in c.execute(sql, (self.directory.key, kind))])
+        return self.store.database.read_here(lambda c: [row[0] for row in c.execute(sql, (self.directory.key, kind))])
 
 
 class Loop:

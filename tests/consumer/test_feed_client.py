@@ -49,7 +49,7 @@ class Hub:
             await self.served.stop()
 
         self.loop.run(stop())
-        self.store.close()
+        self.store.database.close_here()
 
     def start(self) -> None:
         self.loop.run(self._open())

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from scimhub import clock
-from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.sqlstore.store import SqlStore, open_file_store
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = open_store(tmp_path / "hub.db", new_id=clock.new_id, now=clock.now_text, random=os.urandom)
+    opened = open_file_store(tmp_path / "hub.db", new_id=clock.new_id, now=clock.now_text, random=os.urandom)
     yield opened
-    opened.close()
+    await opened.close()

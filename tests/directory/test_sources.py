@@ -77,7 +77,7 @@ async def test_a_token_is_shown_once_and_kept_as_a_digest(store: SqlStore, tmp_p
     grant = await store.find_grant(hashlib.sha256(secret.encode()).digest())
     assert grant is not None
     assert (grant.token.id, grant.source.name, grant.directory.name) == (token.id, "okta", "acme")
-    store.close()
+    store.database.close_here()
     assert all(secret.encode() not in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
 
 

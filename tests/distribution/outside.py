@@ -19,7 +19,7 @@ from scimhub.distribution.delivery import Attempt, Delivered, Destination, Messa
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place as Where
 from scimhub.distribution.pump import Pump, Surroundings
-from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.sqlstore.store import SqlStore, open_file_store
 from tests.consumer.hub import Place
 
 Answer = Callable[[Message], Outcome | Awaitable[Outcome]]
@@ -186,7 +186,7 @@ class Hub:
 
         def is_so() -> bool:
             self.pass_time(0.05)
-            return not self.store.database.read(lambda connection: connection.execute("SELECT 1 FROM held").fetchall())
+            return not self.store.database.read_here(lambda connection: connection.execute("SELECT 1 FROM held").fetchall())
 
         await until(is_so, "the end of all holds")
 
@@ -197,7 +197,7 @@ class Hub:
 
     def _cursor(self, name: str) -> int:
         sql = "SELECT cursor FROM destinations WHERE name = ?"
-        return int(self.store.database.read(lambda connection: connection.execute(sql, (name,)).fetchall())[0][0])
+        return int(self.store.database.read_here(lambda connection: connection.execute(sql, (name,)).fetchall())[0][0])
 
     async def held(self, name: str = "payroll") -> dict[str, str]:
         """What is held, with its error."""
@@ -209,7 +209,7 @@ async def open_outside(
     folder: Path, *, chance: float = 1.0, store: Callable[[SqlStore], SqlStore] | None = None
 ) -> AsyncIterator[Hub]:
     """A started engine on a new store, or on the one that the folder has; ``store`` may wrap what the engine is given."""
-    opened = open_store(folder / "hub.db", new_id=clock.new_id, now=clock.now_text)
+    opened = open_file_store(folder / "hub.db", new_id=clock.new_id, now=clock.now_text)
     moving, outside, noted = Clock(), Outside(), Noted()
     known = await opened.list_directories()
     if known:
@@ -233,7 +233,7 @@ async def open_outside(
         yield Hub(opened, place, outside, engine, moving, noted)
     finally:
         await engine.close()
-        opened.close()
+        await opened.close()
 
 
 async def until(condition: Callable[[], object], what: str, limit: float = 10.0) -> None:

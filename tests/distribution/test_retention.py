@@ -15,7 +15,7 @@ from scimhub.distribution.delivery import Destination, Held, Retry, Subscription
 from scimhub.distribution.ports import Settlement
 from scimhub.distribution.retention import Limits
 from scimhub.distribution.snapshot import Pins
-from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.sqlstore.store import SqlStore, open_file_store
 from tests.distribution.outside import open_outside
 from tests.distribution.test_pump import for_resource, people
 from tests.store_contract.conftest import open_desk
@@ -31,9 +31,9 @@ def days_ago(days: float) -> str:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = open_store(tmp_path / "hub.db", new_id=clock.new_id, now=lambda: NOW)
+    opened = open_file_store(tmp_path / "hub.db", new_id=clock.new_id, now=lambda: NOW)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture

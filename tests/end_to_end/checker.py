@@ -9,7 +9,7 @@ from pathlib import Path
 from scimhub import clock
 from scimhub.consumer import Replica
 from scimhub.directory.records import Change
-from scimhub.sqlstore.store import open_store
+from scimhub.sqlstore.store import open_file_store
 from tests.end_to_end.receiver import Arrival
 
 
@@ -34,7 +34,7 @@ class State:
 
 async def read_state(database: Path) -> State:
     """The state of a hub that does not run."""
-    store = open_store(database, new_id=clock.new_id, now=clock.now_text)
+    store = open_file_store(database, new_id=clock.new_id, now=clock.now_text)
     try:
         changes = await store.read_changes(0, 1_000_000)
         resources = {}
@@ -44,7 +44,7 @@ async def read_state(database: Path) -> State:
                 resources[stored.id] = (stored.version, frozenset(await store.members_of(stored.id)))
         return State(changes, resources)
     finally:
-        store.close()
+        store.database.close_here()
 
 
 def check(journal: Journal, state: State, arrivals: Iterable[Arrival], *, most_duplicates: int) -> int:

@@ -11,8 +11,10 @@ from scimhub.scim import normal, values
 from scimhub.scim.catalog import STANDARD_TYPES as STANDARD
 from scimhub.scim.catalog import Catalog, Kind, build_catalog, standard_schemas
 from scimhub.scim.schema import Attribute, ResourceType, SchemaExtension, parse_schema
-from scimhub.sqlstore import migrate
+from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.filter_sql import Context
+from scimhub.sqlstore.sqlite import migrate
+from scimhub.sqlstore.sqlite.dialect import SQLITE
 
 BADGE_URN = "urn:example:scim:schemas:Badge"
 DIRECTORY, SOURCE, EPOCH, BASE_URL = 7, 3, "e5", "https://hub.example/scim/acme/v2"
@@ -127,8 +129,8 @@ def open_database() -> apsw.Connection:
     return connection
 
 
-def context(kind: Kind) -> Context:
-    return Context(DIRECTORY, kind, SOURCE, EPOCH, BASE_URL)
+def context(kind: Kind, dialect: Dialect = SQLITE) -> Context:
+    return Context(DIRECTORY, kind, SOURCE, EPOCH, BASE_URL, dialect)
 
 
 def populate(connection: apsw.Connection, kinds: Catalog, seed: int, size: int) -> list[Member]:

@@ -77,7 +77,7 @@ def plan(connection, name, condition):
 @pytest.mark.parametrize("name, text", INDEXED, ids=lambda value: value[:60])
 def test_an_indexed_filter_reads_only_what_the_index_gives(connection, name, text):
     condition = bound(name, text)
-    assert filter_sql.is_indexed(condition, CATALOG.kinds[name])
+    assert filter_sql.is_indexed(condition, context(CATALOG.kinds[name]))
     steps = plan(connection, name, condition)
     assert steps[0] == "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
     # Reading a bound list, the result of a recursion or the elements of one resource is no scan of a table.
@@ -87,7 +87,7 @@ def test_an_indexed_filter_reads_only_what_the_index_gives(connection, name, tex
 
 @pytest.mark.parametrize("name, text", SCANNED, ids=lambda value: value[:60])
 def test_what_no_index_answers_is_not_called_indexed(name, text):
-    assert not filter_sql.is_indexed(bound(name, text), CATALOG.kinds[name])
+    assert not filter_sql.is_indexed(bound(name, text), context(CATALOG.kinds[name]))
 
 
 @pytest.mark.parametrize(

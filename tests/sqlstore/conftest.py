@@ -14,7 +14,7 @@ from tests.store_contract.harness import Desk
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     opened = open_sqlite(tmp_path)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture

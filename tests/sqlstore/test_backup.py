@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from scimhub.directory.errors import StoreUnusable
-from scimhub.sqlstore import backup
+from scimhub.sqlstore.sqlite import backup
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_sqlite
 from tests.store_contract.harness import Desk, user
@@ -63,7 +63,7 @@ async def test_a_restored_database_is_another_history_of_the_same_resources(desk
         assert found == await desk.get("acme-0001")
         assert await restored.last_position() == 1
     finally:
-        restored.close()
+        await restored.close()
     assert [path.name for path in folder.iterdir() if "partial" in path.name] == []
 
 

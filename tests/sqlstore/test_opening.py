@@ -11,8 +11,9 @@ import apsw
 import pytest
 
 from scimhub.directory.errors import StoreUnusable
-from scimhub.sqlstore import migrate, sqlite, store
-from scimhub.sqlstore.migrate import Migration
+from scimhub.sqlstore import store
+from scimhub.sqlstore.sqlite import driver, migrate
+from scimhub.sqlstore.sqlite.migrate import Migration
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import counting_random, open_sqlite
 from tests.store_contract.harness import T0
@@ -44,14 +45,14 @@ def test_any_other_url_is_refused(url: str, reason: str):
 def test_only_the_owner_may_read_the_files(tmp_path: Path):
     opened = open_sqlite(tmp_path)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    opened.close()
+    opened.database.close_here()
     assert set(modes) == {"hub.db", "hub.db-wal", "hub.db.lock"}
     assert set(modes.values()) == {0o600}
 
 
 def test_the_writer_waits_for_the_disk(tmp_path: Path):
-    sqlite.create_file(tmp_path / "hub.db")
-    connection = sqlite.open_connection(tmp_path / "hub.db", writes=True, cache_mib=1)
+    driver.create_file(tmp_path / "hub.db")
+    connection = driver.open_connection(tmp_path / "hub.db", writes=True, cache_mib=1)
     assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
     connection.close()
@@ -76,7 +77,7 @@ async def test_no_other_process_gets_at_an_open_database_and_any_can_at_a_closed
         assert looked.returncode != 0
         assert "BusyError" in looked.stderr
     finally:
-        opened.close()
+        opened.database.close_here()
     assert count_elsewhere(tmp_path / "hub.db").stdout == "1\n"
 
 
@@ -115,23 +116,26 @@ def start(program: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path):
-    program = _HOLD + "opened = open_sqlite(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read(); opened.close()"
+    program = (
+        _HOLD
+        + "opened = open_sqlite(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read(); opened.database.close_here()"
+    )
     with start(program, str(tmp_path)) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "open\n"
         with pytest.raises(StoreUnusable, match=f"process {child.pid};"):
             open_sqlite(tmp_path)
         child.communicate("", timeout=10)
-    open_sqlite(tmp_path).close()
+    open_sqlite(tmp_path).database.close_here()
 
 
 def test_a_second_store_in_the_same_process_is_refused(tmp_path: Path):
     first = open_sqlite(tmp_path)
     with pytest.raises(StoreUnusable, match=str(os.getpid())):
         open_sqlite(tmp_path)
-    first.close()
-    first.close()
-    open_sqlite(tmp_path).close()
+    first.database.close_here()
+    first.database.close_here()
+    open_sqlite(tmp_path).database.close_here()
 
 
 _WRITE_UNTIL_KILLED = """
@@ -168,15 +172,15 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path):
         assert (await opened.count_resources(1))["User"] == len(changes)
         assert (await opened.check()).problems == ()
     finally:
-        opened.close()
+        opened.database.close_here()
 
 
 # --------------------------------------------------------------------------- migrations
 
 
 def open_raw(path: Path) -> apsw.Connection:
-    sqlite.create_file(path)
-    return sqlite.open_connection(path, writes=True, cache_mib=1)
+    driver.create_file(path)
+    return driver.open_connection(path, writes=True, cache_mib=1)
 
 
 def run(connection: apsw.Connection, *steps: Migration) -> list[int]:
@@ -217,7 +221,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path):
 
 
 async def test_a_database_of_a_newer_program_is_refused(tmp_path: Path):
-    open_sqlite(tmp_path).close()
+    open_sqlite(tmp_path).database.close_here()
     connection = open_raw(tmp_path / "hub.db")
     connection.execute("INSERT INTO migrations (number, name, applied) VALUES (9001, '9001_later.sql', '')")
     connection.close()
@@ -241,7 +245,9 @@ def test_every_row_with_personal_content_names_a_key(store: SqlStore):
     named = {
         table: {
             row[0]
-            for row in connection.read(lambda c, t=table: c.execute(f"SELECT name FROM pragma_table_info('{t}')").fetchall())
+            for row in connection.read_here(
+                lambda c, t=table: c.execute(f"SELECT name FROM pragma_table_info('{t}')").fetchall()
+            )
         }
         for table in (
             "resources",
@@ -260,7 +266,7 @@ def test_every_row_with_personal_content_names_a_key(store: SqlStore):
 def test_the_epoch_stays_over_restarts(tmp_path: Path):
     first = open_sqlite(tmp_path)
     history = (first.log_epoch, first.cursor_secret)
-    first.close()
+    first.database.close_here()
     second = open_sqlite(tmp_path)
     assert (second.log_epoch, second.cursor_secret) == history
-    second.close()
+    second.database.close_here()

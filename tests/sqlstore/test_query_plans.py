@@ -20,6 +20,8 @@ from scimhub.sqlstore import (
     tombstones,
     walking,
 )
+from scimhub.sqlstore.selection import Asked
+from scimhub.sqlstore.sqlite.dialect import SQLITE
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.test_reading import condition
 
@@ -48,7 +50,7 @@ STATEMENTS = [pair for module in MODULES for pair in statements(module) if pair[
 def plan_of(store: SqlStore, sql: str) -> list[str]:
     numbered = [int(number) for number in re.findall(r"\?(\d+)", sql)]
     values = (None,) * (max(numbered) if numbered else sql.count("?"))
-    return store.database.read(
+    return store.database.read_here(
         lambda connection: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
     )
 
@@ -69,7 +71,7 @@ async def test_a_statement_is_answered_by_indexes(store: SqlStore, name: str, sq
 
 
 def explained(store: SqlStore, wanted: Selection) -> list[str]:
-    return store.database.read(lambda connection: selection.explain(connection, wanted, "0a0b0c0d"))
+    return store.database.read_here(lambda connection: selection.explain(connection, Asked(wanted, "0a0b0c0d", SQLITE)))
 
 
 @pytest.mark.parametrize(

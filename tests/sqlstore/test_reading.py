@@ -18,7 +18,7 @@ def mapped_bytes(connection: apsw.Connection) -> int:
 
 
 async def test_long_reads_map_the_file_and_short_ones_do_not(store: SqlStore):
-    assert store.database.read(mapped_bytes) == 0
+    assert store.database.read_here(mapped_bytes) == 0
     assert await store.database.read_aside(mapped_bytes) > 0
 
 
@@ -32,11 +32,11 @@ def test_who_was_answered_reads_what_was_written(tmp_path: Path, new_loop: Calla
     async def write_and_look(worker: int) -> None:
         for number in range(20):
             name = f"{worker}-{number}"
-            assert not store.database.read(is_there(name))
+            assert not store.database.read_here(is_there(name))
             await store.database.write(
                 lambda connection, name=name: connection.execute("INSERT INTO hub VALUES (?, '')", (name,)).close()
             )
-            assert store.database.read(is_there(name))
+            assert store.database.read_here(is_there(name))
             assert await store.database.read_aside(is_there(name))
 
     async def all_workers() -> None:
@@ -46,4 +46,4 @@ def test_who_was_answered_reads_what_was_written(tmp_path: Path, new_loop: Calla
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(all_workers())
     finally:
-        store.close()
+        store.database.close_here()

@@ -17,7 +17,7 @@ def insert(name: str):
 
 
 def names(store: SqlStore) -> set[str]:
-    rows = store.database.read(lambda connection: connection.execute("SELECT name FROM hub").fetchall())
+    rows = store.database.read_here(lambda connection: connection.execute("SELECT name FROM hub").fetchall())
     return {row[0] for row in rows} - {"log_epoch", "cursor_secret", "fold_version"}
 
 
@@ -28,7 +28,7 @@ def block(store: SqlStore) -> tuple[threading.Event, "asyncio.Task[None]"]:
     def wait(_: apsw.Connection) -> None:
         go.wait(10)
 
-    return go, asyncio.create_task(store.database.write(wait, "alone"))
+    return go, asyncio.create_task(store.database.write(wait, manner="alone"))
 
 
 async def batch(store: SqlStore, *works) -> list[object]:
@@ -46,7 +46,7 @@ async def test_a_batch_is_one_transaction(store: SqlStore):
     go, blocked = block(store)
     await asyncio.sleep(0)
     hook = asyncio.create_task(
-        store.database.write(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))), "bare")
+        store.database.write_bare(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))))
     )
     tasks = [asyncio.create_task(store.database.write(insert(f"n{number}"))) for number in range(100)]
     await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_a_batch_is_one_transaction(store: SqlStore):
 
 async def test_what_one_turn_of_the_loop_submits_is_one_transaction(store: SqlStore):
     commits: list[None] = []
-    await store.database.write(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))), "bare")
+    await store.database.write_bare(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))))
 
     async def look_and_write(number: int) -> None:
         # Each look lets the other threads run; the writer's must find nothing to begin with.
@@ -141,7 +141,7 @@ async def test_closing_finishes_what_waits(store: SqlStore, tmp_path):
     tasks = [asyncio.create_task(store.database.write(insert(name))) for name in "abc"]
     await asyncio.sleep(0)
     go.set()
-    await asyncio.to_thread(store.close)
+    await asyncio.to_thread(store.database.close_here)
     assert await asyncio.gather(blocked, *tasks) == [None, None, None, None]
     with pytest.raises(StoreUnavailable):
         await store.database.write(insert("d"))
@@ -156,7 +156,7 @@ async def test_closing_finishes_what_waits(store: SqlStore, tmp_path):
 async def test_closing_in_the_same_turn_finishes_what_was_submitted_in_it(store: SqlStore):
     tasks = [asyncio.create_task(store.database.write(insert(name))) for name in "abc"]
     await asyncio.sleep(0)
-    store.close()
+    store.database.close_here()
     async with asyncio.timeout(10):
         assert await asyncio.gather(*tasks) == [None, None, None]
 

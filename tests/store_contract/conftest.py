@@ -1,7 +1,7 @@
 """One suite for every database: each opener gives a fresh, empty store."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 
 from scimhub import clock
 from scimhub.directory.intents import Actor
-from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.sqlstore.store import SqlStore, open_file_store
 from tests.store_contract.harness import T0, Desk
 
 
@@ -20,31 +20,31 @@ def counting_random() -> Callable[[int], bytes]:
 
 
 def open_sqlite(folder: Path, **options: int) -> SqlStore:
-    return open_store(folder / "hub.db", new_id=clock.new_id, now=lambda: T0, random=counting_random(), **options)
+    return open_file_store(folder / "hub.db", new_id=clock.new_id, now=lambda: T0, random=counting_random(), **options)
 
 
 OPENERS = {"sqlite": open_sqlite}
 
 
 @pytest.fixture(params=sorted(OPENERS))
-async def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., SqlStore]]:
+async def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[SqlStore]]]:
     """Opens the store; again and again the same one, as after a restart."""
     opened: list[SqlStore] = []
 
-    def open_again(**options: int) -> SqlStore:
+    async def open_again(**options: int) -> SqlStore:
         for earlier in opened:
-            earlier.close()
+            await earlier.close()
         opened.append(OPENERS[request.param](tmp_path, **options))
         return opened[-1]
 
     yield open_again
     for each in opened:
-        each.close()
+        await each.close()
 
 
 @pytest.fixture
-async def store(open_it: Callable[..., SqlStore]) -> SqlStore:
-    return open_it()
+async def store(open_it: Callable[..., Awaitable[SqlStore]]) -> SqlStore:
+    return await open_it()
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ async def test_a_catalog_has_a_version_that_grows_with_every_change(store: AnySt
     assert await store.save_additions(acme.key, {"schemas": [{"id": "urn:x"}]}) == 2
     assert store.catalog_version(acme.key) == 2
     assert await store.find_additions(acme.key) == {"schemas": [{"id": "urn:x"}]}
-    assert open_it().catalog_version(acme.key) == 2
-    found = await open_it().find_directory("acme")
+    assert (await open_it()).catalog_version(acme.key) == 2
+    found = await (await open_it()).find_directory("acme")
     assert found is not None
     assert found.catalog_version == 2
 
@@ -201,7 +201,7 @@ async def test_everything_is_there_after_a_restart(desk: Desk, open_it: Callable
     users = await desk.users(3)
     staff = await desk.group("Staff", *users)
     before = await desk.changes()
-    again = replace(desk, store=open_it())
+    again = replace(desk, store=await open_it())
     assert await again.changes() == before
     assert await again.members(staff.id) == users
     assert applied(await again.try_user("new")).resource.id == "acme-0005"

@@ -61,7 +61,7 @@ async def test_a_destination_is_kept_as_it_was_made(store: SqlStore, desk: Desk,
         created=T0,
         updated=T0,
     )
-    assert await again(open_it(), made) == made
+    assert await again(await open_it(), made) == made
 
 
 async def test_a_new_destination_begins_behind_the_newest_change(store: SqlStore, desk: Desk):
@@ -190,7 +190,7 @@ async def test_a_token_opens_one_feed_until_it_ends(store: SqlStore, desk: Desk)
 async def test_cursor_ahead_holds_and_releases_are_settled_at_once(store: SqlStore, desk: Desk, open_it: Again):
     made = await create(store, desk, cursor=0)
     await store.settle(made.key, Settlement(2, frozenset({9, 4}), [held("r1", 1), held("r2", 2, next_attempt=None)]))
-    store = open_it()
+    store = await open_it()
     stood = await again(store, made)
     assert (stood.cursor, stood.ahead) == (2, frozenset({4, 9}))
     assert await store.list_held(made.key) == [held("r1", 1), held("r2", 2, next_attempt=None)]
@@ -286,7 +286,7 @@ async def test_the_history_of_one_resource_is_read_by_range(store: SqlStore, des
 
 
 async def test_the_history_of_one_resource_has_an_index(store: SqlStore):
-    plan = store.database.read(
+    plan = store.database.read_here(
         lambda connection: connection.execute(f"EXPLAIN QUERY PLAN {changes._OF_RESOURCE}", ("a", 1, 2, 3)).fetchall()
     )
     assert [row[3] for row in plan] == [
@@ -357,7 +357,7 @@ async def test_purging_blanks_what_is_said_of_a_person_and_keeps_the_rest(store:
     before = await desk.changes()
     assert await store.purged_position() == 0
     await store.purge_changes(4)
-    store = open_it()
+    store = await open_it()
     assert await store.purged_position() == 4
     blank = {"after": None, "before": {}, "external_id": None, "members_added": (), "members_removed": ()}
     expected = [replace(change, **blank) if change.position <= 4 else change for change in before]

@@ -166,7 +166,7 @@ async def test_a_list_shows_nothing_of_another_directory(desk: Desk, store):
 
 
 async def test_a_scan_of_too_many_is_refused(open_it):
-    desk = await open_desk(open_it(scan_limit=3), "acme")
+    desk = await open_desk(await open_it(scan_limit=3), "acme")
     await desk.users(4)
     for selection in (of_users(desk, 'userName co "x"'), of_users(desk, "title pr"), of_users(desk, sort="title")):
         with pytest.raises(ScimError, match="all 4 resources of User, and at most 3") as refusal:

@@ -12,7 +12,7 @@ from scimhub import clock
 from scimhub.directory.schemas import Catalogs
 from scimhub.exchanges.records import Received
 from scimhub.sqlstore.exchanges import ExchangeFile
-from scimhub.sqlstore.store import SqlStore, open_store
+from scimhub.sqlstore.store import SqlStore, open_file_store
 from scimhub.web.admin_api import build_admin_api
 from tests.assembly import build_engine
 
@@ -24,9 +24,9 @@ Open = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = open_store(tmp_path / "hub.db", new_id=clock.new_id, now=clock.now_text, random=os.urandom)
+    opened = open_file_store(tmp_path / "hub.db", new_id=clock.new_id, now=clock.now_text, random=os.urandom)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def request(header: str, query: bytes = b"") -> Request:
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     opened = open_sqlite(tmp_path)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture

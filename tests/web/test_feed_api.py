@@ -15,7 +15,7 @@ from scimhub.consumer import Replica
 from scimhub.distribution.delivery import Subscription
 from scimhub.distribution.feed import Cursors, Expired, Foreign, Good
 from scimhub.distribution.snapshot import Pins
-from scimhub.sqlstore import backup
+from scimhub.sqlstore.sqlite import backup
 from scimhub.sqlstore.store import SqlStore
 from scimhub.web.feed_api import FeedApi, Limits
 from tests.consumer.hub import ROOT, TOKEN, Place, open_api, open_sqlite
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     opened = open_sqlite(tmp_path)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture
@@ -458,7 +458,7 @@ async def test_a_cursor_of_the_time_before_a_restore_is_gone(
         async with client_of(open_api(restored)) as again:
             assert "by this hub as it is now" in gone(await again.get(EVENTS, params={"after": cursor}))
     finally:
-        restored.close()
+        await restored.close()
 
 
 def test_another_epoch_or_a_position_that_was_never_reached_is_expired():

@@ -20,7 +20,7 @@ from scimhub.cli import connection
 from scimhub.cli.connection import NotRunning, Refused
 from scimhub.directory.errors import Fault, StoreUnusable
 from scimhub.settings import Settings, SettingsError
-from scimhub.sqlstore import migrate
+from scimhub.sqlstore.sqlite import migrate
 
 Verdict = Literal["OK", "WARN", "FAIL"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from scimhub import clock
 from scimhub.directory.errors import Conflict
 from scimhub.settings import Settings
-from scimhub.sqlstore import backup, sqlite
+from scimhub.sqlstore.sqlite import backup, driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def restore(file: Path, settings: Settings, *, is_forced: bool) -> Restored:
     """
     database = settings.database
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = sqlite.FileLock(database)
+    lock = driver.FileLock(database)
     lock.acquire()  # a running hub holds it, and is named in the refusal
     try:
         if database.exists() and not is_forced:

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import apsw
-
 from scimhub.distribution.delivery import Attempt
-from scimhub.sqlstore import sqlite
-from scimhub.sqlstore.sqlite import SqlValue
+from scimhub.sqlstore.connection import SqlValue
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 CREATE = """
 CREATE TABLE IF NOT EXISTS attempts (
@@ -56,7 +54,7 @@ def values_of(attempt: Attempt) -> tuple[SqlValue, ...]:
 
 
 def search(
-    connection: apsw.Connection,
+    connection: SqliteConnection,
     directory: str | None,
     destination: str | None,
     resource_id: str | None,
@@ -77,5 +75,5 @@ def search(
     kept = [(term, value) for term, value in wishes if value is not None]
     where = " AND ".join(("TRUE", *(term for term, _ in kept)))
     sql = f"SELECT {COLUMNS} FROM attempts WHERE {where} ORDER BY number DESC LIMIT ?"
-    rows = sqlite.fetch(connection, sql, (*(value for _, value in kept), limit))
+    rows = connection.fetch(sql, (*(value for _, value in kept), limit))
     return [Attempt(*row) for row in rows]

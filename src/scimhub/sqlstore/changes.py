@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 
-import apsw
 import orjson
 
+from scimhub import clock
 from scimhub.directory.intents import Actor
 from scimhub.directory.records import Change, Operation
-from scimhub.sqlstore import sqlite
-from scimhub.sqlstore.database import Database
+from scimhub.sqlstore.connection import Connection, Database, Row
 from scimhub.sqlstore.memberships import NO_DELTA, Delta
-from scimhub.sqlstore.sqlite import Row
 
 # A read of more rows than this leaves the caller's thread.
 _QUICK_ROWS = 100
@@ -24,7 +22,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def append(
-    connection: apsw.Connection,
+    connection: Connection,
     actor: Actor,
     change_id: str,
     operation: Operation,
@@ -66,14 +64,14 @@ _COLUMNS = """
 _READ = f"SELECT {_COLUMNS} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
 
 
-def read(connection: apsw.Connection, after: int, limit: int) -> list[Change]:
+def read(connection: Connection, after: int, limit: int) -> list[Change]:
     """The changes behind the position, in order."""
-    return [_change(row) for row in sqlite.fetch(connection, _READ, (after, limit))]
+    return [_change(row) for row in connection.fetch(_READ, (after, limit))]
 
 
-def last_position(connection: apsw.Connection) -> int:
+def last_position(connection: Connection) -> int:
     """The newest position, 0 when nothing was ever written."""
-    row: Row = sqlite.fetch_one(connection, "SELECT coalesce(max(position), 0) FROM changes")
+    row: Row = connection.fetch_one("SELECT coalesce(max(position), 0) FROM changes")
     return int(row[0])
 
 
@@ -82,22 +80,22 @@ SELECT {_COLUMNS}
 FROM changes WHERE resource_id = ? AND position BETWEEN ? AND ? ORDER BY position LIMIT ?"""
 
 
-def read_of(connection: apsw.Connection, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
+def read_of(connection: Connection, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
     """The changes of one resource at these positions, in order."""
-    return [_change(row) for row in sqlite.fetch(connection, _OF_RESOURCE, (resource_id, first, last, limit))]
+    return [_change(row) for row in connection.fetch(_OF_RESOURCE, (resource_id, first, last, limit))]
 
 
 # Times of neighbours may be out of order by as long as a request takes; a replay may begin a little early, never late.
-_CLOCK_DISORDER = "-60 seconds"
+_CLOCK_DISORDER = 60
 
 
-def position_at(connection: apsw.Connection, time: str) -> int:
+def position_at(connection: Connection, time: str) -> int:
     """A position behind which everything from that time on lies, by halving."""
-    early = sqlite.fetch_one(connection, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ?, ?)", (time, _CLOCK_DISORDER))[0]
+    early = clock.later(time, seconds=-_CLOCK_DISORDER)
     low, high = 0, last_position(connection)
     while low < high:
         middle = (low + high + 1) // 2
-        (found,) = sqlite.fetch_one(connection, "SELECT time FROM changes WHERE position = ?", (middle,))
+        (found,) = connection.fetch_one("SELECT time FROM changes WHERE position = ?", (middle,))
         if found < early:
             low = middle
         else:
@@ -114,25 +112,27 @@ UPDATE changes SET {_BLANKED}
 WHERE directory = ?1 AND position > ?2 AND position <= ?2 + ?3"""
 
 
-def blank(connection: apsw.Connection, directory: int, after: int, count: int) -> None:
+def blank(connection: Connection, directory: int, after: int, count: int) -> None:
     """Blank the directory's changes among the ``count`` positions behind ``after``."""
     connection.execute(_BLANK, (directory, after, count))
 
 
 _PURGED = "changes_purged"
+_NOTE_PURGED = """
+INSERT INTO hub (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
 _PURGE = f"UPDATE changes SET {_BLANKED} WHERE position > ? AND position <= ?"
 
 
-def purged_position(connection: apsw.Connection) -> int:
+def purged_position(connection: Connection) -> int:
     """The position up to which content has been blanked; 0 at first."""
-    row = sqlite.fetch_one(connection, "SELECT value FROM hub WHERE name = ?", (_PURGED,))
+    row = connection.fetch_one("SELECT value FROM hub WHERE name = ?", (_PURGED,))
     return 0 if row is None else int(row[0])
 
 
-def purge(connection: apsw.Connection, until: int) -> None:
+def purge(connection: Connection, until: int) -> None:
     """Blank the content of all changes up to that position; positions, ids and versions stay."""
     connection.execute(_PURGE, (purged_position(connection), until))
-    connection.execute("INSERT OR REPLACE INTO hub (name, value) VALUES (?, ?)", (_PURGED, str(until)))
+    connection.execute(_NOTE_PURGED, (_PURGED, str(until)))
 
 
 _MEMBERS = """
@@ -143,9 +143,9 @@ JOIN resources AS member ON member.key = m.member
 WHERE home.id = ?"""
 
 
-def members_of(connection: apsw.Connection, resource_id: str) -> list[str]:
+def members_of(connection: Connection, resource_id: str) -> list[str]:
     """The ids of the group's members now."""
-    return [row[0] for row in sqlite.fetch(connection, _MEMBERS, (resource_id,))]
+    return [row[0] for row in connection.fetch(_MEMBERS, (resource_id,))]
 
 
 def _change(row: Row) -> Change:
@@ -168,29 +168,29 @@ class Changes:
 
     async def read_changes(self, after: int, limit: int) -> list[Change]:
         if limit <= _QUICK_ROWS:
-            return self._database.read(lambda connection: read(connection, after, limit))
+            return await self._database.read(lambda connection: read(connection, after, limit))
         return await self._database.read_aside(lambda connection: read(connection, after, limit))
 
     async def read_changes_of(self, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
-        def work(connection: apsw.Connection) -> list[Change]:
+        def work(connection: Connection) -> list[Change]:
             return read_of(connection, resource_id, first, last, limit)
 
-        return self._database.read(work) if limit <= _QUICK_ROWS else await self._database.read_aside(work)
+        return await self._database.read(work) if limit <= _QUICK_ROWS else await self._database.read_aside(work)
 
     async def last_position(self) -> int:
-        return self._database.read(last_position)
+        return await self._database.read(last_position)
 
     async def purged_position(self) -> int:
-        return self._database.read(purged_position)
+        return await self._database.read(purged_position)
 
     async def position_at(self, time: str) -> int:
-        return self._database.read(lambda connection: position_at(connection, time))
+        return await self._database.read(lambda connection: position_at(connection, time))
 
     async def members_of(self, resource_id: str) -> list[str]:
         return await self._database.read_aside(lambda connection: members_of(connection, resource_id))
 
     async def purge_changes(self, until: int) -> None:
-        await self._database.write(lambda connection: purge(connection, until), "alone")
+        await self._database.write(lambda connection: purge(connection, until), manner="alone")
 
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
         return self._database.on_commit(wake)

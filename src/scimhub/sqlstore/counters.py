@@ -2,44 +2,51 @@
 
 from collections.abc import Iterable
 
-import apsw
+from scimhub.sqlstore.connection import Connection
 
-from scimhub.sqlstore import sqlite
-
-# So many deltas at most have to be summed; then they become one row for each directory and kind.
+# After about so many deltas they become one row for each kind.
 FOLD_EVERY = 256
 
 _ADD = "INSERT INTO counters (directory, kind, amount) VALUES (?, ?, ?)"
 _FOLD = """
 INSERT INTO counters (directory, kind, amount)
-SELECT directory, kind, sum(amount) FROM counters WHERE number <= ? GROUP BY directory, kind HAVING sum(amount) <> 0"""
-_DROP_FOLDED = "DELETE FROM counters WHERE number <= ?"
+SELECT directory, kind, sum(amount) FROM counters WHERE directory = ?1 GROUP BY directory, kind HAVING sum(amount) <> 0"""
+_DROP_FOLDED = "DELETE FROM counters WHERE directory = ?1 AND number <= ?2"
+_NEWEST = "SELECT coalesce(max(number), 0) FROM counters WHERE directory = ?"
 
 
-def add(connection: apsw.Connection, directory: int, kind: str, amount: int) -> None:
-    """Count the resources that this transaction creates, or with a negative amount deletes."""
+def add(connection: Connection, directory: int, kind: str, amount: int, key: int) -> None:
+    """Count the resource with the key, which this transaction creates, or deletes if the amount is -1.
+
+    One in ``FOLD_EVERY`` keys has the deltas folded: nothing needs to be read for the others.
+    """
     connection.execute(_ADD, (directory, kind, amount))
-    newest = connection.last_insert_rowid()
-    if newest % FOLD_EVERY == 0:
-        connection.execute(_FOLD, (newest,))
-        connection.execute(_DROP_FOLDED, (newest,))
+    if key % FOLD_EVERY == 0:
+        fold(connection, directory)
+
+
+def fold(connection: Connection, directory: int) -> None:
+    """Make one row of all the deltas of each kind of the directory, which this transaction has to itself."""
+    newest = connection.fetch_one(_NEWEST, (directory,))[0]
+    connection.execute(_FOLD, (directory,))
+    connection.execute(_DROP_FOLDED, (directory, newest))
 
 
 _BY_KIND = "SELECT kind, sum(amount) FROM counters WHERE directory = ? GROUP BY kind HAVING sum(amount) > 0"
 
 
-def by_kind(connection: apsw.Connection, directory: int) -> dict[str, int]:
+def by_kind(connection: Connection, directory: int) -> dict[str, int]:
     """How many resources of each kind the directory has."""
-    return dict(sqlite.fetch(connection, _BY_KIND, (directory,)))
+    return dict(connection.fetch(_BY_KIND, (directory,)))
 
 
 _OF_KIND = "SELECT coalesce(sum(amount), 0) FROM counters WHERE directory = ? AND kind = ?"
 
 
-def total(connection: apsw.Connection, directory: int, kinds: Iterable[str]) -> int:
+def total(connection: Connection, directory: int, kinds: Iterable[str]) -> int:
     """How many resources of these kinds the directory has."""
     amount = 0
     for kind in kinds:
-        row = sqlite.fetch_one(connection, _OF_KIND, (directory, kind))
+        row = connection.fetch_one(_OF_KIND, (directory, kind))
         amount += row[0]
     return amount

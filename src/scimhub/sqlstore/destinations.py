@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import apsw
 import orjson
 
 from scimhub.directory.errors import Absent, Conflict
 from scimhub.distribution.delivery import Destination, Held, Purpose, Replay, Secret, State, Subscription
 from scimhub.distribution.ports import Settlement
-from scimhub.sqlstore import changes, directories, sqlite
-from scimhub.sqlstore.database import Database
-from scimhub.sqlstore.sqlite import Row
+from scimhub.sqlstore import changes, directories
+from scimhub.sqlstore.connection import Connection, Database, Row
 
 _SELECT = """
 SELECT t.key, t.id, t.directory, d.name, t.name, t.kind, t.configuration, t.subscription, t.subscription_version, t.state,
@@ -26,11 +24,12 @@ INSERT INTO destinations
     (id, directory, name, kind, configuration, subscription, subscription_version, state, reason, cursor, ahead, created,
      updated)
 VALUES (?, ?, ?, ?, ?, ?, 1, 'active', '', ?, '[]', ?, ?)
-ON CONFLICT (directory, name) DO NOTHING"""
+ON CONFLICT (directory, name) DO NOTHING
+RETURNING key"""
 
 
 def create(
-    connection: apsw.Connection,
+    connection: Connection,
     id: str,
     directory: int,
     name: str,
@@ -44,15 +43,16 @@ def create(
     home = directories.find(connection, directory)
     start = changes.last_position(connection) if cursor is None else cursor
     wish = _subscription_text(subscription)
-    connection.execute(_CREATE, (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now))
-    if connection.changes() == 0:
+    values = (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now)
+    made = connection.fetch_one(_CREATE, values)
+    if made is None:
         raise Conflict(f"Directory {home.name} has a destination {name} already.")
-    return get(connection, connection.last_insert_rowid())
+    return get(connection, made[0])
 
 
-def get(connection: apsw.Connection, key: int) -> Destination:
+def get(connection: Connection, key: int) -> Destination:
     """The destination with the key; raises Absent."""
-    row = sqlite.fetch_one(connection, f"{_SELECT} WHERE t.key = ?", (key,))
+    row = connection.fetch_one(f"{_SELECT} WHERE t.key = ?", (key,))
     if row is None:
         raise Absent("The destination is not there any more.")
     return _destination(row)
@@ -60,19 +60,20 @@ def get(connection: apsw.Connection, key: int) -> Destination:
 
 _UPDATE = """
 UPDATE destinations
-SET configuration = ?2, subscription_version = subscription_version + (subscription <> ?3), subscription = ?3, updated = ?4
+SET configuration = ?2, subscription = ?3, updated = ?4,
+    subscription_version = CASE WHEN subscription = ?3 THEN subscription_version ELSE subscription_version + 1 END
 WHERE key = ?1"""
 
 
 def update(
-    connection: apsw.Connection, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
+    connection: Connection, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
 ) -> Destination:
     """Give the destination these; raises Absent."""
     connection.execute(_UPDATE, (key, orjson.dumps(configuration).decode(), _subscription_text(subscription), now))
     return get(connection, key)
 
 
-def set_state(connection: apsw.Connection, key: int, state: State, reason: str, now: str) -> Destination:
+def set_state(connection: Connection, key: int, state: State, reason: str, now: str) -> Destination:
     """Put the destination into the state; raises Absent."""
     connection.execute("UPDATE destinations SET state = ?, reason = ?, updated = ? WHERE key = ?", (state, reason, now, key))
     return get(connection, key)
@@ -81,15 +82,15 @@ def set_state(connection: apsw.Connection, key: int, state: State, reason: str, 
 _MOVE = "UPDATE destinations SET cursor = ?2, ahead = '[]', replay_id = ?3, replay_until = ?4 WHERE key = ?1"
 
 
-def move_cursor(connection: apsw.Connection, key: int, cursor: int, replay: Replay | None) -> Destination:
+def move_cursor(connection: Connection, key: int, cursor: int, replay: Replay | None) -> Destination:
     """Put the cursor there; raises Absent."""
-    connection.execute(_MOVE, (key, cursor, replay and replay.id, replay and replay.until))
+    connection.execute(_MOVE, (key, cursor, None if replay is None else replay.id, None if replay is None else replay.until))
     # Their events are met again on the way; what lies before the cursor stays owed.
     connection.execute("DELETE FROM held WHERE destination = ? AND first_position > ?", (key, cursor))
     return get(connection, key)
 
 
-def delete(connection: apsw.Connection, key: int) -> None:
+def delete(connection: Connection, key: int) -> None:
     """Remove the destination with all that belongs to it; raises Absent."""
     get(connection, key)
     connection.execute("DELETE FROM destinations WHERE key = ?", (key,))
@@ -124,19 +125,18 @@ UPDATE destination_secrets SET expires = ?4
 WHERE destination = ?1 AND purpose = ?2 AND id <> ?3 AND (expires IS NULL OR expires > ?4)"""
 
 
-def add_secret(connection: apsw.Connection, key: int, secret: Secret) -> Secret:
+def add_secret(connection: Connection, key: int, secret: Secret) -> Secret:
     """Keep the secret; raises Absent, or Conflict when another destination has the same."""
     get(connection, key)
     values = (secret.id, key, secret.purpose, secret.value, secret.hint, secret.created)
-    connection.execute(_KEEP, values)
-    if connection.changes() == 0:
+    if connection.run(_KEEP, values) == 0:
         raise Conflict("Another destination has the same secret; choose another one.")
     return secret
 
 
-def list_secrets(connection: apsw.Connection, key: int) -> list[Secret]:
+def list_secrets(connection: Connection, key: int) -> list[Secret]:
     """All secrets of the destination, the newest first."""
-    rows = sqlite.fetch(connection, f"{_SECRET} WHERE destination = ? ORDER BY created DESC, id DESC", (key,))
+    rows = connection.fetch(f"{_SECRET} WHERE destination = ? ORDER BY created DESC, id DESC", (key,))
     return [Secret(*row) for row in rows]
 
 
@@ -145,7 +145,7 @@ def list_secrets(connection: apsw.Connection, key: int) -> list[Secret]:
 _SETTLE = """
 UPDATE destinations
 SET cursor = ?2, ahead = ?3,
-    replay_id = iif(?4, NULL, replay_id), replay_until = iif(?4, NULL, replay_until)
+    replay_id = CASE ?4 WHEN 1 THEN NULL ELSE replay_id END, replay_until = CASE ?4 WHEN 1 THEN NULL ELSE replay_until END
 WHERE key = ?1"""
 _HOLD = """
 INSERT INTO held (destination, resource_id, first_position, since, attempts, next_attempt, error)
@@ -156,11 +156,10 @@ _RELEASE = "DELETE FROM held WHERE destination = ? AND resource_id = ?"
 _HELD = "SELECT resource_id, first_position, since, attempts, next_attempt, error FROM held"
 
 
-def settle(connection: apsw.Connection, key: int, settlement: Settlement) -> None:
+def settle(connection: Connection, key: int, settlement: Settlement) -> None:
     """Write where the destination stands; one transaction, see ``Settlement``. Nothing when it is gone."""
     ahead = orjson.dumps(sorted(settlement.ahead)).decode()
-    connection.execute(_SETTLE, (key, settlement.cursor, ahead, settlement.replay_is_over))
-    if connection.changes() == 0:
+    if connection.run(_SETTLE, (key, settlement.cursor, ahead, int(settlement.replay_is_over))) == 0:
         return
     for held in settlement.holds:
         hold(connection, key, held)
@@ -168,20 +167,20 @@ def settle(connection: apsw.Connection, key: int, settlement: Settlement) -> Non
         connection.execute(_RELEASE, (key, resource_id))
 
 
-def hold(connection: apsw.Connection, key: int, held: Held) -> None:
+def hold(connection: Connection, key: int, held: Held) -> None:
     """Write what is owed of one resource, whether something was written before or not."""
     values = (held.resource_id, held.first_position, held.since, held.attempts, held.next_attempt, held.error)
     connection.execute(_HOLD, (key, *values))
 
 
-def list_held(connection: apsw.Connection, key: int) -> list[Held]:
+def list_held(connection: Connection, key: int) -> list[Held]:
     """What is held for the destination, in order of position."""
-    rows = sqlite.fetch(connection, f"{_HELD} WHERE destination = ? ORDER BY first_position, resource_id", (key,))
+    rows = connection.fetch(f"{_HELD} WHERE destination = ? ORDER BY first_position, resource_id", (key,))
     return [Held(*row) for row in rows]
 
 
-def _check_held(connection: apsw.Connection, key: int, resource_id: str) -> None:
-    row = sqlite.fetch_one(connection, "SELECT 1 FROM held WHERE destination = ? AND resource_id = ?", (key, resource_id))
+def _check_held(connection: Connection, key: int, resource_id: str) -> None:
+    row = connection.fetch_one("SELECT 1 FROM held WHERE destination = ? AND resource_id = ?", (key, resource_id))
     if row is None:
         raise Absent(f"Nothing is held for resource {resource_id[:100]!r}.")
 
@@ -209,7 +208,7 @@ class Destinations:
     ) -> Destination:
         id = self._new_id()
 
-        def work(connection: apsw.Connection) -> Destination:
+        def work(connection: Connection) -> Destination:
             made = create(connection, id, directory, name, kind, configuration, subscription, cursor, now)
             if secret is not None:
                 add_secret(connection, made.key, secret)
@@ -219,16 +218,16 @@ class Destinations:
 
     async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]:
         where = "WHERE ?1 IS NULL OR t.directory = ?1 ORDER BY d.name, t.name"
-        rows = self._database.read(lambda connection: sqlite.fetch(connection, f"{_SELECT} {where}", (directory,)))
+        rows = await self._database.read(lambda connection: connection.fetch(f"{_SELECT} {where}", (directory,)))
         return [_destination(row) for row in rows]
 
     async def find_destination(self, directory: int, name: str) -> Destination | None:
         where = "WHERE t.directory = ? AND t.name = ?"
-        row = self._database.read(lambda connection: sqlite.fetch_one(connection, f"{_SELECT} {where}", (directory, name)))
+        row = await self._database.read(lambda connection: connection.fetch_one(f"{_SELECT} {where}", (directory, name)))
         return None if row is None else _destination(row)
 
     async def find_destination_by_token(self, digest: bytes, now: str) -> Destination | None:
-        row = self._database.read(lambda connection: sqlite.fetch_one(connection, _OWNER, (digest, now)))
+        row = await self._database.read(lambda connection: connection.fetch_one(_OWNER, (digest, now)))
         return None if row is None else _destination(row)
 
     async def update_destination(
@@ -250,30 +249,30 @@ class Destinations:
         return await self._database.write(lambda connection: add_secret(connection, key, secret))
 
     async def list_secrets(self, key: int) -> Sequence[Secret]:
-        return self._database.read(lambda connection: list_secrets(connection, key))
+        return await self._database.read(lambda connection: list_secrets(connection, key))
 
     async def expire_secrets(self, key: int, purpose: Purpose, keep: str, expires: str) -> None:
-        await self._database.write(lambda connection: connection.execute(_EXPIRE, (key, purpose, keep, expires)) and None)
+        await self._database.write(lambda connection: connection.run(_EXPIRE, (key, purpose, keep, expires)))
 
     async def delete_expired_secrets(self, now: str) -> None:
         sql = "DELETE FROM destination_secrets WHERE expires <= ?"
-        await self._database.write(lambda connection: connection.execute(sql, (now,)) and None)
+        await self._database.write(lambda connection: connection.run(sql, (now,)))
 
     async def settle(self, key: int, settlement: Settlement) -> None:
-        await self._database.write(lambda connection: settle(connection, key, settlement))
+        await self._database.write(lambda connection: settle(connection, key, settlement), None)
 
     async def list_held(self, key: int) -> Sequence[Held]:
-        return self._database.read(lambda connection: list_held(connection, key))
+        return await self._database.read(lambda connection: list_held(connection, key))
 
     async def change_held(self, key: int, held: Held) -> None:
-        def work(connection: apsw.Connection) -> None:
+        def work(connection: Connection) -> None:
             _check_held(connection, key, held.resource_id)
             hold(connection, key, held)
 
         await self._database.write(work)
 
     async def release_held(self, key: int, resource_id: str) -> None:
-        def work(connection: apsw.Connection) -> None:
+        def work(connection: Connection) -> None:
             _check_held(connection, key, resource_id)
             connection.execute(_RELEASE, (key, resource_id))
 

@@ -1,20 +1,15 @@
-"""Directories and what an administrator adds to them; see ``directory.ports.DirectoryStore``.
-
-The catalog's version is asked for by every request. One process owns the file, so memory may answer: the writer's thread
-notes each new version as soon as it is on disk.
-"""
+"""Directories and what an administrator adds to them; see ``directory.ports.DirectoryStore``."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import apsw
 import orjson
 
 from scimhub.directory.errors import Absent, Conflict
 from scimhub.directory.intents import Content, UniqueConflict
 from scimhub.directory.records import Directory, Unmapped
-from scimhub.sqlstore import changes, counters, memberships, rows, sqlite
-from scimhub.sqlstore.database import Database
+from scimhub.sqlstore import changes, counters, memberships, rows
+from scimhub.sqlstore.connection import Connection, Database
 
 # How many resources, or positions of the log, one transaction of a directory's deletion takes.
 _DELETED_AT_ONCE = 1000
@@ -22,38 +17,39 @@ _BLANKED_AT_ONCE = 20_000
 
 _CREATE = """
 INSERT INTO directories (name, created, catalog_version, additions) VALUES (?, ?, 1, '{}')
-ON CONFLICT (name) DO NOTHING"""
+ON CONFLICT (name) DO NOTHING
+RETURNING key"""
 _COLUMNS = "SELECT key, name, created, catalog_version, deletion_requested FROM directories"
 
 
-def find(connection: apsw.Connection, key: int) -> Directory:
+def find(connection: Connection, key: int) -> Directory:
     """The directory with the key; raises Absent."""
-    row = sqlite.fetch_one(connection, f"{_COLUMNS} WHERE key = ?", (key,))
+    row = connection.fetch_one(f"{_COLUMNS} WHERE key = ?", (key,))
     if row is None:
         raise Absent("The directory is not there any more.")
     return Directory(*row)
 
 
-def create(connection: apsw.Connection, name: str, now: str) -> Directory:
+def create(connection: Connection, name: str, now: str) -> Directory:
     """A new directory; raises Conflict when the name is taken."""
-    connection.execute(_CREATE, (name, now))
-    if connection.changes() == 0:
+    made = connection.fetch_one(_CREATE, (name, now))
+    if made is None:
         raise Conflict(f"There is a directory {name} already.")
-    return find(connection, connection.last_insert_rowid())
+    return find(connection, made[0])
 
 
 _REQUEST_DELETION = "UPDATE directories SET deletion_requested = coalesce(deletion_requested, ?) WHERE key = ?"
 
 
-def request_deletion(connection: apsw.Connection, key: int, now: str) -> Directory:
+def request_deletion(connection: Connection, key: int, now: str) -> Directory:
     """Note the first step of the deletion; a second request changes nothing."""
     connection.execute(_REQUEST_DELETION, (now, key))
     return find(connection, key)
 
 
-def find_additions(connection: apsw.Connection, key: int) -> dict[str, object]:
+def find_additions(connection: Connection, key: int) -> dict[str, object]:
     """What was added to the standard schemas and types; raises Absent."""
-    row = sqlite.fetch_one(connection, "SELECT additions FROM directories WHERE key = ?", (key,))
+    row = connection.fetch_one("SELECT additions FROM directories WHERE key = ?", (key,))
     if row is None:
         raise Absent("The directory is not there any more.")
     document: dict[str, object] = orjson.loads(row[0])
@@ -64,9 +60,9 @@ _SAVE_ADDITIONS = """
 UPDATE directories SET additions = ?, catalog_version = catalog_version + 1 WHERE key = ? RETURNING catalog_version"""
 
 
-def save_additions(connection: apsw.Connection, key: int, text: str) -> int:
+def save_additions(connection: Connection, key: int, text: str) -> int:
     """Keep the document; the catalog's next version."""
-    row = sqlite.fetch_one(connection, _SAVE_ADDITIONS, (text, key))
+    row = connection.fetch_one(_SAVE_ADDITIONS, (text, key))
     if row is None:
         raise Absent("The directory is not there any more.")
     return int(row[0])
@@ -75,7 +71,7 @@ def save_additions(connection: apsw.Connection, key: int, text: str) -> int:
 # --------------------------------------------------------------------------- deleting
 
 
-def _begin_deletion(connection: apsw.Connection, key: int) -> None:
+def _begin_deletion(connection: Connection, key: int) -> None:
     """Close the door: without tokens nobody writes what would have to be deleted again."""
     directory = find(connection, key)
     if directory.deletion_requested is None:
@@ -84,20 +80,20 @@ def _begin_deletion(connection: apsw.Connection, key: int) -> None:
     connection.execute("DELETE FROM tokens WHERE source IN (SELECT key FROM sources WHERE directory = ?)", (key,))
 
 
-def _delete_some(connection: apsw.Connection, key: int) -> bool:
+def _delete_some(connection: Connection, key: int) -> bool:
     """Delete some of the directory's resources; whether there were any."""
-    keys = sqlite.fetch(connection, "SELECT key FROM resources WHERE directory = ? LIMIT ?", (key, _DELETED_AT_ONCE))
+    keys = connection.fetch("SELECT key FROM resources WHERE directory = ? LIMIT ?", (key, _DELETED_AT_ONCE))
     for (resource,) in keys:
         memberships.remove_all(connection, resource)
         rows.remove(connection, resource)
     return bool(keys)
 
 
-def _blank_some(connection: apsw.Connection, directory: int, after: int) -> None:
+def _blank_some(connection: Connection, directory: int, after: int) -> None:
     changes.blank(connection, directory, after, _BLANKED_AT_ONCE)
 
 
-def _finish_deletion(connection: apsw.Connection, key: int) -> bool:
+def _finish_deletion(connection: Connection, key: int) -> bool:
     """Delete the rest and the directory itself; False when a resource has come in between."""
     if _delete_some(connection, key):
         return False
@@ -112,7 +108,7 @@ def _finish_deletion(connection: apsw.Connection, key: int) -> bool:
 # --------------------------------------------------------------------------- content that schemas change
 
 
-def reindex(connection: apsw.Connection, directory: int, kind: str, contents: Mapping[int, Content]) -> list[UniqueConflict]:
+def reindex(connection: Connection, directory: int, kind: str, contents: Mapping[int, Content]) -> list[UniqueConflict]:
     """Rewrite the derived rows of resources whose document is still the content's; the values that others have."""
     conflicts: list[UniqueConflict] = []
     for key, content in contents.items():
@@ -135,26 +131,26 @@ WHERE u.directory = ?1 AND u.kind = ?2 AND u.resource IN (
 ORDER BY u.resource, u.source"""
 
 
-def unmapped(connection: apsw.Connection, directory: int, kind: str, after: int, limit: int) -> list[Unmapped]:
+def unmapped(connection: Connection, directory: int, kind: str, after: int, limit: int) -> list[Unmapped]:
     """What sources sent for the next resources behind the key that no schema knew."""
-    return [Unmapped(*row) for row in sqlite.fetch(connection, _UNMAPPED, (directory, kind, after, limit))]
+    return [Unmapped(*row) for row in connection.fetch(_UNMAPPED, (directory, kind, after, limit))]
 
 
-_HOLDING = """
-SELECT source, resource, document FROM unmapped
-WHERE directory = ?1 AND EXISTS (SELECT 1 FROM json_each(document) AS e WHERE e.key IN (SELECT value FROM json_each(?2)))"""
+_HOLDING = "SELECT source, resource, document FROM unmapped WHERE directory = ? AND instr(document, ?) > 0"
 
 
-def drop_unmapped(connection: apsw.Connection, directory: int, names: Sequence[str]) -> None:
+def drop_unmapped(connection: Connection, directory: int, names: Sequence[str]) -> None:
     """Forget the content under these top-level names."""
-    holding = sqlite.fetch(connection, _HOLDING, (directory, orjson.dumps(list(names)).decode()))
-    for source, resource, document in holding:
-        rest = {name: value for name, value in orjson.loads(document).items() if name not in names}
-        if rest:
+    written = [orjson.dumps(name).decode() for name in names]
+    rows_of = {row[:2]: row[2] for name in written for row in connection.fetch(_HOLDING, (directory, name))}
+    for (source, resource), document in rows_of.items():
+        content = orjson.loads(document)
+        rest = {name: value for name, value in content.items() if name not in names}
+        if not rest:
+            connection.execute("DELETE FROM unmapped WHERE source = ? AND resource = ?", (source, resource))
+        elif len(rest) < len(content):
             values = (orjson.dumps(rest).decode(), source, resource)
             connection.execute("UPDATE unmapped SET document = ? WHERE source = ? AND resource = ?", values)
-        else:
-            connection.execute("DELETE FROM unmapped WHERE source = ? AND resource = ?", (source, resource))
 
 
 # --------------------------------------------------------------------------- the store's part
@@ -165,23 +161,20 @@ class Directories:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._versions: dict[int, int] = database.read(
-            lambda connection: dict(sqlite.fetch(connection, "SELECT key, catalog_version FROM directories"))
-        )
 
     async def create_directory(self, name: str, now: str) -> Directory:
         def note(created: Directory) -> None:
-            self._versions[created.key] = created.catalog_version
+            self._database.note_catalog_version(created.key, created.catalog_version)
 
         return await self._database.write(lambda connection: create(connection, name, now), committed=note)
 
     async def list_directories(self) -> list[Directory]:
-        return self._database.read(
-            lambda connection: [Directory(*row) for row in sqlite.fetch(connection, f"{_COLUMNS} ORDER BY name")]
+        return await self._database.read(
+            lambda connection: [Directory(*row) for row in connection.fetch(f"{_COLUMNS} ORDER BY name")]
         )
 
     async def find_directory(self, name: str) -> Directory | None:
-        row = self._database.read(lambda connection: sqlite.fetch_one(connection, f"{_COLUMNS} WHERE name = ?", (name,)))
+        row = await self._database.read(lambda connection: connection.fetch_one(f"{_COLUMNS} WHERE name = ?", (name,)))
         return None if row is None else Directory(*row)
 
     async def request_directory_deletion(self, directory: int, now: str) -> Directory:
@@ -191,36 +184,36 @@ class Directories:
         """In many transactions; one that a crash ends can be asked for again. Its changes stay, blanked."""
 
         def forget(_: None) -> None:
-            self._versions.pop(directory, None)
+            self._database.note_catalog_version(directory, 0)
 
-        await self._database.write(lambda connection: _begin_deletion(connection, directory), "alone", forget)
-        while not await self._database.write(lambda connection: _finish_deletion(connection, directory), "alone"):
+        await self._database.write(lambda connection: _begin_deletion(connection, directory), directory, "alone", forget)
+        while not await self._database.write(lambda connection: _finish_deletion(connection, directory), directory, "alone"):
             pass
-        newest = self._database.read(changes.last_position)
+        newest = await self._database.read(changes.last_position)
         for after in range(0, newest, _BLANKED_AT_ONCE):
-            await self._database.write(partial(_blank_some, directory=directory, after=after), "alone")
+            await self._database.write(partial(_blank_some, directory=directory, after=after), directory, "alone")
 
     async def count_resources(self, directory: int) -> Mapping[str, int]:
-        return self._database.read(lambda connection: counters.by_kind(connection, directory))
+        return await self._database.read(lambda connection: counters.by_kind(connection, directory))
 
     def catalog_version(self, directory: int) -> int:
-        return self._versions.get(directory, 0)
+        return self._database.catalog_version(directory)
 
     async def find_additions(self, directory: int) -> Mapping[str, object]:
-        return self._database.read(lambda connection: find_additions(connection, directory))
+        return await self._database.read(lambda connection: find_additions(connection, directory))
 
     async def save_additions(self, directory: int, additions: Mapping[str, object]) -> int:
         def note(version: int) -> None:
-            self._versions[directory] = version
+            self._database.note_catalog_version(directory, version)
 
         text = orjson.dumps(additions).decode()
         return await self._database.write(lambda connection: save_additions(connection, directory, text), committed=note)
 
     async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
-        return await self._database.write(lambda connection: reindex(connection, directory, kind, contents), "alone")
+        return await self._database.write(lambda connection: reindex(connection, directory, kind, contents), directory, "alone")
 
     async def unmapped(self, directory: int, kind: str, after: int, limit: int) -> Sequence[Unmapped]:
         return await self._database.read_aside(lambda connection: unmapped(connection, directory, kind, after, limit))
 
     async def drop_unmapped(self, directory: int, names: Sequence[str]) -> None:
-        await self._database.write(lambda connection: drop_unmapped(connection, directory, names), "alone")
+        await self._database.write(lambda connection: drop_unmapped(connection, directory, names), directory, "alone")

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-import apsw
 import orjson
 
 from scimhub.exchanges.records import NO_BODY, Body, Exchange, Found, Search
 from scimhub.scim import values as scim_values
-from scimhub.sqlstore import sqlite
-from scimhub.sqlstore.sqlite import Row, SqlValue
+from scimhub.sqlstore.connection import Row, SqlValue
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 CREATE = """
 CREATE TABLE IF NOT EXISTS exchanges (
@@ -72,7 +71,7 @@ _WINDOW = 2000
 _DISORDER = 1000
 
 
-def insert(connection: apsw.Connection, table: str, columns: str, rows: Iterator[tuple[SqlValue, ...]]) -> None:
+def insert(connection: SqliteConnection, table: str, columns: str, rows: Iterator[tuple[SqlValue, ...]]) -> None:
     """Write the rows, many with one statement.
 
     The driver lets other threads run during each statement and must then wait for its turn again: with a statement for each
@@ -136,10 +135,10 @@ def _body(text: str | None, size: int, is_cut: int) -> Body:
 # --------------------------------------------------------------------------- finding
 
 
-def find(connection: apsw.Connection, ids: Sequence[str]) -> list[Exchange]:
+def find(connection: SqliteConnection, ids: Sequence[str]) -> list[Exchange]:
     """Those of these request ids that are kept, oldest first."""
     sql = f"SELECT {COLUMNS} FROM exchanges WHERE id IN (SELECT value FROM json_each(?)) ORDER BY number"
-    return [_exchange(row) for row in sqlite.fetch(connection, sql, (orjson.dumps(list(ids)).decode(),))]
+    return [_exchange(row) for row in connection.fetch(sql, (orjson.dumps(list(ids)).decode(),))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +149,12 @@ class _Terms:
     values: tuple[SqlValue, ...]
 
 
-def search(connection: apsw.Connection, wanted: Search, limit: int, most_rows: int) -> Iterator[Found | None]:
+def search(connection: SqliteConnection, wanted: Search, limit: int, most_rows: int) -> Iterator[Found | None]:
     """The search in steps that each take milliseconds: None while it goes on, at last what was found."""
     terms = _terms(connection, wanted)
     if wanted.resource is not None:
         sql = f"SELECT {COLUMNS} FROM exchanges WHERE resource_id <> '' AND {terms.where} ORDER BY number DESC LIMIT ?"
-        yield Found([_exchange(row) for row in sqlite.fetch(connection, sql, (*terms.values, limit))])
+        yield Found([_exchange(row) for row in connection.fetch(sql, (*terms.values, limit))])
         return
     first, last = _range(connection, wanted)
     sql = f"SELECT {COLUMNS} FROM exchanges WHERE number > ? AND number <= ? AND {terms.where} ORDER BY number DESC LIMIT ?"
@@ -163,18 +162,18 @@ def search(connection: apsw.Connection, wanted: Search, limit: int, most_rows: i
     end = max(first, last - most_rows)
     while last > end:
         lower = max(end, last - _WINDOW)
-        rows = sqlite.fetch(connection, sql, (lower, last, *terms.values, limit - len(found)))
+        rows = connection.fetch(sql, (lower, last, *terms.values, limit - len(found)))
         found += [_exchange(row) for row in rows]
         if len(found) == limit:
             yield Found(found)
             return
         last = lower
         yield None
-    row = sqlite.fetch_one(connection, "SELECT time FROM exchanges WHERE number > ? ORDER BY number LIMIT 1", (end,))
+    row = connection.fetch_one("SELECT time FROM exchanges WHERE number > ? ORDER BY number LIMIT 1", (end,))
     yield Found(found, row[0] if end > first and row is not None else None)
 
 
-def _terms(connection: apsw.Connection, wanted: Search) -> _Terms:
+def _terms(connection: SqliteConnection, wanted: Search) -> _Terms:
     wishes: list[tuple[str, SqlValue]] = [
         ("directory = ?", wanted.directory),
         ("source = ?", wanted.source),
@@ -201,7 +200,7 @@ def _folded(*texts: SqlValue) -> str:
     return scim_values.fold(str(texts[0]))
 
 
-def _range(connection: apsw.Connection, wanted: Search) -> tuple[int, int]:
+def _range(connection: SqliteConnection, wanted: Search) -> tuple[int, int]:
     """The number before the first and that of the last row whose time may lie within what is wanted."""
     first, last = bounds(connection, "exchanges")
     begin = first - 1 if wanted.since is None else _number_at(connection, wanted.since, first, last) - 1 - _DISORDER
@@ -209,12 +208,12 @@ def _range(connection: apsw.Connection, wanted: Search) -> tuple[int, int]:
     return max(first - 1, begin), min(last, end)
 
 
-def _number_at(connection: apsw.Connection, time: str, first: int, last: int) -> int:
+def _number_at(connection: SqliteConnection, time: str, first: int, last: int) -> int:
     """The number of about the first row from that time on."""
     sql = "SELECT time FROM exchanges WHERE number >= ? ORDER BY number LIMIT 1"
     while first < last:
         middle = (first + last) // 2
-        row = sqlite.fetch_one(connection, sql, (middle,))
+        row = connection.fetch_one(sql, (middle,))
         if row is not None and row[0] < time:
             first = middle + 1
         else:
@@ -225,24 +224,24 @@ def _number_at(connection: apsw.Connection, time: str, first: int, last: int) ->
 # --------------------------------------------------------------------------- forgetting, also for attempts
 
 
-def bounds(connection: apsw.Connection, table: str) -> tuple[int, int]:
+def bounds(connection: SqliteConnection, table: str) -> tuple[int, int]:
     """The smallest and the largest number in the table; 1 and 0 when it is empty."""
-    row: Row = sqlite.fetch_one(connection, f"SELECT (SELECT min(number) FROM {table}), (SELECT max(number) FROM {table})")
+    row: Row = connection.fetch_one(f"SELECT (SELECT min(number) FROM {table}), (SELECT max(number) FROM {table})")
     return (1, 0) if row[0] is None else (row[0], row[1])
 
 
-def forget_beyond(connection: apsw.Connection, table: str, count: int, oldest: str, most: int) -> None:
+def forget_beyond(connection: SqliteConnection, table: str, count: int, oldest: str, most: int) -> None:
     """Remove the oldest rows beyond the count, and at most so many that are older than ``oldest``."""
     first, last = bounds(connection, table)
     if last - first + 1 > count:
         connection.execute(f"DELETE FROM {table} WHERE number <= ?", (last - count,))
         first = last - count + 1
-    row = sqlite.fetch_one(connection, f"SELECT time FROM {table} WHERE number >= ? ORDER BY number LIMIT 1", (first,))
+    row = connection.fetch_one(f"SELECT time FROM {table} WHERE number >= ? ORDER BY number LIMIT 1", (first,))
     if row is not None and row[0] < oldest:
         connection.execute(f"DELETE FROM {table} WHERE number < ? AND time < ?", (first + most, oldest))
 
 
-def forget_part(connection: apsw.Connection, table: str, part: float) -> None:
+def forget_part(connection: SqliteConnection, table: str, part: float) -> None:
     """Remove that part of the rows, the oldest ones."""
     first, last = bounds(connection, table)
     if last >= first:

@@ -20,7 +20,9 @@ from scimhub.directory.errors import StoreUnusable
 from scimhub.distribution.delivery import Attempt
 from scimhub.exchanges import redaction
 from scimhub.exchanges.records import DEFAULT_BODY_LIMIT, Content, Exchange, Found, Received, Search
-from scimhub.sqlstore import attempts, exchange_rows, sqlite
+from scimhub.sqlstore import attempts, exchange_rows
+from scimhub.sqlstore.sqlite import driver
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 MIB = 1024 * 1024
 # How long the thread gathers before it writes, and how long it rests before it looks for what has grown old, in seconds.
@@ -74,7 +76,7 @@ class ExchangeFile:
         self._hurry = threading.Event()
         self._closed = False
         self._writing = _open(path)
-        self._reading = sqlite.open_connection(path, writes=False, cache_mib=_CACHE_MIB)
+        self._reading = driver.open_connection(path, writes=False, cache_mib=_CACHE_MIB)
         self._reading_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="scimhub-exchanges", daemon=True)
         self._thread.start()
@@ -193,7 +195,7 @@ class ExchangeFile:
             lambda connection: attempts.search(connection, directory, destination, resource_id, positions, failed_only, limit),
         )
 
-    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+    def _read(self, work: Callable[[SqliteConnection], T]) -> T:
         with self._reading_lock:
             return work(self._reading)
 
@@ -250,12 +252,10 @@ class ExchangeFile:
     def _forget(self, written: int) -> None:
         """Remove what is too old or too much; all of it by number, for which no index is needed."""
         connection = self._writing
-        cutoff = sqlite.fetch_one(
-            connection, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ?, ?)", (self._now(), f"-{self._keep_days} days")
-        )
+        cutoff = connection.fetch_one("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ?, ?)", (self._now(), f"-{self._keep_days} days"))
         for table in _TABLES:
             exchange_rows.forget_beyond(connection, table, self._keep_count, cutoff[0], most=2 * written + 1000)
-        page_size = sqlite.fetch_one(connection, "PRAGMA page_size")[0]
+        page_size = connection.fetch_one("PRAGMA page_size")[0]
         # Of what the file may hold an eighth is for the batch that comes next and for pages that are half empty.
         limit = self._keep_bytes * 7 // 8 // page_size
         for _ in range(20):
@@ -270,9 +270,9 @@ def _size_of(entry: Received | Attempt | threading.Event | None) -> int:
     return len(entry.request) + len(entry.answer) + 500 if isinstance(entry, Received) else 500
 
 
-def _pages_used(connection: apsw.Connection) -> int:
-    pages: int = sqlite.fetch_one(connection, "PRAGMA page_count")[0]
-    free: int = sqlite.fetch_one(connection, "PRAGMA freelist_count")[0]
+def _pages_used(connection: SqliteConnection) -> int:
+    pages: int = connection.fetch_one("PRAGMA page_count")[0]
+    free: int = connection.fetch_one("PRAGMA freelist_count")[0]
     return pages - free
 
 
@@ -281,13 +281,13 @@ def path_beside(database: Path) -> Path:
     return database.with_name(f"{database.stem}-exchanges.db")
 
 
-def _open(path: Path) -> apsw.Connection:
-    with sqlite.opening(path):
-        sqlite.create_file(path)
+def _open(path: Path) -> SqliteConnection:
+    with driver.opening(path):
+        driver.create_file(path)
         if path.stat().st_size == 0:
             _give_page_size(path)
-        connection = sqlite.open_connection(path, writes=True, cache_mib=_CACHE_MIB, synchronous="NORMAL")
-        shape = sqlite.fetch_one(connection, "PRAGMA user_version")[0]
+        connection = driver.open_connection(path, writes=True, cache_mib=_CACHE_MIB, synchronous="NORMAL")
+        shape = connection.fetch_one("PRAGMA user_version")[0]
         if shape > _SHAPE:
             connection.close()
             raise StoreUnusable(f"{path} was written by a newer scimhub; it may be moved away, it holds only exchanges.")
@@ -304,7 +304,7 @@ def _open(path: Path) -> apsw.Connection:
 
 def _give_page_size(path: Path) -> None:
     """Give a new file larger pages than the usual: of exchanges with bodies only one would fit into those."""
-    connection = apsw.Connection(str(path))
+    connection = SqliteConnection(str(path))
     connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
     connection.execute("VACUUM")
     connection.close()

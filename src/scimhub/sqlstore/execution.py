@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-import apsw
 import orjson
 
 from scimhub.directory.intents import (
@@ -27,7 +26,8 @@ from scimhub.directory.intents import (
     VersionConflict,
 )
 from scimhub.directory.records import Operation, StoredResource
-from scimhub.sqlstore import changes, counters, memberships, rows, sqlite, tombstones
+from scimhub.sqlstore import changes, counters, memberships, rows, tombstones
+from scimhub.sqlstore.connection import Connection
 from scimhub.sqlstore.memberships import NO_DELTA, Delta
 
 # An intent that touches more member rows than this gets a transaction of its own, so that its neighbours do not wait.
@@ -42,7 +42,7 @@ class Rules:
     tombstone_days: int
 
 
-def carry_out(connection: apsw.Connection, intent: Intent, rules: Rules) -> Outcome:
+def carry_out(connection: Connection, intent: Intent, rules: Rules) -> Outcome:
     """Do what the intent says, or nothing; the outcome tells which."""
     match intent:
         case Create():
@@ -60,7 +60,7 @@ def carry_out(connection: apsw.Connection, intent: Intent, rules: Rules) -> Outc
             assert_never(never)
 
 
-def is_large(connection: apsw.Connection, intent: Intent) -> bool:
+def is_large(connection: Connection, intent: Intent) -> bool:
     """Whether the intent should not share its transaction; a guess by what is stored now."""
     match intent:
         case Create(members=members):
@@ -74,7 +74,7 @@ def is_large(connection: apsw.Connection, intent: Intent) -> bool:
             return False
 
 
-def _has_many(connection: apsw.Connection, actor: Actor, kind: str, id: str) -> bool:
+def _has_many(connection: Connection, actor: Actor, kind: str, id: str) -> bool:
     stored = rows.find(connection, actor.directory, kind, id, actor.source)
     return stored is not None and memberships.is_many(connection, stored.key, MANY_MEMBERS)
 
@@ -82,7 +82,7 @@ def _has_many(connection: apsw.Connection, actor: Actor, kind: str, id: str) -> 
 # --------------------------------------------------------------------------- create
 
 
-def _create(connection: apsw.Connection, intent: Create, rules: Rules) -> Outcome:
+def _create(connection: Connection, intent: Create, rules: Rules) -> Outcome:
     actor = intent.actor
     missing = memberships.missing(connection, actor.directory, intent.members)
     if missing:
@@ -100,7 +100,7 @@ def _create(connection: apsw.Connection, intent: Create, rules: Rules) -> Outcom
     return _insert(connection, intent, former or tombstones.Revivable(intent.id, 0, actor.now), rules)
 
 
-def _insert(connection: apsw.Connection, intent: Create, former: tombstones.Revivable, rules: Rules) -> Applied:
+def _insert(connection: Connection, intent: Create, former: tombstones.Revivable, rules: Rules) -> Applied:
     """Store the resource under the id of ``former``, which is a tombstone's or, at version 0, a new one."""
     actor, kind, content = intent.actor, intent.kind, intent.content
     version, revived = former.version + 1, former.version > 0
@@ -114,14 +114,14 @@ def _insert(connection: apsw.Connection, intent: Create, former: tombstones.Revi
     if intent.unmapped is not None:
         rows.keep_unmapped(connection, actor, kind, key, intent.unmapped, exact=True)
     delta = Delta(memberships.add(connection, actor.directory, key, intent.members))
-    counters.add(connection, actor.directory, kind, 1)
+    counters.add(connection, actor.directory, kind, 1, key)
     stored = StoredResource(
         key, former.id, kind, version, former.created, actor.now, content.document, intent.external_id, in_groups=False
     )
     return _record(connection, actor, stored, rules, "created", delta=delta, revived=revived)
 
 
-def _revive_inactive(connection: apsw.Connection, intent: Create, stored: StoredResource, rules: Rules) -> Applied:
+def _revive_inactive(connection: Connection, intent: Create, stored: StoredResource, rules: Rules) -> Applied:
     """Give the inactive resource the new content; its memberships are what they are."""
     actor = intent.actor
     delta = Delta(memberships.add(connection, actor.directory, stored.key, intent.members))
@@ -149,7 +149,7 @@ def _by_path(document: Mapping[str, object]) -> dict[str, object]:
 # --------------------------------------------------------------------------- update
 
 
-def _update(connection: apsw.Connection, intent: Update, rules: Rules) -> Outcome:
+def _update(connection: Connection, intent: Update, rules: Rules) -> Outcome:
     actor = intent.actor
     stored = rows.find(connection, actor.directory, intent.kind, intent.id, actor.source)
     if stored is None:
@@ -181,7 +181,7 @@ def _update(connection: apsw.Connection, intent: Update, rules: Rules) -> Outcom
 
 
 def _rewrite(
-    connection: apsw.Connection,
+    connection: Connection,
     actor: Actor,
     stored: StoredResource,
     rules: Rules,
@@ -209,7 +209,7 @@ def _rewrite(
 
 
 def _record(
-    connection: apsw.Connection,
+    connection: Connection,
     actor: Actor,
     stored: StoredResource,
     rules: Rules,
@@ -246,20 +246,20 @@ WHERE m.member = ?2 AND m.group_key <> ?2
 ORDER BY m.group_key"""
 
 
-def _delete(connection: apsw.Connection, intent: Delete, rules: Rules) -> Outcome:
+def _delete(connection: Connection, intent: Delete, rules: Rules) -> Outcome:
     actor = intent.actor
     stored = rows.find(connection, actor.directory, intent.kind, intent.id, actor.source)
     if stored is None:
         return NotFound()
     if intent.expected_version is not None and intent.expected_version != stored.version:
         return VersionConflict(stored.version)
-    groups = [StoredResource._make(row) for row in sqlite.fetch(connection, _GROUPS, (actor.source, stored.key))]
+    groups = [StoredResource._make(row) for row in connection.fetch(_GROUPS, (actor.source, stored.key))]
     # The deletion is a version of its own: whoever compares versions sees that it came after the last state.
     version, deleted = stored.version + 1, max(actor.now, stored.last_modified)
     tombstones.bury(connection, actor, stored, version, deleted, rules.tombstone_days)
     memberships.remove_all(connection, stored.key)
     rows.remove(connection, stored.key)
-    counters.add(connection, actor.directory, stored.kind, -1)
+    counters.add(connection, actor.directory, stored.kind, -1, stored.key)
     change_id = changes.append(
         connection,
         actor,

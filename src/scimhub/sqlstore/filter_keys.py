@@ -90,7 +90,7 @@ def _equal(target: Target, operands: Sequence[Normal], context: Context) -> Keys
     if len(texts) == 1:
         return _look_up(target, "{} = ?", (texts[0],), context)
     # One parameter for all of them: the statement and its plan do not depend on how many there are.
-    return _look_up(target, f"{{}} IN {target_sql.json_list()}", (json.dumps(texts),), context)
+    return _look_up(target, f"{{}} IN {context.dialect.json_list()}", (json.dumps(texts),), context)
 
 
 def _beginning(target: Target, prefix: str, context: Context) -> Keys | None:
@@ -158,7 +158,7 @@ def _members_of(test: str) -> str:
         "SELECT key AS resource FROM (WITH RECURSIVE down(key) AS ("
         f"SELECT member FROM memberships WHERE group_key IN (SELECT key FROM resources WHERE {test})"
         " UNION SELECT m.member FROM memberships AS m JOIN down ON m.group_key = down.key)"
-        " SELECT key FROM down)"
+        " SELECT key FROM down) AS found"
     )
 
 

@@ -5,17 +5,18 @@ matcher. All values are bound; the only names written into the text come from a 
 written as a set of keys, which the database finds without looking at other resources.
 
 The columns ``id``, ``kind``, ``version``, ``created`` and ``last_modified`` and the tables of links and memberships hold
-what ``normal`` does not. What differs between databases stands in the few functions at the end.
+what ``normal`` does not.
 """
 
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from scimhub.scim import errors
-from scimhub.scim.catalog import Kind, Target
+from scimhub.scim.catalog import Target
 from scimhub.scim.filters import And, Comparison, Condition, Elements, Not, Nothing, Operator, Or, Present
 from scimhub.scim.values import Normal
 from scimhub.sqlstore import filter_keys, target_sql
+from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.filter_keys import Keys
 from scimhub.sqlstore.target_sql import Context, Place
 
@@ -38,9 +39,9 @@ def compile(condition: Condition, context: Context) -> Sql:
     return _joined("AND", [_among(keys), _expression(condition, context, target_sql.place)])
 
 
-def is_indexed(condition: Condition, kind: Kind) -> bool:
+def is_indexed(condition: Condition, context: Context) -> bool:
     """Whether the database finds the resources by an index, without looking at all of the kind."""
-    return filter_keys.find(condition, Context(0, kind, 0, "", "")) is not None
+    return filter_keys.find(condition, context) is not None
 
 
 def sort_expression(target: Target, context: Context) -> Sql:
@@ -67,7 +68,7 @@ def sort_expression(target: Target, context: Context) -> Sql:
     primary = attribute.find("primary") if sub is not None else None
     order = "e.key"
     if primary is not None:
-        order = f"coalesce({target_sql.part(Target(target.extension, attribute, primary), context).value}, FALSE) DESC, e.key"
+        order = f"coalesce({target_sql.part(Target(target.extension, attribute, primary), context).value}, 0) DESC, e.key"
     rows = f"FROM {place.rows} WHERE {place.value} IS NOT NULL"
     return f"(SELECT {place.value} {rows} ORDER BY {order} LIMIT 1)", ()
 
@@ -85,7 +86,7 @@ def _expression(condition: Condition, context: Context, place_of: _PlaceOf) -> S
     """The condition over ``r``, or with ``target_sql.part`` over one element of an attribute of ``r``; never NULL."""
     match condition:
         case Comparison(target, operator, operand):
-            return _comparison(place_of(target, context), operator, operand)
+            return _comparison(place_of(target, context), operator, operand, context.dialect)
         case Present(target):
             return _present(target, context, place_of)
         case And(terms):
@@ -112,8 +113,8 @@ def _joined(word: str, terms: Sequence[Sql]) -> Sql:
     return f"({left[0]} {word} {right[0]})", left[1] + right[1]
 
 
-def _comparison(place: Place, operator: Operator, operand: Normal) -> Sql:
-    test, operands = _test(place.value, operator, operand)
+def _comparison(place: Place, operator: Operator, operand: Normal, dialect: Dialect) -> Sql:
+    test, operands = _test(place.value, operator, operand, dialect)
     if not place.rows:
         # Spec F-025: what has no value differs from every value.
         return f"coalesce({test}, {'TRUE' if operator == 'ne' else 'FALSE'})", (*place.parameters, *operands)
@@ -127,32 +128,34 @@ def _comparison(place: Place, operator: Operator, operand: Normal) -> Sql:
 _SIGNS: dict[Operator, str] = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
-def _test(value: str, operator: Operator, operand: Normal) -> Sql:
+def _test(value: str, operator: Operator, operand: Normal, dialect: Dialect) -> Sql:
     """The test of one value, NULL when there is no value."""
     if operator in _SIGNS:
-        return f"{value} {_SIGNS[operator]} ?", (operand,)
+        return f"{value} {_SIGNS[operator]} ?", (int(operand) if isinstance(operand, bool) else operand,)
     if operand == "":
         # Spec F-037: every text holds, begins with and ends in the empty one.
         return f"({value} IS NOT NULL)", ()
-    # Never LIKE, to which %, _ and \ mean something (spec F-036).
     length = len(str(operand))
     match operator:
         case "co":
-            return f"instr({value}, ?) > 0", (operand,)
+            return dialect.contains(value), (operand,)
         case "sw":
             return f"substr({value}, 1, {length}) = ?", (operand,)
         case _:
-            return f"substr({value}, -{length}) = ?", (operand,)
+            return f"{dialect.ends(value, length)} = ?", (operand,)
 
 
 def _present(target: Target, context: Context, place_of: _PlaceOf) -> Sql:
     leaf = target.leaf
     if (leaf is None or leaf.is_complex) and not target_sql.is_apart(target, context.kind):
-        return target_sql.json_is_present("r.normal", target_sql.json_path(target)), ()
+        return context.dialect.json_is_present("r.normal", target_sql.json_path(target)), ()
     place = place_of(target, context)
+    # Spec F-024: an empty text is no value; a number or a boolean always is one.
+    is_text = leaf is None or leaf.type not in ("boolean", "integer", "decimal")
+    test = f"{place.value} <> ''" if is_text else f"{place.value} IS NOT NULL"
     if place.rows:
-        return f"EXISTS (SELECT 1 FROM {place.rows} WHERE {place.given} AND {place.value} <> '')", place.parameters
-    return f"coalesce({place.value} <> '', FALSE)", place.parameters
+        return f"EXISTS (SELECT 1 FROM {place.rows} WHERE {place.given} AND {test})", place.parameters
+    return f"coalesce({test}, FALSE)", place.parameters
 
 
 def _elements(target: Target, inner: Condition, context: Context) -> Sql:
@@ -162,7 +165,7 @@ def _elements(target: Target, inner: Condition, context: Context) -> Sql:
         text, parameters = _expression(inner, context, target_sql.place)
         if target_sql.is_apart(target, context.kind):
             return text, parameters
-        return f"({target_sql.json_exists('r.normal', target_sql.json_path(target))} AND {text})", parameters
+        return f"({context.dialect.json_exists('r.normal', target_sql.json_path(target))} AND {text})", parameters
     place = target_sql.place(target, context)
     text, parameters = _expression(inner, context, target_sql.part)
     return f"EXISTS (SELECT 1 FROM {place.rows} WHERE {place.given} AND {text})", (*place.parameters, *parameters)

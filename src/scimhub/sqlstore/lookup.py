@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
-import apsw
-
 from scimhub.directory.ports import Page, Selection
 from scimhub.directory.records import StoredResource
 from scimhub.scim.filters import Comparison
-from scimhub.sqlstore import filter_keys, rows, sqlite
-from scimhub.sqlstore.sqlite import SqlValue
-from scimhub.sqlstore.target_sql import Context
+from scimhub.sqlstore import filter_keys, rows
+from scimhub.sqlstore.connection import Connection, SqlValue
+from scimhub.sqlstore.selection import Asked
 
 
-def parameters_of(selection: Selection) -> tuple[str, Sequence[SqlValue]] | None:
+def parameters_of(asked: Asked) -> tuple[str, Sequence[SqlValue]] | None:
     """The SELECT of keys and its parameters when the selection is such a look-up, else None."""
+    selection = asked.selection
     if selection.sort is not None or selection.after is not None or selection.offset or not selection.limit:
         return None
     if len(selection.conditions) != 1:
@@ -27,18 +26,18 @@ def parameters_of(selection: Selection) -> tuple[str, Sequence[SqlValue]] | None
     [(kind, condition)] = selection.conditions.items()
     if not isinstance(condition, Comparison) or condition.operator != "eq":
         return None
-    keys = filter_keys.find(condition, Context(selection.directory, kind, selection.source, "", selection.base_url))
+    keys = filter_keys.find(condition, asked.context(kind))
     if keys is None or not keys.is_exact or len(keys.selects) != 1:
         return None
-    # Operands are str, int, float and bool, which SQLite binds; the type says object.
+    # Operands are str, int and float, which databases bind; the type says object.
     return keys.selects[0], cast(Sequence[SqlValue], keys.parameters)
 
 
-def find(connection: apsw.Connection, selection: Selection, keys: str, parameters: Sequence[SqlValue]) -> Page | None:
+def find(connection: Connection, selection: Selection, keys: str, parameters: Sequence[SqlValue]) -> Page | None:
     """The page, or None when there is more than one page, which ``selection`` must count."""
     [kind] = selection.conditions
     values = (selection.source, *parameters, selection.directory, kind.name, selection.limit)
-    found = sqlite.fetch(connection, _statement(keys), values)
+    found = connection.fetch(_statement(keys), values)
     if len(found) == selection.limit:
         return None
     return Page([StoredResource._make(row) for row in found], len(found), None)

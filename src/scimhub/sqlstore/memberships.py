@@ -7,12 +7,11 @@ back from the statement that made it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import apsw
 import orjson
 
 from scimhub.directory.intents import MemberEdit
 from scimhub.directory.records import GroupView
-from scimhub.sqlstore import sqlite
+from scimhub.sqlstore.connection import Connection
 
 _MOST_NAMED = 10
 
@@ -52,15 +51,15 @@ WHERE group_key = ?1 AND member NOT IN (
 RETURNING (SELECT id FROM resources WHERE key = member)"""
 
 
-def missing(connection: apsw.Connection, directory: int, ids: Sequence[str]) -> tuple[str, ...]:
+def missing(connection: Connection, directory: int, ids: Sequence[str]) -> tuple[str, ...]:
     """The first few of the ids that are no resources of the directory."""
     if not ids:
         return ()
-    rows = sqlite.fetch(connection, _MISSING, (_array(ids), directory, _MOST_NAMED))
+    rows = connection.fetch(_MISSING, (_array(ids), directory, _MOST_NAMED))
     return tuple(str(row[0]) for row in rows)
 
 
-def edit(connection: apsw.Connection, directory: int, group: int, wish: MemberEdit) -> Delta:
+def edit(connection: Connection, directory: int, group: int, wish: MemberEdit) -> Delta:
     """Carry out the edit and say what it changed. Ids to add must exist; ids to remove need not (RFC 7644 §3.5.2.2)."""
     if wish.exact:
         removed = _changed(connection, _REMOVE_OTHERS, (group, _array(wish.add)))
@@ -70,24 +69,24 @@ def edit(connection: apsw.Connection, directory: int, group: int, wish: MemberEd
     return Delta(add(connection, directory, group, wish.add), removed)
 
 
-def add(connection: apsw.Connection, directory: int, group: int, ids: Sequence[str]) -> tuple[str, ...]:
+def add(connection: Connection, directory: int, group: int, ids: Sequence[str]) -> tuple[str, ...]:
     """Make the resources members; the ids of those that were not."""
     return _changed(connection, _ADD, (group, _array(ids), directory)) if ids else ()
 
 
-def _remove(connection: apsw.Connection, group: int, ids: set[str]) -> tuple[str, ...]:
+def _remove(connection: Connection, group: int, ids: set[str]) -> tuple[str, ...]:
     return _changed(connection, _REMOVE, (group, _array(sorted(ids)))) if ids else ()
 
 
-def _changed(connection: apsw.Connection, sql: str, values: tuple[int | str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(str(row[0]) for row in sqlite.fetch(connection, sql, values)))
+def _changed(connection: Connection, sql: str, values: tuple[int | str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(str(row[0]) for row in connection.fetch(sql, values)))
 
 
 def _array(ids: Sequence[str]) -> str:
     return orjson.dumps(list(ids)).decode()
 
 
-def remove_all(connection: apsw.Connection, key: int) -> None:
+def remove_all(connection: Connection, key: int) -> None:
     """Take the resource out of all its groups, and all its members out of it."""
     connection.execute("DELETE FROM memberships WHERE member = ?", (key,))
     connection.execute("DELETE FROM memberships WHERE group_key = ?", (key,))
@@ -98,9 +97,9 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE group_key = ?1 LIM
      + (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE member = ?1 LIMIT ?2))"""
 
 
-def is_many(connection: apsw.Connection, key: int, limit: int) -> bool:
+def is_many(connection: Connection, key: int, limit: int) -> bool:
     """Whether the resource has, or is among, more than ``limit`` members; found without counting them all."""
-    row = sqlite.fetch_one(connection, _COUNT_UP_TO, (key, limit + 1))
+    row = connection.fetch_one(_COUNT_UP_TO, (key, limit + 1))
     return bool(row[0] > limit)
 
 
@@ -110,14 +109,15 @@ def is_many(connection: apsw.Connection, key: int, limit: int) -> bool:
 _DIRECT_GROUPS_OF = """
 SELECT m.member, r.id, r.kind, r.display, TRUE, EXISTS (SELECT 1 FROM memberships AS p WHERE p.member = m.group_key)
 FROM json_each(?1) AS wanted
-CROSS JOIN memberships AS m ON m.member = wanted.value
+CROSS JOIN memberships AS m ON m.member = CAST(wanted.value AS BIGINT)
 CROSS JOIN resources AS r ON r.key = m.group_key
 ORDER BY m.member, m.group_key"""
 
 # UNION keeps each (member, group, direct) once, so that groups that contain each other end the recursion.
 _GROUPS_OF = """
 WITH RECURSIVE reached (member, group_key, direct) AS (
-    SELECT m.member, m.group_key, 1 FROM json_each(?1) AS wanted CROSS JOIN memberships AS m ON m.member = wanted.value
+    SELECT m.member, m.group_key, 1
+    FROM json_each(?1) AS wanted CROSS JOIN memberships AS m ON m.member = CAST(wanted.value AS BIGINT)
     UNION
     SELECT reached.member, m.group_key, 0 FROM reached CROSS JOIN memberships AS m ON m.member = reached.group_key
 )
@@ -126,30 +126,21 @@ FROM reached CROSS JOIN resources AS r ON r.key = reached.group_key
 GROUP BY reached.member, reached.group_key
 ORDER BY reached.member, is_direct DESC, reached.group_key"""
 
-# The primary key gives the rows in order of the member's key. Texts join slower than JSON objects do.
-_MEMBERS_JSON = """
-SELECT json_group_array(
-    CASE WHEN r.display IS NULL
-    THEN json_object('value', r.id, '$ref', (?2 ->> r.kind) || r.id, 'type', r.kind)
-    ELSE json_object('value', r.id, '$ref', (?2 ->> r.kind) || r.id, 'type', r.kind, 'display', r.display) END)
-FROM memberships AS m CROSS JOIN resources AS r ON r.key = m.member
-WHERE m.group_key = ?1"""
 
-
-def groups_of(connection: apsw.Connection, keys: Sequence[int]) -> dict[int, list[GroupView]]:
+def groups_of(connection: Connection, keys: Sequence[int]) -> dict[int, list[GroupView]]:
     """The groups of each of the resources, direct ones first; a resource without any has no entry."""
     groups: dict[int, list[GroupView]] = {}
     wanted = orjson.dumps(list(keys)).decode()
-    rows = sqlite.fetch(connection, _DIRECT_GROUPS_OF, (wanted,))
+    rows = connection.fetch(_DIRECT_GROUPS_OF, (wanted,))
     # Few directories nest their groups, and the recursion costs twice as much as the look-up.
     if any(row[5] for row in rows):
-        rows = sqlite.fetch(connection, _GROUPS_OF, (wanted,))
+        rows = connection.fetch(_GROUPS_OF, (wanted,))
     for member, id, kind, display, direct, *_ in rows:
         groups.setdefault(member, []).append(GroupView(id, kind, display, bool(direct)))
     return groups
 
 
-def members_json(connection: apsw.Connection, group: int, locations: Mapping[str, str]) -> str | None:
+def members_json(connection: Connection, group: int, locations: Mapping[str, str]) -> str | None:
     """The members as the text of a JSON array, oldest resource first; None when there are none."""
-    row = sqlite.fetch_one(connection, _MEMBERS_JSON, (group, orjson.dumps(dict(locations)).decode()))
+    row = connection.fetch_one(connection.dialect.members_json(), (group, orjson.dumps(dict(locations)).decode()))
     return None if row[0] == "[]" else str(row[0])

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-import apsw
-
 from scimhub.directory.intents import Intent, Outcome
 from scimhub.directory.ports import Page, Selection
 from scimhub.directory.records import GroupView, StoredResource, Tombstone
 from scimhub.sqlstore import execution, lookup, memberships, rows, selection, tombstones
-from scimhub.sqlstore.database import Database
+from scimhub.sqlstore.connection import Connection, Database
 from scimhub.sqlstore.execution import Rules
+from scimhub.sqlstore.selection import Asked
 
 # A group with more members than this is written out on another thread.
 _QUICK_MEMBERS = 500
@@ -25,46 +24,49 @@ class Resources:
         self._scan_limit = scan_limit
 
     async def find(self, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
-        return self._database.read(lambda connection: rows.find(connection, directory, kind, id, source))
+        return await self._database.read(lambda connection: rows.find(connection, directory, kind, id, source))
 
     async def select(self, wanted: Selection) -> Page:
-        sought = lookup.parameters_of(wanted)
+        asked = Asked(wanted, self._database.log_epoch, self._database.dialect)
+        sought = lookup.parameters_of(asked)
         if sought is not None:
-            page = self._database.read(lambda connection: lookup.find(connection, wanted, *sought))
+            page = await self._database.read(lambda connection: lookup.find(connection, wanted, *sought))
             if page is not None:
                 return page
 
-        def select(connection: apsw.Connection) -> Page:
-            return selection.select(connection, wanted, self._database.log_epoch, self._scan_limit)
+        def select(connection: Connection) -> Page:
+            return selection.select(connection, asked, self._scan_limit)
 
-        if selection.is_quick(wanted):
-            return self._database.read(select)
+        if selection.is_quick(asked):
+            return await self._database.read(select)
         return await self._database.read_aside(select)
 
     async def groups_of(self, keys: Sequence[int]) -> Mapping[int, Sequence[GroupView]]:
         if not keys:
             return {}
         if len(keys) <= _QUICK_KEYS:
-            return self._database.read(lambda connection: memberships.groups_of(connection, keys))
+            return await self._database.read(lambda connection: memberships.groups_of(connection, keys))
         return await self._database.read_aside(lambda connection: memberships.groups_of(connection, keys))
 
     async def members_json(self, group: int, locations: Mapping[str, str]) -> str | None:
-        def write_out(connection: apsw.Connection) -> str | None:
+        def write_out(connection: Connection) -> str | None:
             return memberships.members_json(connection, group, locations)
 
-        if self._database.read(lambda connection: memberships.is_many(connection, group, _QUICK_MEMBERS)):
+        if await self._database.read(lambda connection: memberships.is_many(connection, group, _QUICK_MEMBERS)):
             return await self._database.read_aside(write_out)
-        return self._database.read(write_out)
+        return await self._database.read(write_out)
 
     async def submit(self, intent: Intent) -> Outcome:
-        large = self._database.read(lambda connection: execution.is_large(connection, intent))
+        large = await self._database.read(lambda connection: execution.is_large(connection, intent))
         return await self._database.write(
-            lambda connection: execution.carry_out(connection, intent, self._rules), "alone" if large else "shared"
+            lambda connection: execution.carry_out(connection, intent, self._rules),
+            intent.actor.directory,
+            "alone" if large else "shared",
         )
 
     async def find_tombstone(self, directory: int, id: str) -> Tombstone | None:
-        return self._database.read(lambda connection: tombstones.find(connection, directory, id))
+        return await self._database.read(lambda connection: tombstones.find(connection, directory, id))
 
     async def purge_tombstones(self, now: str, limit: int = 1000) -> int:
         """Remove tombstones whose window has passed; how many there were."""
-        return await self._database.write(lambda connection: tombstones.purge(connection, now, limit))
+        return await self._database.write(lambda connection: tombstones.purge(connection, now, limit), None)

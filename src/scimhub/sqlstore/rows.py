@@ -5,13 +5,14 @@ changes are the business of ``execution``.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
-import apsw
 import orjson
 
 from scimhub.directory.intents import Actor, Content, UniqueConflict
 from scimhub.directory.records import StoredResource
-from scimhub.sqlstore import sqlite
+from scimhub.sqlstore.connection import Connection
+from scimhub.sqlstore.dialect import Dialect
 
 # The fields of StoredResource. The link is a scalar subquery because SQLite answers the join three times slower.
 COLUMNS = """r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
@@ -23,39 +24,45 @@ _FIND = f"SELECT {COLUMNS} FROM resources AS r WHERE r.id = ?2 AND r.directory =
 Pairs = Iterable[tuple[str, str]]
 
 
-def find(connection: apsw.Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
+def find(connection: Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
     """The resource with the externalId that the source gave it."""
-    row = sqlite.fetch_one(connection, _FIND, (source, id, directory, kind))
+    row = connection.fetch_one(_FIND, (source, id, directory, kind))
     return None if row is None else StoredResource._make(row)
 
 
-_FIND_INACTIVE = f"""
+@cache
+def _find_inactive(dialect: Dialect) -> str:
+    active = dialect.json_value("r.normal", ("active",), "boolean")
+    return f"""
 SELECT {COLUMNS}
 FROM links AS given
 JOIN resources AS r ON r.key = given.resource
-WHERE given.source = ?1 AND given.external_id = ?2 AND r.directory = ?3 AND r.kind = ?4 AND r.normal ->> '$.active' = 0
+WHERE given.source = ?1 AND given.external_id = ?2 AND r.directory = ?3 AND r.kind = ?4 AND {active} = 0
 ORDER BY r.key LIMIT 1"""
 
 
-def find_inactive(connection: apsw.Connection, actor: Actor, kind: str, external_id: str) -> StoredResource | None:
+def find_inactive(connection: Connection, actor: Actor, kind: str, external_id: str) -> StoredResource | None:
     """The inactive resource that the actor's source gave this externalId (DECISIONS 13)."""
-    row = sqlite.fetch_one(connection, _FIND_INACTIVE, (actor.source, external_id, actor.directory, kind))
+    values = (actor.source, external_id, actor.directory, kind)
+    row = connection.fetch_one(_find_inactive(connection.dialect), values)
     return None if row is None else StoredResource._make(row)
 
 
 _INSERT = """
 INSERT INTO resources
-    (id, directory, kind, version, created, last_modified, created_by, modified_by, display, document, normal)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, jsonb(?))"""
+    (key, id, directory, kind, version, created, last_modified, created_by, modified_by, display, document, normal)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, jsonb(?))"""
 
 
 def insert(
-    connection: apsw.Connection, actor: Actor, kind: str, id: str, content: Content, version: int, created: str, modified: str
+    connection: Connection, actor: Actor, kind: str, id: str, content: Content, version: int, created: str, modified: str
 ) -> int:
     """Store a new resource's row; its key."""
+    key = connection.new_key()
     connection.execute(
         _INSERT,
         (
+            key,
             id,
             actor.directory,
             kind,
@@ -69,7 +76,7 @@ def insert(
             content.normal,
         ),
     )
-    return connection.last_insert_rowid()
+    return key
 
 
 _REWRITE = """
@@ -80,7 +87,7 @@ _RENEW_NORMAL = "UPDATE resources SET display = ?, normal = jsonb(?) WHERE key =
 _REMOVE = "DELETE FROM resources WHERE key = ?"
 
 
-def rewrite(connection: apsw.Connection, key: int, source: int, version: int, modified: str, content: Content | None) -> None:
+def rewrite(connection: Connection, key: int, source: int, version: int, modified: str, content: Content | None) -> None:
     """Give the row its next version and, unless None, its new content."""
     if content is None:
         connection.execute(_MARK, (version, modified, source, key))
@@ -89,13 +96,12 @@ def rewrite(connection: apsw.Connection, key: int, source: int, version: int, mo
         connection.execute(_REWRITE, values)
 
 
-def renew_normal(connection: apsw.Connection, directory: int, key: int, content: Content) -> bool:
+def renew_normal(connection: Connection, directory: int, key: int, content: Content) -> bool:
     """Replace the derived columns; False when the resource is gone or its document is not the content's any more."""
-    connection.execute(_RENEW_NORMAL, (content.display, content.normal, key, directory, content.document))
-    return connection.changes() > 0
+    return connection.run(_RENEW_NORMAL, (content.display, content.normal, key, directory, content.document)) > 0
 
 
-def remove(connection: apsw.Connection, key: int) -> None:
+def remove(connection: Connection, key: int) -> None:
     """Remove the resource's own row and all that hangs on its key, except memberships."""
     connection.execute(_REMOVE, (key,))
     connection.execute("DELETE FROM unique_values WHERE resource = ?", (key,))
@@ -117,29 +123,27 @@ ON CONFLICT (directory, kind, path, value, resource) DO NOTHING"""
 _UNINDEX = "DELETE FROM attribute_values WHERE directory = ? AND kind = ? AND path = ? AND value = ? AND resource = ?"
 
 
-def conflicts(connection: apsw.Connection, directory: int, kind: str, key: int | None, pairs: Pairs) -> list[UniqueConflict]:
+def conflicts(connection: Connection, directory: int, kind: str, key: int | None, pairs: Pairs) -> list[UniqueConflict]:
     """One for each value that a resource other than that with the key has. There is but one writer: it stays true."""
     found = []
     for path, value in pairs:
-        holder = sqlite.fetch_one(connection, _HOLDER, (directory, kind, path, value))
+        holder = connection.fetch_one(_HOLDER, (directory, kind, path, value))
         if holder is not None and holder[0] != key:
             found.append(UniqueConflict(path, holder[1]))
     return found
 
 
-def claim_unique(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
+def claim_unique(connection: Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
     """Take values that are free for the resource."""
     connection.executemany(_CLAIM, [(directory, kind, path, value, key) for path, value in pairs])
 
 
-def unique_values(connection: apsw.Connection, key: int) -> list[tuple[str, str]]:
+def unique_values(connection: Connection, key: int) -> list[tuple[str, str]]:
     """The resource's unique values with their paths."""
-    return sqlite.fetch(connection, "SELECT path, value FROM unique_values WHERE resource = ?", (key,))
+    return connection.fetch("SELECT path, value FROM unique_values WHERE resource = ?", (key,))
 
 
-def replace_unique(
-    connection: apsw.Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]
-) -> None:
+def replace_unique(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
     """Make these values, which no other resource has, the resource's own; only what differs is written."""
     former = unique_values(connection, key)
     for path, value in former:
@@ -148,14 +152,14 @@ def replace_unique(
     claim_unique(connection, directory, kind, key, [pair for pair in pairs if pair not in former])
 
 
-def index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
+def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
     """Let the resource be found by these values; the same pair twice is one row."""
     connection.executemany(_INDEX, [(directory, kind, path, value, key) for path, value in pairs])
 
 
-def replace_index(connection: apsw.Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
+def replace_index(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
     """Make these the resource's indexed values; only what differs is written."""
-    former = set(sqlite.fetch(connection, "SELECT path, value FROM attribute_values WHERE resource = ?", (key,)))
+    former = set(connection.fetch("SELECT path, value FROM attribute_values WHERE resource = ?", (key,)))
     wanted = set(pairs)
     for path, value in former - wanted:
         connection.execute(_UNINDEX, (directory, kind, path, value, key))
@@ -169,7 +173,7 @@ INSERT INTO links (source, resource, external_id, directory) VALUES (?, ?, ?, ?)
 ON CONFLICT (source, resource) DO UPDATE SET external_id = excluded.external_id"""
 
 
-def link(connection: apsw.Connection, directory: int, source: int, key: int, external_id: str | None) -> None:
+def link(connection: Connection, directory: int, source: int, key: int, external_id: str | None) -> None:
     """Note the externalId that the source gives the resource; None takes it away."""
     if external_id is None:
         connection.execute("DELETE FROM links WHERE source = ? AND resource = ?", (source, key))
@@ -184,7 +188,7 @@ INSERT INTO unmapped (source, resource, directory, kind, document) VALUES (?, ?,
 ON CONFLICT (source, resource) DO UPDATE SET document = excluded.document"""
 
 
-def keep_unmapped(connection: apsw.Connection, actor: Actor, kind: str, key: int, document: str | None, *, exact: bool) -> None:
+def keep_unmapped(connection: Connection, actor: Actor, kind: str, key: int, document: str | None, *, exact: bool) -> None:
     """Keep what no schema knew. With ``exact`` it replaces what the source sent before, else it is merged by name."""
     if document is None:
         if exact:
@@ -192,7 +196,7 @@ def keep_unmapped(connection: apsw.Connection, actor: Actor, kind: str, key: int
         return
     if not exact:
         sql = "SELECT document FROM unmapped WHERE source = ? AND resource = ?"
-        row = sqlite.fetch_one(connection, sql, (actor.source, key))
+        row = connection.fetch_one(sql, (actor.source, key))
         if row is not None:
             document = orjson.dumps({**orjson.loads(row[0]), **orjson.loads(document)}).decode()
     connection.execute(_KEEP_UNMAPPED, (actor.source, key, actor.directory, kind, document))

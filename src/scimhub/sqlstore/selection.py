@@ -5,17 +5,16 @@ The inner query finds keys, the outer one fetches their rows: what is skipped by
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
-
-import apsw
+from typing import NamedTuple, cast
 
 from scimhub.directory.ports import After, Page, Selection
 from scimhub.directory.records import StoredResource
 from scimhub.scim import errors
 from scimhub.scim.catalog import Kind
 from scimhub.scim.filters import And, Comparison, Condition, Nothing, Or
-from scimhub.sqlstore import counters, filter_sql, rows, sqlite
-from scimhub.sqlstore.sqlite import Row, SqlValue
+from scimhub.sqlstore import counters, filter_sql, rows
+from scimhub.sqlstore.connection import Connection, Row, SqlValue
+from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.target_sql import Context
 
 DEFAULT_SCAN_LIMIT = 200_000
@@ -34,51 +33,63 @@ class Fragment:
     values: tuple[SqlValue, ...] = ()
 
 
-def is_quick(selection: Selection) -> bool:
+class Asked(NamedTuple):
+    """A selection, and what its SQL depends on besides."""
+
+    selection: Selection
+    log_epoch: str
+    dialect: Dialect
+
+    def context(self, kind: Kind) -> Context:
+        """Whose resources of the kind are asked for."""
+        wanted = self.selection
+        return Context(wanted.directory, kind, wanted.source, self.log_epoch, wanted.base_url, self.dialect)
+
+
+def is_quick(asked: Asked) -> bool:
     """Whether the page is found in microseconds, so that a change of thread would cost more than the page itself."""
+    selection = asked.selection
     if selection.limit > _QUICK_LIMIT or selection.offset > _QUICK_OFFSET:
         return False
     conditions = selection.conditions.items()
-    if all(condition is not None and _is_narrow(condition, kind) for kind, condition in conditions):
+    if all(condition is not None and _is_narrow(condition, asked.context(kind)) for kind, condition in conditions):
         return True
     return selection.sort is None and all(condition is None for _, condition in conditions)
 
 
-def _is_narrow(condition: Condition, kind: Kind) -> bool:
+def _is_narrow(condition: Condition, context: Context) -> bool:
     """Whether an index leads straight to a handful of resources."""
     match condition:
         case Nothing():
             return True
         case Comparison(operator="eq"):
-            return filter_sql.is_indexed(condition, kind)
+            return filter_sql.is_indexed(condition, context)
         case And(terms):
-            return any(_is_narrow(term, kind) for term in terms)
+            return any(_is_narrow(term, context) for term in terms)
         case Or(terms):
-            return len(terms) <= _QUICK_TERMS and all(_is_narrow(term, kind) for term in terms)
+            return len(terms) <= _QUICK_TERMS and all(_is_narrow(term, context) for term in terms)
         case _:
             return False
 
 
-def select(connection: apsw.Connection, selection: Selection, log_epoch: str, scan_limit: int) -> Page:
+def select(connection: Connection, asked: Asked, scan_limit: int) -> Page:
     """The page and the exact total, both of one moment; raises ScimError tooMany."""
-    _check_scan(connection, selection, scan_limit)
-    connection.execute("BEGIN")
-    try:
-        found = _rows(connection, selection, log_epoch) if selection.limit > 0 else []
+    _check_scan(connection, asked, scan_limit)
+    selection = asked.selection
+    with connection.one_moment():
+        found = _rows(connection, asked) if selection.limit > 0 else []
         more = _end_of(selection, found[selection.limit - 1]) if len(found) > selection.limit else None
         resources = [StoredResource._make(row[:_FIELDS]) for row in found[: selection.limit]]
-        return Page(resources, _total(connection, selection, log_epoch, len(found)), more)
-    finally:
-        if connection.in_transaction:
-            connection.execute("COMMIT")
+        return Page(resources, _total(connection, asked, len(found)), more)
 
 
-def _check_scan(connection: apsw.Connection, selection: Selection, scan_limit: int) -> None:
+def _check_scan(connection: Connection, asked: Asked, scan_limit: int) -> None:
+    selection = asked.selection
     scanned = [
         kind.name
         for kind, condition in selection.conditions.items()
         if (condition is not None or selection.sort is not None)
-        and (condition is None or not filter_sql.is_indexed(condition, kind))
+        and (condition is None or not filter_sql.is_indexed(condition, asked.context(kind)))
     ]
     if not scanned:
         return
@@ -91,7 +102,8 @@ def _check_scan(connection: apsw.Connection, selection: Selection, scan_limit: i
         )
 
 
-def _total(connection: apsw.Connection, selection: Selection, log_epoch: str, found: int) -> int:
+def _total(connection: Connection, asked: Asked, found: int) -> int:
+    selection = asked.selection
     if selection.after is None and 0 < found <= selection.limit:
         return selection.offset + found
     amount = 0
@@ -99,46 +111,45 @@ def _total(connection: apsw.Connection, selection: Selection, log_epoch: str, fo
         if condition is None:
             amount += counters.total(connection, selection.directory, (kind.name,))
         else:
-            part = _of_kind(selection, kind, log_epoch)
-            row = sqlite.fetch_one(connection, f"SELECT count(*) FROM resources AS r WHERE {part.sql}", part.values)
+            part = _of_kind(asked, kind)
+            row = connection.fetch_one(f"SELECT count(*) FROM resources AS r WHERE {part.sql}", part.values)
             amount += row[0]
     return amount
 
 
-def _context(selection: Selection, kind: Kind, log_epoch: str) -> Context:
-    return Context(selection.directory, kind, selection.source, log_epoch, selection.base_url)
-
-
-def _of_kind(selection: Selection, kind: Kind, log_epoch: str) -> Fragment:
+def _of_kind(asked: Asked, kind: Kind) -> Fragment:
     """The WHERE of one kind."""
+    selection, context = asked.selection, asked.context(kind)
     condition = selection.conditions[kind]
     if condition is None:
         return Fragment("r.directory = ? AND r.kind = ?", (selection.directory, kind.name))
-    sql, values = _compiled(filter_sql.compile(condition, _context(selection, kind, log_epoch)))
-    # A plus keeps SQLite from walking all of the kind when an index leads to the few that match.
-    plus = "+" if filter_sql.is_indexed(condition, kind) else ""
-    return Fragment(f"{plus}r.directory = ? AND {plus}r.kind = ? AND ({sql})", (selection.directory, kind.name, *values))
+    sql, values = _compiled(filter_sql.compile(condition, context))
+    directory, name = "r.directory", "r.kind"
+    if filter_sql.is_indexed(condition, context):
+        # Else SQLite may walk all of the kind where an index leads to the few that match.
+        directory, name = asked.dialect.unindexed(directory), asked.dialect.unindexed(name)
+    return Fragment(f"{directory} = ? AND {name} = ? AND ({sql})", (selection.directory, kind.name, *values))
 
 
 # --------------------------------------------------------------------------- the page
 
 
-def _rows(connection: apsw.Connection, selection: Selection, log_epoch: str) -> list[Row]:
+def _rows(connection: Connection, asked: Asked) -> list[Row]:
     """The page's rows and one more, each a StoredResource's fields and the sort value."""
-    keys = _keys(selection, log_epoch)
+    selection, keys = asked.selection, _keys(asked)
     order = _order(selection)
     sql = f"""
 SELECT {rows.COLUMNS}, page.sort_value
-FROM (SELECT key, sort_value FROM ({keys.sql}) ORDER BY {order} LIMIT ? OFFSET ?) AS page
+FROM (SELECT key, sort_value FROM ({keys.sql}) AS chosen ORDER BY {order} LIMIT ? OFFSET ?) AS page
 CROSS JOIN resources AS r ON r.key = page.key
 ORDER BY {", ".join("page." + term for term in order.split(", "))}"""
     # The first value is that of COLUMNS, which come first in the text.
     values = (selection.source, *keys.values, selection.limit + 1, selection.offset)
-    return sqlite.fetch(connection, sql, values)
+    return connection.fetch(sql, values)
 
 
-def _keys(selection: Selection, log_epoch: str) -> Fragment:
-    parts = list(_keys_of_kinds(selection, log_epoch))
+def _keys(asked: Asked) -> Fragment:
+    parts = list(_keys_of_kinds(asked))
     return Fragment("\nUNION ALL\n".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
 
 
@@ -147,12 +158,13 @@ def _compiled(sql: filter_sql.Sql) -> tuple[str, tuple[SqlValue, ...]]:
     return sql[0], cast(tuple[SqlValue, ...], sql[1])
 
 
-def _keys_of_kinds(selection: Selection, log_epoch: str) -> Iterator[Fragment]:
+def _keys_of_kinds(asked: Asked) -> Iterator[Fragment]:
+    selection = asked.selection
     for kind in selection.conditions:
         value = Fragment("NULL")
         if selection.sort is not None and kind in selection.sort:
-            value = Fragment(*_compiled(filter_sql.sort_expression(selection.sort[kind], _context(selection, kind, log_epoch))))
-        where = _of_kind(selection, kind, log_epoch)
+            value = Fragment(*_compiled(filter_sql.sort_expression(selection.sort[kind], asked.context(kind))))
+        where = _of_kind(asked, kind)
         behind = _behind(selection, value)
         yield Fragment(
             f"SELECT r.key AS key, {value.sql} AS sort_value FROM resources AS r WHERE {where.sql}{behind.sql}",
@@ -194,8 +206,8 @@ def _end_of(selection: Selection, row: Row) -> After:
     return After(row[0], row[_FIELDS] if selection.sort is not None else None)
 
 
-def explain(connection: apsw.Connection, selection: Selection, log_epoch: str) -> list[str]:
-    """How SQLite finds the page's keys, one line a step; for the test of the plans."""
-    keys = _keys(selection, log_epoch)
-    sql = f"EXPLAIN QUERY PLAN SELECT key FROM ({keys.sql}) ORDER BY {_order(selection)} LIMIT 10"
-    return [str(row[3]) for row in sqlite.fetch(connection, sql, keys.values)]
+def explain(connection: Connection, asked: Asked) -> list[str]:
+    """How the database finds the page's keys, one line a step; for the test of the plans."""
+    keys = _keys(asked)
+    sql = asked.dialect.explain(f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY {_order(asked.selection)} LIMIT 10")
+    return [str(row[-1]) for row in connection.fetch(sql, keys.values)]

@@ -3,22 +3,35 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NotRequired, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
 from scimhub.directory.errors import StoreUnusable
-from scimhub.sqlstore import backup, database, selection, sqlite
+from scimhub.sqlstore import selection
 from scimhub.sqlstore.changes import Changes
-from scimhub.sqlstore.database import Database, Health
+from scimhub.sqlstore.connection import Database, Health, Progress
 from scimhub.sqlstore.destinations import Destinations
 from scimhub.sqlstore.directories import Directories
 from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.resources import Resources
 from scimhub.sqlstore.sources import Sources
+from scimhub.sqlstore.sqlite import database as sqlite_database
 from scimhub.sqlstore.tracing import Tracing
 from scimhub.sqlstore.walking import Walking
 
 # How long a tombstone remembers what was deleted (DECISIONS 13).
 DEFAULT_TOMBSTONE_DAYS = 30
+
+
+class Options(TypedDict):
+    """What a store is opened with. ``new_id`` must be safe to call from any thread; ``random`` gives that many bytes."""
+
+    new_id: Callable[[], str]
+    now: Callable[[], str]
+    random: NotRequired[Callable[[int], bytes]]
+    fold_version: NotRequired[int]
+    scan_limit: NotRequired[int]
+    tombstone_days: NotRequired[int]
 
 
 class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, Tracing):
@@ -44,9 +57,9 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, 
         """What page cursors are signed with; it lives as long as the database."""
         return self.database.cursor_secret
 
-    async def back_up(self, target: Path, progress: backup.Progress | None = None) -> None:
-        """Copy the database into a new file while it runs; see ``backup.back_up``."""
-        await backup.back_up(self.database, target, progress)
+    async def back_up(self, target: Path, progress: Progress | None = None) -> None:
+        """Copy the database into a new file while it runs; raises StoreUnusable."""
+        await self.database.back_up(target, progress)
 
     def arm(self, reach: Callable[[str], None]) -> None:
         """Have a test's dice thrown after what a transaction wrote, and after its commit."""
@@ -58,34 +71,36 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, 
 
     async def check_alive(self) -> None:
         """Raise StoreUnavailable unless the database can be read, and the writer answers."""
-        self.database.read(lambda connection: sqlite.fetch_one(connection, "SELECT 1"))
-        await self.database.write(lambda _: None)
+        await self.database.read(lambda connection: connection.fetch_one("SELECT 1"))
+        await self.database.write(lambda _: None, None)
 
-    def close(self) -> None:
-        """Finish what waits, then close; the file lock is free afterwards. It blocks, and may be called twice."""
-        self.database.close()
+    async def close(self) -> None:
+        """Finish what waits, then close; another may open the database afterwards. It may be called twice."""
+        await self.database.close()
 
 
-def open_store(
-    url: str | Path,
-    *,
-    new_id: Callable[[], str],
-    now: Callable[[], str],
-    random: Callable[[int], bytes] = os.urandom,
-    fold_version: int = 1,
-    scan_limit: int = selection.DEFAULT_SCAN_LIMIT,
-    tombstone_days: int = DEFAULT_TOMBSTONE_DAYS,
-) -> SqlStore:
+async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
     """The store at the URL (``sqlite:///relative/path``, ``sqlite:////absolute/path`` or a plain path), made if need be.
 
-    ``new_id`` must be safe to call from any thread; ``random`` gives that many random bytes. Raises StoreUnusable.
+    Raises StoreUnusable.
     """
-    opened = database.open_database(path_of(url), now=now(), random=random, fold_version=fold_version)
-    try:
-        return SqlStore(opened, Rules(new_id, tombstone_days), scan_limit)
-    except BaseException:
-        opened.close()
-        raise
+    return open_file_store(path_of(url), **options)
+
+
+def open_file_store(path: Path, **options: Unpack[Options]) -> SqlStore:
+    """The store in the SQLite file, made if need be. It blocks for as long as migrations take. Raises StoreUnusable."""
+    opened = sqlite_database.open_file(
+        path,
+        now=options["now"](),
+        random=options.get("random", os.urandom),
+        fold_version=options.get("fold_version", 1),
+    )
+    return _store_of(opened, options)
+
+
+def _store_of(opened: Database, options: Options) -> SqlStore:
+    rules = Rules(options["new_id"], options.get("tombstone_days", DEFAULT_TOMBSTONE_DAYS))
+    return SqlStore(opened, rules, options.get("scan_limit", selection.DEFAULT_SCAN_LIMIT))
 
 
 def path_of(url: str | Path) -> Path:

@@ -1,7 +1,6 @@
 """Where in the tables the values of a target are: as columns, as rows of other tables, or as JSON in ``normal``.
 
-All SQL speaks of a row ``r`` of resources. Names written into the text come from a catalog; all else is bound. What
-differs between databases is in the functions at the end.
+All SQL speaks of a row ``r`` of resources. Names written into the text come from a catalog; all else is bound.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from scimhub.scim import errors
 from scimhub.scim.catalog import COMMON_NAMES, Kind, Target
 from scimhub.scim.schema import Attribute
+from scimhub.sqlstore.dialect import Dialect, JsonPath
 
 
 class Context(NamedTuple):
@@ -24,6 +24,7 @@ class Context(NamedTuple):
     source: int
     log_epoch: str
     base_url: str
+    dialect: Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,11 @@ def place(target: Target, context: Context) -> Place:
         return _place_apart(attribute, sub, context)
     path = json_path(target)
     if attribute is None or not attribute.multi_valued:
-        return _part_at("r.normal", path, sub)
-    elements = Place("e.value", rows=f"{json_each('r.normal', path)} AS e")
-    return elements if sub is None else _joined(elements, _part_at("e.value", "$", sub))
+        return _part_at("r.normal", path, target, context)
+    elements = context.dialect.json_each("r.normal", path, "e")
+    if sub is None:
+        return Place(_element("e", target, context), rows=elements)
+    return _joined(elements, _part_at("e.value", (), target, context))
 
 
 def part(target: Target, context: Context) -> Place:
@@ -60,21 +63,31 @@ def part(target: Target, context: Context) -> Place:
     attribute, sub = target.attribute, target.sub
     if attribute is not None and is_apart(target, context.kind):
         return Place(_place_apart(attribute, sub, context).value)
-    return Place("e.value") if sub is None else _part_at("e.value", "$", sub)
+    return Place(_element("e", target, context)) if sub is None else _part_at("e.value", (), target, context)
 
 
-def _part_at(document: str, path: str, sub: Attribute | None) -> Place:
+def _part_at(document: str, path: JsonPath, target: Target, context: Context) -> Place:
     """The place of a value, or of a sub-attribute's values, in the object at the path."""
+    sub, dialect = target.sub, context.dialect
     if sub is None:
-        return Place(json_value(document, path))
-    inner = path + json_member(sub.name)
+        return Place(dialect.json_value(document, path, _type(target)))
+    inner = (*path, sub.name)
     if sub.multi_valued:
-        return Place("s.value", rows=f"{json_each(document, inner)} AS s")
-    return Place(json_value(document, inner))
+        return Place(_element("s", target, context), rows=dialect.json_each(document, inner, "s"))
+    return Place(dialect.json_value(document, inner, _type(target)))
 
 
-def _joined(elements: Place, inner: Place) -> Place:
-    return replace(inner, rows=f"{elements.rows}, {inner.rows}" if inner.rows else elements.rows)
+def _element(name: str, target: Target, context: Context) -> str:
+    """The value of an element, which is no object."""
+    return context.dialect.json_value(f"{name}.value", (), _type(target))
+
+
+def _type(target: Target) -> str:
+    return target.leaf.type if target.leaf is not None else "complex"
+
+
+def _joined(elements: str, inner: Place) -> Place:
+    return replace(inner, rows=f"{elements}, {inner.rows}" if inner.rows else elements)
 
 
 # --------------------------------------------------------------------------- what is not in `normal`
@@ -101,14 +114,14 @@ def _place_apart(attribute: Attribute, sub: Attribute | None, context: Context) 
             value = "(SELECT l.external_id FROM links AS l WHERE l.source = ? AND l.resource = r.key)"
             return Place(value, parameters=(context.source,))
         case "schemas":
-            return _place_of_schemas(context.kind)
+            return _place_of_schemas(context)
         case "meta":
             return _place_of_meta(sub, context)
         case "members":
             rows = "memberships AS m JOIN resources AS x ON x.key = m.member"
-            return Place(_value_of_row(attribute, sub), rows, "m.group_key = r.key")
+            return Place(_value_of_row(attribute, sub, context), rows, "m.group_key = r.key")
         case _:
-            return Place(_value_of_row(attribute, sub), f"({_GROUPS}) AS g JOIN resources AS x ON x.key = g.key")
+            return Place(_value_of_row(attribute, sub, context), f"({_GROUPS}) AS g JOIN resources AS x ON x.key = g.key")
 
 
 # The groups of ``r``: ``direct`` tells those that it is itself a member of from the groups of its groups.
@@ -121,7 +134,7 @@ _GROUPS = (
 )
 
 
-def _value_of_row(attribute: Attribute, sub: Attribute | None) -> str:
+def _value_of_row(attribute: Attribute, sub: Attribute | None, context: Context) -> str:
     name = sub.name if sub is not None else "value"
     match attribute.name, name:
         case _, "value":
@@ -132,16 +145,17 @@ def _value_of_row(attribute: Attribute, sub: Attribute | None) -> str:
         case "groups", "type":
             return "CASE g.direct WHEN 1 THEN 'direct' ELSE 'indirect' END"
         case "groups", "display":
-            return json_value("x.normal", '$."displayName"')
+            return context.dialect.json_value("x.normal", ("displayName",), "string")
         case _:
             # DECISIONS 15: in SQL or not at all.
             raise errors.invalid_filter(f"{attribute.name}.{name} cannot be filtered on; use {attribute.name}.value.")
 
 
-def _place_of_schemas(kind: Kind) -> Place:
+def _place_of_schemas(context: Context) -> Place:
+    kind, dialect = context.kind, context.dialect
     # A resource has the base schema always, and an extension as soon as it has a value of it.
     rows = ["SELECT ? AS value"]
-    rows += [f"SELECT ? WHERE {json_exists('r.normal', json_path(Target(urn, None)))}" for urn in kind.extensions]
+    rows += [f"SELECT ? WHERE {dialect.json_exists('r.normal', (urn,))}" for urn in kind.extensions]
     return Place("u.value", rows=f"({' UNION ALL '.join(rows)}) AS u", parameters=(kind.base.id, *kind.extensions))
 
 
@@ -165,43 +179,7 @@ def _instant(column: str) -> str:
     return f"(substr({column}, 1, 23) || '000000Z')"
 
 
-# --------------------------------------------------------------------------- JSON, as SQLite has it
-
-
-def json_path(target: Target) -> str:
+def json_path(target: Target) -> JsonPath:
     """The path of the target's extension and attribute within ``normal``."""
-    names = [target.extension, target.attribute.name if target.attribute is not None else None]
-    return "$" + "".join(json_member(name) for name in names if name is not None)
-
-
-def json_member(name: str) -> str:
-    # Neither names nor URNs of a catalog hold a quote or a backslash (scim.schema); so nothing needs to be escaped.
-    return f'."{name}"'
-
-
-def json_value(document: str, path: str) -> str:
-    """The simple value at the path; booleans are 1 and 0."""
-    return f"({document} ->> {_quoted(path)})"
-
-
-def json_exists(document: str, path: str) -> str:
-    return f"(json_type({document}, {_quoted(path)}) IS NOT NULL)"
-
-
-def json_each(document: str, path: str) -> str:
-    """Rows whose ``value`` is an element of the array at the path and ``key`` its place."""
-    return f"jsonb_each({document}, {_quoted(path)})" if document == "r.normal" else f"json_each({document}, {_quoted(path)})"
-
-
-def json_is_present(document: str, path: str) -> str:
-    """Whether there is anything under the path but empty strings."""
-    return f"EXISTS (SELECT 1 FROM json_tree({document}, {_quoted(path)}) AS t WHERE t.atom <> '')"
-
-
-def json_list() -> str:
-    """The strings of a JSON array that is bound, for use after IN."""
-    return "(SELECT value FROM json_each(?))"
-
-
-def _quoted(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
+    names = (target.extension, target.attribute.name if target.attribute is not None else None)
+    return tuple(name for name in names if name is not None)

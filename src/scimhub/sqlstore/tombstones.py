@@ -2,22 +2,23 @@
 
 from dataclasses import dataclass
 
-import apsw
 import orjson
 
+from scimhub import clock
 from scimhub.directory.intents import Actor
 from scimhub.directory.records import StoredResource, Tombstone
-from scimhub.sqlstore import rows, sqlite
+from scimhub.sqlstore import rows
+from scimhub.sqlstore.connection import Connection
 
 _BURY = """
 INSERT INTO tombstones (id, directory, kind, version, created, deleted, deleted_by, purge_after, document, unique_keys)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, strftime('%Y-%m-%dT%H:%M:%fZ', ?6, ?8), ?9, ?10)"""
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _BURY_LINKS = """
 INSERT INTO tombstone_links (source, external_id, tombstone, directory)
 SELECT source, external_id, ?2, directory FROM links WHERE resource = ?1"""
 
 
-def bury(connection: apsw.Connection, actor: Actor, stored: StoredResource, version: int, deleted: str, days: int) -> None:
+def bury(connection: Connection, actor: Actor, stored: StoredResource, version: int, deleted: str, days: int) -> None:
     """Make a tombstone of a resource whose rows are still there. ``version`` is that of the deletion."""
     unique_keys = orjson.dumps(rows.unique_values(connection, stored.key)).decode()
     connection.execute(
@@ -30,7 +31,7 @@ def bury(connection: apsw.Connection, actor: Actor, stored: StoredResource, vers
             stored.created,
             deleted,
             actor.source,
-            f"+{days} days",
+            clock.later(deleted, days=days),
             stored.document,
             unique_keys,
         ),
@@ -55,10 +56,10 @@ WHERE l.source = ? AND l.external_id = ? AND t.directory = ? AND t.kind = ? AND 
 ORDER BY t.deleted DESC LIMIT 1"""
 
 
-def find_revivable(connection: apsw.Connection, actor: Actor, kind: str, external_id: str) -> Revivable | None:
+def find_revivable(connection: Connection, actor: Actor, kind: str, external_id: str) -> Revivable | None:
     """The last deleted resource that the actor's source gave this externalId, within its window."""
     values = (actor.source, external_id, actor.directory, kind, actor.now)
-    row = sqlite.fetch_one(connection, _FIND_REVIVABLE, values)
+    row = connection.fetch_one(_FIND_REVIVABLE, values)
     return None if row is None else Revivable(*row)
 
 
@@ -67,7 +68,7 @@ INSERT INTO links (source, resource, external_id, directory)
 SELECT source, ?2, external_id, directory FROM tombstone_links WHERE tombstone = ?1"""
 
 
-def open_for(connection: apsw.Connection, id: str, key: int) -> None:
+def open_for(connection: Connection, id: str, key: int) -> None:
     """Give the tombstone's links to the resource with that key, and remove the tombstone."""
     connection.execute(_RETURN_LINKS, (id, key))
     connection.execute("DELETE FROM tombstones WHERE id = ?", (id,))
@@ -78,16 +79,15 @@ SELECT id, kind, version, created, deleted, deleted_by, purge_after, document
 FROM tombstones WHERE id = ? AND directory = ?"""
 
 
-def find(connection: apsw.Connection, directory: int, id: str) -> Tombstone | None:
+def find(connection: Connection, directory: int, id: str) -> Tombstone | None:
     """The directory's tombstone with that id."""
-    row = sqlite.fetch_one(connection, _FIND, (id, directory))
+    row = connection.fetch_one(_FIND, (id, directory))
     return None if row is None else Tombstone(*row)
 
 
 _PURGE = "DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE purge_after <= ? LIMIT ?)"
 
 
-def purge(connection: apsw.Connection, now: str, limit: int) -> int:
+def purge(connection: Connection, now: str, limit: int) -> int:
     """Remove tombstones whose time has passed, at most ``limit``; how many there were."""
-    connection.execute(_PURGE, (now, limit))
-    return connection.changes()
+    return connection.run(_PURGE, (now, limit))

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-import apsw
-
 from scimhub.directory.records import StoredResource
-from scimhub.sqlstore import sqlite
-from scimhub.sqlstore.database import Database
+from scimhub.sqlstore.connection import Connection, Database
 
 # The externalId is that of the source which wrote last, as in the last change of the resource.
 _RESOURCES = """
@@ -18,9 +15,9 @@ WHERE r.directory = ? AND r.kind = ? AND r.key > ?
 ORDER BY r.key LIMIT ?"""
 
 
-def resources(connection: apsw.Connection, directory: int, kind: str, after_key: int, limit: int) -> list[StoredResource]:
+def resources(connection: Connection, directory: int, kind: str, after_key: int, limit: int) -> list[StoredResource]:
     """The next resources of the kind, in order of key."""
-    return [StoredResource(*row) for row in sqlite.fetch(connection, _RESOURCES, (directory, kind, after_key, limit))]
+    return [StoredResource(*row) for row in connection.fetch(_RESOURCES, (directory, kind, after_key, limit))]
 
 
 _MEMBERS = """
@@ -29,9 +26,9 @@ WHERE m.group_key = ? AND m.member > ?
 ORDER BY m.member LIMIT ?"""
 
 
-def member_ids(connection: apsw.Connection, group: int, after_key: int, limit: int) -> list[tuple[int, str]]:
+def member_ids(connection: Connection, group: int, after_key: int, limit: int) -> list[tuple[int, str]]:
     """Keys and ids of the group's next members, in order of key."""
-    return sqlite.fetch(connection, _MEMBERS, (group, after_key, limit))
+    return connection.fetch(_MEMBERS, (group, after_key, limit))
 
 
 class Walking:

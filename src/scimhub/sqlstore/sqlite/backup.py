@@ -3,30 +3,38 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import apsw
 
 from scimhub.directory.errors import StoreUnusable
-from scimhub.sqlstore import migrate, sqlite
-from scimhub.sqlstore.database import Database
+from scimhub.sqlstore.connection import Progress
+from scimhub.sqlstore.sqlite import driver, migrate
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
+
+T = TypeVar("T")
+
+
+class BareWriter(Protocol):
+    """Who carries work out on the writing connection, outside any transaction: the open database."""
+
+    async def write_bare(self, work: Callable[[SqliteConnection], T]) -> T: ...
+
 
 # Two megabytes: a step the other writes hardly notice.
 _PAGES_A_STEP = 500
 _CACHE_MIB = 8
 
-# Called with the pages copied so far and the pages in all.
-Progress = Callable[[int, int], None]
 
-
-async def back_up(database: Database, target: Path, progress: Progress | None = None) -> None:
+async def back_up(database: "BareWriter", target: Path, progress: Progress | None = None) -> None:
     """Copy the running database into a new file, in steps between the other writes; raises StoreUnusable.
 
     The steps use the writer's connection: SQLite then carries each page that changes meanwhile into the copy, where
     any other connection would have to begin again with every write.
     """
     partial = _begin(target)
-    with sqlite.opening(partial):
-        copy = apsw.Connection(str(partial))
+    with driver.opening(partial):
+        copy = SqliteConnection(str(partial))
         try:
             await _copy(database, copy, progress)
         except BaseException:
@@ -37,16 +45,16 @@ async def back_up(database: Database, target: Path, progress: Progress | None = 
         _settle(partial, target)
 
 
-async def _copy(database: Database, copy: apsw.Connection, progress: Progress | None) -> None:
-    backup = await database.write(lambda connection: copy.backup("main", connection, "main"), "bare")
+async def _copy(database: "BareWriter", copy: SqliteConnection, progress: Progress | None) -> None:
+    backup = await database.write_bare(lambda connection: copy.backup("main", connection, "main"))
     try:
-        while not await database.write(lambda _: backup.step(_PAGES_A_STEP), "bare"):
+        while not await database.write_bare(lambda _: backup.step(_PAGES_A_STEP)):
             if progress is not None:
                 progress(backup.page_count - backup.remaining, backup.page_count)
         if progress is not None:
             progress(backup.page_count, backup.page_count)
     finally:
-        await database.write(lambda _: backup.finish(), "bare")
+        await database.write_bare(lambda _: backup.finish())
 
 
 def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> str:
@@ -58,7 +66,7 @@ def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> str:
         raise StoreUnusable(f"There is no backup {backup}.")
     partial = _begin(target)
     try:
-        with sqlite.opening(backup):
+        with driver.opening(backup):
             epoch = _fill(backup, partial, random)
             _settle(partial, target)
     except BaseException:
@@ -68,12 +76,12 @@ def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> str:
 
 
 def _fill(backup: Path, partial: Path, random: Callable[[int], bytes]) -> str:
-    source = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
-    copy = apsw.Connection(str(partial))
+    source = SqliteConnection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
+    copy = SqliteConnection(str(partial))
     try:
         with copy.backup("main", source, "main") as steps:
             steps.step(-1)
-        if sqlite.fetch(copy, "PRAGMA quick_check") != [("ok",)]:
+        if copy.fetch("PRAGMA quick_check") != [("ok",)]:
             raise StoreUnusable(f"The backup {backup} is damaged.")
         migrate.check_known(copy)
         return migrate.renew_epoch(copy, random)
@@ -87,9 +95,9 @@ def _begin(target: Path) -> Path:
     if target.exists():
         raise StoreUnusable(f"{target} exists already; name a new file.")
     partial = target.with_name(target.name + ".partial")
-    with sqlite.opening(partial):
+    with driver.opening(partial):
         partial.unlink(missing_ok=True)
-        sqlite.create_file(partial)
+        driver.create_file(partial)
     return partial
 
 

@@ -13,7 +13,7 @@ from importlib import resources
 import apsw
 
 from scimhub.directory.errors import StoreUnusable
-from scimhub.sqlstore import sqlite
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 # Every SQLite from 3.7.0 to 3.51.2 can lose committed data when a WAL is reset; https://sqlite.org/wal.html
 OLDEST_SQLITE = (3, 51, 3)
@@ -41,7 +41,7 @@ class Migration:
 @cache
 def known_migrations() -> tuple[Migration, ...]:
     """The migrations that came with this program, in order."""
-    folder = resources.files("scimhub.sqlstore") / "migrations"
+    folder = resources.files("scimhub.sqlstore.sqlite") / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if _FILE_NAME.fullmatch(entry.name))
     return tuple(Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in names)
 
@@ -54,7 +54,7 @@ def check_sqlite(version: str) -> None:
 
 
 def migrate(
-    connection: apsw.Connection,
+    connection: SqliteConnection,
     *,
     now: str,
     random: Callable[[int], bytes],
@@ -77,7 +77,7 @@ def migrate(
     return [step.number for step in missing]
 
 
-def check_known(connection: apsw.Connection, steps: tuple[Migration, ...] | None = None) -> set[int]:
+def check_known(connection: SqliteConnection, steps: tuple[Migration, ...] | None = None) -> set[int]:
     """The migrations that the database has had; raises StoreUnusable when this program does not know them all."""
     done = _applied(connection)
     newest = max((step.number for step in (known_migrations() if steps is None else steps)), default=0)
@@ -88,15 +88,15 @@ def check_known(connection: apsw.Connection, steps: tuple[Migration, ...] | None
     return done
 
 
-def read_hub(connection: apsw.Connection, name: str) -> str:
+def read_hub(connection: SqliteConnection, name: str) -> str:
     """The hub's own value of that name, such as ``log_epoch``."""
-    row = sqlite.fetch_one(connection, "SELECT value FROM hub WHERE name = ?", (name,))
+    row = connection.fetch_one("SELECT value FROM hub WHERE name = ?", (name,))
     if row is None:
         raise StoreUnusable(f"The database has no {name}; it is not a complete hub database.")
     return str(row[0])
 
 
-def renew_epoch(connection: apsw.Connection, random: Callable[[int], bytes]) -> str:
+def renew_epoch(connection: SqliteConnection, random: Callable[[int], bytes]) -> str:
     """Give the log a new epoch, so that cursors and ETags of the former history are recognised as such."""
     history = _new_history(random)
     _write_hub(connection, history)
@@ -107,16 +107,16 @@ def _new_history(random: Callable[[int], bytes]) -> dict[str, str]:
     return {"log_epoch": random(4).hex(), "cursor_secret": random(32).hex()}
 
 
-def _applied(connection: apsw.Connection) -> set[int]:
-    names = {row[0] for row in sqlite.fetch(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
+def _applied(connection: SqliteConnection) -> set[int]:
+    names = {row[0] for row in connection.fetch("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if "migrations" in names:
-        return {row[0] for row in sqlite.fetch(connection, "SELECT number FROM migrations")}
+        return {row[0] for row in connection.fetch("SELECT number FROM migrations")}
     if names:
         raise StoreUnusable("The file is an SQLite database, but not a hub's; name another path.")
     return set()
 
 
-def _apply(connection: apsw.Connection, step: Migration, now: str, hub: dict[str, str]) -> None:
+def _apply(connection: SqliteConnection, step: Migration, now: str, hub: dict[str, str]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -131,7 +131,7 @@ def _apply(connection: apsw.Connection, step: Migration, now: str, hub: dict[str
         raise
 
 
-def _write_hub(connection: apsw.Connection, values: dict[str, str]) -> None:
+def _write_hub(connection: SqliteConnection, values: dict[str, str]) -> None:
     connection.executemany(
         "INSERT INTO hub (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         list(values.items()),

@@ -5,11 +5,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import apsw
 
 from scimhub.directory.errors import StoreUnavailable, StoreUnusable
+from scimhub.sqlstore.connection import Row, SqlValue
+from scimhub.sqlstore.dialect import Dialect
+from scimhub.sqlstore.sqlite.dialect import SQLITE
 
 # Near 4,000 pages a checkpoint is short enough; 20,000 gave a p99 of 62-118 ms. See also ``checkpoints``.
 _CHECKPOINT_PAGES = 4000
@@ -30,13 +32,13 @@ def create_file(path: Path) -> None:
 
 def open_connection(
     path: Path, *, writes: bool, cache_mib: int, synchronous: str = "FULL", mapped: bool = False
-) -> apsw.Connection:
+) -> "SqliteConnection":
     """A connection to an existing database file in WAL mode. One that does not write refuses to.
 
     ``mapped`` spares copying pages: the members of a large group, whose rows lie apart, come three times faster. Each
     commit of the writer takes the mapping away, so that for short reads it costs more than it spares.
     """
-    connection = apsw.Connection(
+    connection = SqliteConnection(
         str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=_ONE_PROCESS, statementcachesize=_STATEMENTS_CACHED
     )
     connection.set_busy_timeout(_BUSY_MILLISECONDS)
@@ -61,22 +63,41 @@ def open_connection(
     return connection
 
 
-SqlValue = str | int | float | bytes | None
-# A row's types are those of the columns; the caller, who wrote the statement, knows them.
-Row = Any
+_NEWEST_KEY = "SELECT seq FROM sqlite_sequence WHERE name = 'resources'"
 
 
-def fetch(connection: apsw.Connection, sql: str, values: tuple[SqlValue, ...] = ()) -> list[Row]:
-    """All rows of the statement. Nothing stays open, so that no read holds the write-ahead log back."""
-    return connection.execute(sql, values).fetchall()
+class SqliteConnection(apsw.Connection):
+    """A connection of the driver that is one of ``sqlstore.connection`` as well."""
 
+    dialect: Dialect = SQLITE
 
-def fetch_one(connection: apsw.Connection, sql: str, values: tuple[SqlValue, ...] = ()) -> Row:
-    """The only row of the statement, or None; see ``fetch``."""
-    cursor = connection.execute(sql, values)
-    row = cursor.fetchone()
-    cursor.close()
-    return row
+    def fetch(self, sql: str, values: tuple[SqlValue, ...] = (), /) -> list[Row]:
+        # To the end, so that no read holds the write-ahead log back.
+        return self.execute(sql, values).fetchall()
+
+    def fetch_one(self, sql: str, values: tuple[SqlValue, ...] = (), /) -> Row:
+        cursor = self.execute(sql, values)
+        row = cursor.fetchone()
+        cursor.close()
+        return row
+
+    def run(self, sql: str, values: tuple[SqlValue, ...] = (), /) -> int:
+        self.execute(sql, values).close()
+        return self.changes()
+
+    def new_key(self) -> int:
+        # What the file knows, not memory: it remembers keys of rows that are gone, and there is but one writer.
+        newest = self.fetch_one(_NEWEST_KEY)
+        return 1 if newest is None else int(newest[0]) + 1
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self.in_transaction:
+                self.execute("COMMIT")
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import apsw
 
-from scimhub.sqlstore import sqlite
+from scimhub.sqlstore.sqlite import driver
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 # Pages in the log at which the thread begins, and at which the writer finishes.
 _EARLY = 1000
@@ -30,9 +31,9 @@ class Checkpointer:
     ``committed`` is called after each of them, in the writer's thread.
     """
 
-    def __init__(self, path: Path, writing: apsw.Connection, committed: Callable[[], None]) -> None:
+    def __init__(self, path: Path, writing: SqliteConnection, committed: Callable[[], None]) -> None:
         self._tell = committed
-        self._connection = sqlite.open_connection(path, writes=True, cache_mib=_CACHE_MIB)
+        self._connection = driver.open_connection(path, writes=True, cache_mib=_CACHE_MIB)
         self._grown = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scimhub-checkpoint", daemon=True)

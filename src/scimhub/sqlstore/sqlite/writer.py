@@ -20,15 +20,16 @@ import apsw
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.intents import MembersMissing, NotFound, UniqueConflict, VersionConflict
-from scimhub.sqlstore import sqlite
+from scimhub.sqlstore.sqlite import driver
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 LARGEST_BATCH = 256
 # Answers that undo what their unit wrote before it found out.
 _REFUSALS = (VersionConflict, UniqueConflict, NotFound, MembersMissing)
 
 T = TypeVar("T")
-Work = Callable[[apsw.Connection], T]
-# shared: in one transaction with others; alone: in its own, because it takes long; bare: outside any transaction.
+FileWork = Callable[[SqliteConnection], T]
+# As in ``sqlstore.connection``; bare: outside any transaction.
 Manner = Literal["shared", "alone", "bare"]
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 class _Unit:
     """One piece of work, who waits for it, and what came of it. ``committed`` is called once it is on disk."""
 
-    work: Work[Any]
+    work: FileWork[Any]
     committed: Callable[[Any], None] | None
     manner: Manner
     loop: asyncio.AbstractEventLoop
@@ -50,7 +51,7 @@ class _Unit:
 class Writer:
     """Owns the writing connection. ``submit`` may be called from any event loop."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         # What each loop submitted in its present turn. Guarded by the lock, as is ``_closed``.
@@ -60,7 +61,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="scimhub-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Work[T], manner: Manner = "shared", committed: Callable[[T], None] | None = None) -> T:
+    async def submit(self, work: FileWork[T], manner: Manner = "shared", committed: Callable[[T], None] | None = None) -> T:
         """What the work returns, once it is on disk; raises what it raises, or StoreUnavailable.
 
         ``committed`` gets the result in the writer's thread, even when nobody waits any longer.
@@ -134,7 +135,7 @@ class Writer:
             batch.append(unit)
 
 
-def _carry_out(connection: apsw.Connection, batch: list[_Unit]) -> None:
+def _carry_out(connection: SqliteConnection, batch: list[_Unit]) -> None:
     """Give each unit of the batch its value or its error, and have the values on disk."""
     try:
         if batch[0].manner == "bare":
@@ -160,7 +161,7 @@ def _carry_out(connection: apsw.Connection, batch: list[_Unit]) -> None:
             unit.committed(unit.value)
 
 
-def _transact(connection: apsw.Connection, batch: list[_Unit], *, savepoints: bool = False) -> bool:
+def _transact(connection: SqliteConnection, batch: list[_Unit], *, savepoints: bool = False) -> bool:
     """Run the units and commit; False, with the transaction open, when one left rows behind that it should not."""
     execute = connection.execute
     execute("BEGIN IMMEDIATE")
@@ -179,21 +180,21 @@ def _transact(connection: apsw.Connection, batch: list[_Unit], *, savepoints: bo
     return True
 
 
-def _run(connection: apsw.Connection, unit: _Unit) -> bool:
+def _run(connection: SqliteConnection, unit: _Unit) -> bool:
     """Give the unit its value or its error; whether what it wrote is to be kept."""
     unit.value = unit.error = None
     try:
         unit.value = unit.work(connection)
     except Exception as error:
         # SQLite rolls everything back by itself on some faults; then the neighbours' writes are gone as well.
-        if sqlite.is_unavailable(error) or not connection.in_transaction:
+        if driver.is_unavailable(error) or not connection.in_transaction:
             raise
         unit.error = error
         return False
     return not isinstance(unit.value, _REFUSALS)
 
 
-def _roll_back(connection: apsw.Connection) -> None:
+def _roll_back(connection: SqliteConnection) -> None:
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -203,7 +204,7 @@ def _roll_back(connection: apsw.Connection) -> None:
 
 def _translated(error: Exception) -> Exception:
     if isinstance(error, apsw.Error | MemoryError):
-        unavailable = sqlite.unavailable(error)
+        unavailable = driver.unavailable(error)
         unavailable.__cause__ = error
         return unavailable
     return error

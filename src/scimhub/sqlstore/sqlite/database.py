@@ -9,50 +9,51 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.sqlstore import migrate, sqlite
-from scimhub.sqlstore.checkpoints import Checkpointer
-from scimhub.sqlstore.writer import Manner, T, Work, Writer
+from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Health, Manner, Progress
+from scimhub.sqlstore.dialect import Dialect
+from scimhub.sqlstore.sqlite import backup, driver, migrate
+from scimhub.sqlstore.sqlite.checkpoints import Checkpointer
+from scimhub.sqlstore.sqlite.dialect import SQLITE
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
+from scimhub.sqlstore.sqlite.writer import FileWork, T, Writer
 
 _WRITER_CACHE_MIB = 64
 _READER_CACHE_MIB = 32
 _READING_THREADS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What ``scimhub doctor`` shows; sizes in bytes. No ``problems`` means that SQLite found the file sound."""
+class FileDatabase:
+    """An open, migrated database; see ``sqlstore.connection.Database``."""
 
-    problems: tuple[str, ...]
-    size: int
-    wal_size: int
-    free_disk: int
+    dialect: Dialect = SQLITE
 
-
-class Database:
-    """An open, migrated database. ``log_epoch`` names its history, ``cursor_secret`` signs page cursors."""
-
-    def __init__(self, path: Path, lock: sqlite.FileLock, connection: apsw.Connection) -> None:
+    def __init__(self, path: Path, lock: driver.FileLock, connection: SqliteConnection) -> None:
         self.path = path
         self.log_epoch = migrate.read_hub(connection, "log_epoch")
         self.cursor_secret = bytes.fromhex(migrate.read_hub(connection, "cursor_secret"))
         self._lock = lock
         self._local = threading.local()
-        self._readers: list[apsw.Connection] = []
+        self._readers: list[SqliteConnection] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(_READING_THREADS, "scimhub-read", initializer=self._expect_long_reads)
         self._writing = connection
         self._wakes: tuple[Callable[[], None], ...] = ()
+        # One process owns the file, so memory may answer what every request asks.
+        self._catalog_versions: dict[int, int] = dict(connection.fetch("SELECT key, catalog_version FROM directories"))
         self._checkpointer = Checkpointer(path, connection, self._committed)
         self._writer = Writer(connection)
 
-    def read(self, work: Work[T]) -> T:
-        """What the work returns, on this thread's connection; for what takes microseconds. Raises StoreUnavailable."""
+    async def read(self, work: FileWork[T]) -> T:
+        """What the work returns, on the caller's thread."""
+        return self.read_here(work)
+
+    def read_here(self, work: FileWork[T]) -> T:
+        """What the work returns, on this thread's connection. Raises StoreUnavailable."""
         try:
             connection = self._local.connection
         except AttributeError:
@@ -60,19 +61,35 @@ class Database:
         try:
             return work(connection)
         except apsw.Error as error:
-            if sqlite.is_unavailable(error):
-                raise sqlite.unavailable(error) from error
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
             raise
 
-    async def read_aside(self, work: Work[T]) -> T:
+    async def read_aside(self, work: FileWork[T]) -> T:
         """As ``read``, on a thread for reads that take long."""
         if self._closed:
             raise StoreUnavailable("The database is being closed.")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_here, work)
 
-    async def write(self, work: Work[T], manner: Manner = "shared", committed: Callable[[T], None] | None = None) -> T:
-        """Have the writer do the work; see ``Writer.submit``."""
+    async def write(
+        self,
+        work: FileWork[T],
+        claim: Claim = ADMINISTRATION,
+        manner: Manner = "shared",
+        committed: Callable[[T], None] | None = None,
+    ) -> T:
+        """Have the writer do the work; see ``Writer.submit``. There is but one writer: nothing needs to be claimed."""
         return await self._writer.submit(work, manner, committed)
+
+    async def write_bare(self, work: FileWork[T]) -> T:
+        """Have the writer do the work outside any transaction."""
+        return await self._writer.submit(work, "bare")
+
+    def catalog_version(self, directory: int) -> int:
+        return self._catalog_versions.get(directory, 0)
+
+    def note_catalog_version(self, directory: int, version: int) -> None:
+        self._catalog_versions[directory] = version
 
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have ``wake``, which must not block, called in the writer's thread after each commit; returns what ends it."""
@@ -100,8 +117,8 @@ class Database:
     async def check(self) -> Health:
         """Let SQLite look through the whole file, and measure it."""
 
-        def quick_check(connection: apsw.Connection) -> tuple[str, ...]:
-            rows = sqlite.fetch(connection, "PRAGMA quick_check")
+        def quick_check(connection: SqliteConnection) -> tuple[str, ...]:
+            rows = connection.fetch("PRAGMA quick_check")
             return tuple(str(row[0]) for row in rows if row[0] != "ok")
 
         problems = await self.read_aside(quick_check)
@@ -109,7 +126,14 @@ class Database:
         wal_size = wal.stat().st_size if wal.exists() else 0
         return Health(problems, self.path.stat().st_size, wal_size, shutil.disk_usage(self.path.parent).free)
 
-    def close(self) -> None:
+    async def back_up(self, target: Path, progress: Progress | None = None) -> None:
+        """Copy the file while it is written to; see ``backup.back_up``."""
+        await backup.back_up(self, target, progress)
+
+    async def close(self) -> None:
+        self.close_here()
+
+    def close_here(self) -> None:
         """Finish what waits, close everything, and give up the lock. It blocks; closing twice does nothing more."""
         if self._closed:
             return
@@ -124,27 +148,27 @@ class Database:
     def _expect_long_reads(self) -> None:
         self._local.reads_long = True
 
-    def _connect(self) -> apsw.Connection:
+    def _connect(self) -> SqliteConnection:
         if self._closed:
             raise StoreUnavailable("The database is being closed.")
         mapped = getattr(self._local, "reads_long", False)
-        connection = sqlite.open_connection(self.path, writes=False, cache_mib=_READER_CACHE_MIB, mapped=mapped)
+        connection = driver.open_connection(self.path, writes=False, cache_mib=_READER_CACHE_MIB, mapped=mapped)
         self._local.connection = connection
         self._readers.append(connection)
         return connection
 
 
-def open_database(path: Path, *, now: str, random: Callable[[int], bytes], fold_version: int) -> Database:
+def open_file(path: Path, *, now: str, random: Callable[[int], bytes], fold_version: int) -> FileDatabase:
     """Lock, create if need be, migrate and open the file; raises StoreUnusable."""
-    lock = sqlite.FileLock(path)
+    lock = driver.FileLock(path)
     try:
-        with sqlite.opening(path):
+        with driver.opening(path):
             lock.acquire()
-            sqlite.create_file(path)
-            connection = sqlite.open_connection(path, writes=True, cache_mib=_WRITER_CACHE_MIB)
+            driver.create_file(path)
+            connection = driver.open_connection(path, writes=True, cache_mib=_WRITER_CACHE_MIB)
             try:
                 migrate.migrate(connection, now=now, random=random, fold_version=fold_version)
-                return Database(path, lock, connection)
+                return FileDatabase(path, lock, connection)
             except BaseException:
                 connection.close()
                 raise
