@@ -12,8 +12,8 @@ import pytest
 
 from scimhub.directory.errors import StoreUnusable
 from scimhub.sqlstore import store
+from scimhub.sqlstore.migrations import Migration
 from scimhub.sqlstore.sqlite import driver, migrate
-from scimhub.sqlstore.sqlite.migrate import Migration
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import counting_random, open_sqlite
 from tests.store_contract.harness import T0
@@ -184,7 +184,7 @@ def open_raw(path: Path) -> apsw.Connection:
 
 
 def run(connection: apsw.Connection, *steps: Migration) -> list[int]:
-    return migrate.migrate(connection, now=T0, random=counting_random(), fold_version=7, migrations=steps or None)
+    return migrate.migrate(connection, now=T0, random=counting_random(), fold_version=7, steps=steps or None)
 
 
 def test_migrations_are_applied_once_and_recorded(tmp_path: Path):

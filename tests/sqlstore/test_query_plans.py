@@ -102,3 +102,9 @@ async def test_a_plain_list_walks_an_index_without_sorting(store: SqlStore, afte
         assert scans(plan) == []
         assert any("COVERING INDEX resources_by_kind" in step for step in plan), plan
         assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+async def test_the_history_of_one_resource_has_an_index(store: SqlStore):
+    assert plan_of(store, changes._OF_RESOURCE) == [
+        "SEARCH changes USING INDEX changes_by_resource (resource_id=? AND position>? AND position<?)"
+    ]

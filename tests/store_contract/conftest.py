@@ -9,7 +9,7 @@ import pytest
 
 from scimhub import clock
 from scimhub.directory.intents import Actor
-from scimhub.sqlstore.store import SqlStore, open_file_store
+from scimhub.sqlstore.store import SqlStore, open_file_store, open_store
 from tests.store_contract.harness import T0, Desk
 
 
@@ -23,19 +23,35 @@ def open_sqlite(folder: Path, **options: int) -> SqlStore:
     return open_file_store(folder / "hub.db", new_id=clock.new_id, now=lambda: T0, random=counting_random(), **options)
 
 
-OPENERS = {"sqlite": open_sqlite}
+@pytest.fixture(params=["postgres", "sqlite"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on."""
+    return request.param
 
 
-@pytest.fixture(params=sorted(OPENERS))
-async def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[SqlStore]]]:
+@pytest.fixture
+async def url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[str | Path]:
+    """Where an empty database is."""
+    if database == "sqlite":
+        yield tmp_path / "hub.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    made = await server.create_database()
+    yield made
+    await server.drop_database(made)
+
+
+@pytest.fixture
+async def open_it(url: str | Path) -> AsyncIterator[Callable[..., Awaitable[SqlStore]]]:
     """Opens the store; again and again the same one, as after a restart."""
     opened: list[SqlStore] = []
 
     async def open_again(**options: int) -> SqlStore:
         for earlier in opened:
             await earlier.close()
-        opened.append(OPENERS[request.param](tmp_path, **options))
-        return opened[-1]
+        store = await open_store(url, new_id=clock.new_id, now=lambda: T0, random=counting_random(), **options)
+        opened.append(store)
+        return store
 
     yield open_again
     for each in opened:

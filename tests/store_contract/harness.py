@@ -1,7 +1,4 @@
-"""What the contract's tests write with: a store, one directory with a source, and small literal resources.
-
-A second database joins by one more entry in ``conftest.OPENERS``.
-"""
+"""What the contract's tests write with: a store, one directory with a source, and small literal resources."""
 
 import itertools
 import json
@@ -116,6 +113,8 @@ class Desk:
         return [] if shown is None else [member["value"] for member in json.loads(shown)]
 
     async def changes(self, after: int = 0) -> list[Change]:
+        # Where a commit does not give positions, asking for the last one does.
+        await self.store.last_position()
         return list(await self.store.read_changes(after, 10_000))
 
 

@@ -148,6 +148,7 @@ class ChangeLog(Protocol):
     async def read_changes(self, after: int, limit: int) -> Sequence[Change]:
         """Changes in order of position, which is dense over the whole hub."""
 
-    async def last_position(self) -> int: ...
+    async def last_position(self) -> int:
+        """The newest position. Whatever was committed before this was asked has one when it is answered."""
 
     async def find_tombstone(self, directory: int, id: str) -> Tombstone | None: ...

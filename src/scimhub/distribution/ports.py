@@ -99,7 +99,8 @@ class ChangeReader(Protocol):
     async def read_changes_of(self, resource_id: str, first: int, last: int, limit: int) -> Sequence[Change]:
         """Changes of one resource at the positions from ``first`` to ``last``, in order."""
 
-    async def last_position(self) -> int: ...
+    async def last_position(self) -> int:
+        """The newest position. Whatever was committed before this was asked has one when it is answered."""
 
     async def purged_position(self) -> int:
         """The position up to which retention has blanked changes; 0 at first."""

@@ -1,6 +1,7 @@
 """The change log: one row for each committed write to one resource, at dense positions (DECISIONS 7)."""
 
 from collections.abc import Callable
+from functools import cache
 
 import orjson
 
@@ -8,14 +9,18 @@ from scimhub import clock
 from scimhub.directory.intents import Actor
 from scimhub.directory.records import Change, Operation
 from scimhub.sqlstore.connection import Connection, Database, Row
+from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.memberships import NO_DELTA, Delta
 
 # A read of more rows than this leaves the caller's thread.
 _QUICK_ROWS = 100
 
-# The position is the rowid: SQLite takes the largest there is plus one, so what was rolled back leaves no gap.
-_APPEND = """
-INSERT INTO changes
+
+@cache
+def _append(dialect: Dialect) -> str:
+    # On SQLite the position is the rowid: it takes the largest there is plus one, so what was rolled back leaves no gap.
+    return f"""
+INSERT INTO {dialect.appends_to}
     (id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
      members_added, members_removed)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -37,7 +42,7 @@ def append(
 ) -> str:
     """Record one write of the actor; the change's id. ``before`` is the text of a JSON object, see ``Change``."""
     connection.execute(
-        _APPEND,
+        _append(connection.dialect),
         (
             change_id,
             operation,
@@ -178,12 +183,14 @@ class Changes:
         return await self._database.read(work) if limit <= _QUICK_ROWS else await self._database.read_aside(work)
 
     async def last_position(self) -> int:
+        await self._database.number_changes()
         return await self._database.read(last_position)
 
     async def purged_position(self) -> int:
         return await self._database.read(purged_position)
 
     async def position_at(self, time: str) -> int:
+        await self._database.number_changes()
         return await self._database.read(lambda connection: position_at(connection, time))
 
     async def members_of(self, resource_id: str) -> list[str]:

@@ -106,6 +106,9 @@ class Database(Protocol):
     def note_catalog_version(self, directory: int, version: int) -> None:
         """A commit gave the directory's catalog that version; 0: it is gone."""
 
+    async def number_changes(self) -> None:
+        """See that all changes committed so far have their positions, where a commit does not give them."""
+
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have ``wake``, which must not block, called in any thread after each commit; returns what ends it."""
 

@@ -145,7 +145,8 @@ def list_secrets(connection: Connection, key: int) -> list[Secret]:
 _SETTLE = """
 UPDATE destinations
 SET cursor = ?2, ahead = ?3,
-    replay_id = CASE ?4 WHEN 1 THEN NULL ELSE replay_id END, replay_until = CASE ?4 WHEN 1 THEN NULL ELSE replay_until END
+    replay_id = CASE WHEN ?4 = 1 THEN NULL ELSE replay_id END,
+    replay_until = CASE WHEN ?4 = 1 THEN NULL ELSE replay_until END
 WHERE key = ?1"""
 _HOLD = """
 INSERT INTO held (destination, resource_id, first_position, since, attempts, next_attempt, error)
@@ -207,6 +208,8 @@ class Destinations:
         secret: Secret | None = None,
     ) -> Destination:
         id = self._new_id()
+        if cursor is None:
+            await self._database.number_changes()
 
         def work(connection: Connection) -> Destination:
             made = create(connection, id, directory, name, kind, configuration, subscription, cursor, now)
@@ -217,7 +220,7 @@ class Destinations:
         return await self._database.write(work)
 
     async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]:
-        where = "WHERE ?1 IS NULL OR t.directory = ?1 ORDER BY d.name, t.name"
+        where = "WHERE CAST(?1 AS BIGINT) IS NULL OR t.directory = ?1 ORDER BY d.name, t.name"
         rows = await self._database.read(lambda connection: connection.fetch(f"{_SELECT} {where}", (directory,)))
         return [_destination(row) for row in rows]
 

@@ -3,13 +3,14 @@
 All other statements are constants in the writing that both understand, or that ``postgres.translation`` brings over.
 """
 
+from collections.abc import Hashable
 from typing import Protocol
 
 # The names on the way into a JSON document: an extension's URN, an attribute, a sub-attribute.
 JsonPath = tuple[str, ...]
 
 
-class Dialect(Protocol):
+class Dialect(Hashable, Protocol):
     """Pieces of SQL. ``type`` is that of RFC 7643 §2.3; booleans are 1 and 0, instants texts."""
 
     def json_value(self, document: str, path: JsonPath, type: str) -> str:
@@ -41,6 +42,10 @@ class Dialect(Protocol):
 
     def document_text(self, document: str, name: str) -> str:
         """The text of the attribute of that name in a stored document."""
+
+    @property
+    def appends_to(self) -> str:
+        """The table where writers leave their changes."""
 
     def explain(self, sql: str) -> str:
         """The statement that tells how the database would carry this one out."""

@@ -189,6 +189,7 @@ class Directories:
         await self._database.write(lambda connection: _begin_deletion(connection, directory), directory, "alone", forget)
         while not await self._database.write(lambda connection: _finish_deletion(connection, directory), directory, "alone"):
             pass
+        await self._database.number_changes()
         newest = await self._database.read(changes.last_position)
         for after in range(0, newest, _BLANKED_AT_ONCE):
             await self._database.write(partial(_blank_some, directory=directory, after=after), directory, "alone")

@@ -30,9 +30,9 @@ class Delta:
 NO_DELTA = Delta()
 
 _MISSING = """
-SELECT DISTINCT wanted.value FROM json_each(?1) AS wanted
+SELECT wanted.value FROM json_each(?1) AS wanted
 WHERE NOT EXISTS (SELECT 1 FROM resources AS r WHERE r.id = wanted.value AND r.directory = ?2)
-LIMIT ?3"""
+GROUP BY wanted.value ORDER BY min(wanted.key) LIMIT ?3"""
 _ADD = """
 INSERT INTO memberships (group_key, member)
 SELECT ?1, r.key FROM json_each(?2) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value AND r.directory = ?3
@@ -123,7 +123,7 @@ WITH RECURSIVE reached (member, group_key, direct) AS (
 )
 SELECT reached.member, r.id, r.kind, r.display, max(reached.direct) AS is_direct
 FROM reached CROSS JOIN resources AS r ON r.key = reached.group_key
-GROUP BY reached.member, reached.group_key
+GROUP BY reached.member, reached.group_key, r.id, r.kind, r.display
 ORDER BY reached.member, is_direct DESC, reached.group_key"""
 
 

@@ -140,7 +140,7 @@ def claim_unique(connection: Connection, directory: int, kind: str, key: int, pa
 
 def unique_values(connection: Connection, key: int) -> list[tuple[str, str]]:
     """The resource's unique values with their paths."""
-    return connection.fetch("SELECT path, value FROM unique_values WHERE resource = ?", (key,))
+    return [tuple(row) for row in connection.fetch("SELECT path, value FROM unique_values WHERE resource = ?", (key,))]
 
 
 def replace_unique(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
@@ -159,7 +159,7 @@ def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pa
 
 def replace_index(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
     """Make these the resource's indexed values; only what differs is written."""
-    former = set(connection.fetch("SELECT path, value FROM attribute_values WHERE resource = ?", (key,)))
+    former = {tuple(row) for row in connection.fetch("SELECT path, value FROM attribute_values WHERE resource = ?", (key,))}
     wanted = set(pairs)
     for path, value in former - wanted:
         connection.execute(_UNINDEX, (directory, kind, path, value, key))

@@ -21,6 +21,8 @@ from scimhub.sqlstore.walking import Walking
 
 # How long a tombstone remembers what was deleted (DECISIONS 13).
 DEFAULT_TOMBSTONE_DAYS = 30
+DEFAULT_CONNECTIONS = 20
+POSTGRES_SCHEMES = ("postgresql", "postgres")
 
 
 class Options(TypedDict):
@@ -32,6 +34,8 @@ class Options(TypedDict):
     fold_version: NotRequired[int]
     scan_limit: NotRequired[int]
     tombstone_days: NotRequired[int]
+    # The most connections of this process to a PostgreSQL server.
+    connections: NotRequired[int]
 
 
 class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, Tracing):
@@ -80,10 +84,22 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, 
 
 
 async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
-    """The store at the URL (``sqlite:///relative/path``, ``sqlite:////absolute/path`` or a plain path), made if need be.
+    """The store at the URL, made if need be: ``postgresql://…``, ``sqlite:///relative/path``, or a plain path.
 
     Raises StoreUnusable.
     """
+    if isinstance(url, str) and urlsplit(url).scheme in POSTGRES_SCHEMES:
+        # Its driver takes a while to load, and only who needs it has to have it.
+        from scimhub.sqlstore.postgres import database as postgres_database
+
+        opened = await postgres_database.open_server(
+            url,
+            now=options["now"](),
+            random=options.get("random", os.urandom),
+            fold_version=options.get("fold_version", 1),
+            connections=options.get("connections", DEFAULT_CONNECTIONS),
+        )
+        return _store_of(opened, options)
     return open_file_store(path_of(url), **options)
 
 
@@ -111,7 +127,9 @@ def path_of(url: str | Path) -> Path:
         return Path(url)
     parts = urlsplit(url)
     if parts.scheme != "sqlite":
-        raise StoreUnusable(f"There is no driver for {parts.scheme}: databases yet; write sqlite:///path/to/hub.db.")
+        raise StoreUnusable(
+            f"There is no driver for {parts.scheme}: databases; write postgresql://… or sqlite:///path/to/hub.db."
+        )
     if parts.netloc or not parts.path.removeprefix("/"):
         raise StoreUnusable(f"{url} names no file; write sqlite:///path/to/hub.db.")
     # As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.

@@ -55,6 +55,10 @@ class PostgresDialect:
     def document_text(self, document: str, name: str) -> str:
         return f"({document}::jsonb ->> '{name}')"
 
+    @property
+    def appends_to(self) -> str:
+        return "staged_changes"
+
     def explain(self, sql: str) -> str:
         return f"EXPLAIN {sql}"
 

@@ -91,6 +91,9 @@ class FileDatabase:
     def note_catalog_version(self, directory: int, version: int) -> None:
         self._catalog_versions[directory] = version
 
+    async def number_changes(self) -> None:
+        """Nothing: the writer gives them."""
+
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have ``wake``, which must not block, called in the writer's thread after each commit; returns what ends it."""
         self._wakes = (*self._wakes, wake)

@@ -48,6 +48,10 @@ class SqliteDialect:
     def document_text(self, document: str, name: str) -> str:
         return f"({document} ->> '$.{name}')"
 
+    @property
+    def appends_to(self) -> str:
+        return "changes"
+
     def explain(self, sql: str) -> str:
         return f"EXPLAIN QUERY PLAN {sql}"
 

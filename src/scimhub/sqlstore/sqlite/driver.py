@@ -85,6 +85,18 @@ class SqliteConnection(apsw.Connection):
         self.execute(sql, values).close()
         return self.changes()
 
+    @property
+    def written(self) -> int:
+        return self.total_changes()
+
+    @property
+    def is_spoilt(self) -> bool:
+        return False
+
+    def has_lost(self, error: Exception) -> bool:
+        # SQLite rolls everything back by itself on some faults; then the neighbours' writes are gone as well.
+        return is_unavailable(error) or not self.in_transaction
+
     def new_key(self) -> int:
         # What the file knows, not memory: it remembers keys of rows that are gone, and there is but one writer.
         newest = self.fetch_one(_NEWEST_KEY)

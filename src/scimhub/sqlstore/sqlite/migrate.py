@@ -1,18 +1,12 @@
-"""Brings a database to the shape that this program expects: numbered SQL files, applied in order, forward only.
+"""Brings a database file to the shape that this program expects; see ``sqlstore.migrations``."""
 
-A file is never edited after its release. A database that a newer program has migrated is refused, because this one
-cannot know what the rows mean now.
-"""
-
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 import apsw
 
 from scimhub.directory.errors import StoreUnusable
+from scimhub.sqlstore import migrations
+from scimhub.sqlstore.migrations import Migration
 from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 # Every SQLite from 3.7.0 to 3.51.2 can lose committed data when a WAL is reset; https://sqlite.org/wal.html
@@ -20,7 +14,6 @@ OLDEST_SQLITE = (3, 51, 3)
 # "SCIM" in the header's application id, so that `file` and we know whose database it is.
 APPLICATION_ID = 0x5343494D
 
-_FILE_NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _JOURNAL = """
 CREATE TABLE IF NOT EXISTS migrations (
     number  INTEGER PRIMARY KEY,
@@ -29,21 +22,9 @@ CREATE TABLE IF NOT EXISTS migrations (
 ) STRICT"""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step: its number, the name of its file, and its SQL."""
-
-    number: int
-    name: str
-    sql: str
-
-
-@cache
 def known_migrations() -> tuple[Migration, ...]:
     """The migrations that came with this program, in order."""
-    folder = resources.files("scimhub.sqlstore.sqlite") / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if _FILE_NAME.fullmatch(entry.name))
-    return tuple(Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in names)
+    return migrations.known("scimhub.sqlstore.sqlite")
 
 
 def check_sqlite(version: str) -> None:
@@ -59,20 +40,20 @@ def migrate(
     now: str,
     random: Callable[[int], bytes],
     fold_version: int,
-    migrations: tuple[Migration, ...] | None = None,
+    steps: tuple[Migration, ...] | None = None,
 ) -> list[int]:
     """Apply what is missing, each migration in a transaction of its own; the numbers that were applied.
 
     ``random`` gives that many random bytes, for the log's first epoch. Raises StoreUnusable for a database that is
     newer than the program, or no hub's at all.
     """
-    steps = known_migrations() if migrations is None else migrations
+    steps = known_migrations() if steps is None else steps
     check_sqlite(apsw.sqlite_lib_version())
     done = check_known(connection, steps)
     missing = [step for step in steps if step.number not in done]
     for step in missing:
         first = not done and step is missing[0]
-        hub = {**_new_history(random), "fold_version": str(fold_version)} if first else {}
+        hub = {**migrations.new_history(random), "fold_version": str(fold_version)} if first else {}
         _apply(connection, step, now, hub)
     return [step.number for step in missing]
 
@@ -80,11 +61,7 @@ def migrate(
 def check_known(connection: SqliteConnection, steps: tuple[Migration, ...] | None = None) -> set[int]:
     """The migrations that the database has had; raises StoreUnusable when this program does not know them all."""
     done = _applied(connection)
-    newest = max((step.number for step in (known_migrations() if steps is None else steps)), default=0)
-    if done and max(done) > newest:
-        raise StoreUnusable(
-            f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub."
-        )
+    migrations.check_not_newer(done, known_migrations() if steps is None else steps)
     return done
 
 
@@ -98,13 +75,9 @@ def read_hub(connection: SqliteConnection, name: str) -> str:
 
 def renew_epoch(connection: SqliteConnection, random: Callable[[int], bytes]) -> str:
     """Give the log a new epoch, so that cursors and ETags of the former history are recognised as such."""
-    history = _new_history(random)
+    history = migrations.new_history(random)
     _write_hub(connection, history)
     return history["log_epoch"]
-
-
-def _new_history(random: Callable[[int], bytes]) -> dict[str, str]:
-    return {"log_epoch": random(4).hex(), "cursor_secret": random(32).hex()}
 
 
 def _applied(connection: SqliteConnection) -> set[int]:

@@ -1,9 +1,7 @@
 """The one thread that writes: it gathers what waits, and commits it together (group commit, DECISIONS 2).
 
-What one turn of an event loop submits comes to the thread together. Up to 256 units share a transaction, and one unit's
-refusal leaves its neighbours alone. A savepoint costs a third of a write, and units refuse before they write: so the batch
-first runs without savepoints. Where one has written and then failed, the batch is run again with a savepoint each. Where
-a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails then gets
+What one turn of an event loop submits comes to the thread together, and up to 256 units share a transaction (``batches``).
+Where a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails then gets
 StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than once.
 """
 
@@ -19,13 +17,10 @@ from typing import Any, Literal, TypeVar
 import apsw
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.directory.intents import MembersMissing, NotFound, UniqueConflict, VersionConflict
+from scimhub.sqlstore import batches
+from scimhub.sqlstore.batches import LARGEST_BATCH, Unit
 from scimhub.sqlstore.sqlite import driver
 from scimhub.sqlstore.sqlite.driver import SqliteConnection
-
-LARGEST_BATCH = 256
-# Answers that undo what their unit wrote before it found out.
-_REFUSALS = (VersionConflict, UniqueConflict, NotFound, MembersMissing)
 
 T = TypeVar("T")
 FileWork = Callable[[SqliteConnection], T]
@@ -35,17 +30,13 @@ Manner = Literal["shared", "alone", "bare"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class _Unit:
-    """One piece of work, who waits for it, and what came of it. ``committed`` is called once it is on disk."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Unit(Unit):
+    """A unit and who waits for it."""
 
-    work: FileWork[Any]
-    committed: Callable[[Any], None] | None
     manner: Manner
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    value: object = None
-    error: Exception | None = None
 
 
 class Writer:
@@ -72,7 +63,7 @@ class Writer:
             if self._closed:
                 raise StoreUnavailable("The database is being closed.")
             waiting = self._waiting.setdefault(loop, [])
-            waiting.append(_Unit(work, committed, manner, loop, future))
+            waiting.append(_Unit(work, committed, manner=manner, loop=loop, future=future))
             if len(waiting) == 1:
                 # Given to the thread at once, the first would be committed alone and the others after it: three batches
                 # of four had but one unit when 32 clients wrote.
@@ -157,41 +148,16 @@ def _carry_out(connection: SqliteConnection, batch: list[_Unit]) -> None:
             unit.value, unit.error = None, _translated(error)
         return
     for unit in batch:
-        if unit.error is None and unit.committed is not None:
-            unit.committed(unit.value)
+        unit.note_commit()
 
 
 def _transact(connection: SqliteConnection, batch: list[_Unit], *, savepoints: bool = False) -> bool:
-    """Run the units and commit; False, with the transaction open, when one left rows behind that it should not."""
-    execute = connection.execute
-    execute("BEGIN IMMEDIATE")
-    for unit in batch:
-        if savepoints:
-            execute("SAVEPOINT unit")
-        written = connection.total_changes()
-        is_kept = _run(connection, unit)
-        if not is_kept and connection.total_changes() != written:
-            if not savepoints:
-                return False
-            execute("ROLLBACK TO unit")
-        if savepoints:
-            execute("RELEASE unit")
-    execute("COMMIT")
-    return True
-
-
-def _run(connection: SqliteConnection, unit: _Unit) -> bool:
-    """Give the unit its value or its error; whether what it wrote is to be kept."""
-    unit.value = unit.error = None
-    try:
-        unit.value = unit.work(connection)
-    except Exception as error:
-        # SQLite rolls everything back by itself on some faults; then the neighbours' writes are gone as well.
-        if driver.is_unavailable(error) or not connection.in_transaction:
-            raise
-        unit.error = error
-        return False
-    return not isinstance(unit.value, _REFUSALS)
+    """Run the units and commit; False, with the transaction open, when they must be run again with savepoints."""
+    connection.execute("BEGIN IMMEDIATE")
+    is_done = batches.run(connection, batch, savepoints=savepoints)
+    if is_done:
+        connection.execute("COMMIT")
+    return is_done
 
 
 def _roll_back(connection: SqliteConnection) -> None:

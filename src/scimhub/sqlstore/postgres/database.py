@@ -1,0 +1,223 @@
+"""One PostgreSQL database as this node sees it: a pool of connections, the writer, and what other nodes do meanwhile.
+
+A node keeps no state that others need. What it remembers of the database, the versions of catalogs and the log's head, it
+hears of by LISTEN, and asks for every ``_POLL`` seconds in case it heard nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from scimhub.directory.errors import StoreUnavailable, StoreUnusable
+from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, T, Work
+from scimhub.sqlstore.dialect import Dialect
+from scimhub.sqlstore.postgres import driver, migrate, sequencer
+from scimhub.sqlstore.postgres.dialect import POSTGRES
+from scimhub.sqlstore.postgres.driver import PostgresConnection
+from scimhub.sqlstore.postgres.writer import Writer
+
+CHANNEL = "scimhub"
+_POLL = 0.25
+# Seconds that a statement, a lock, and a transaction that stands still may take.
+_STATEMENT_TIMEOUT, _LOCK_TIMEOUT, _IDLE_TIMEOUT = 60, 15, 10
+_CONNECT_TIMEOUT = 10.0
+_STATEMENTS_CACHED = 512
+
+_log = logging.getLogger(__name__)
+
+
+class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that is given back as it is: whoever borrows one leaves nothing behind that would have to be reset."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class ServerDatabase:
+    """See ``sqlstore.connection.Database``; ``open_server`` makes one."""
+
+    dialect: Dialect = POSTGRES
+
+    def __init__(self, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
+        self.log_epoch = log_epoch
+        self.cursor_secret = cursor_secret
+        self._pool = pool
+        self._catalog_versions = versions
+        self._head = -1
+        self._wakes: tuple[Callable[[], None], ...] = ()
+        self._writer = Writer(self._borrow, self._committed)
+        self._closed = False
+        self._watching = asyncio.create_task(self._watch())
+
+    # ------------------------------------------------------------------ reading and writing
+
+    @contextlib.asynccontextmanager
+    async def _borrow(self) -> AsyncIterator[Any]:
+        if self._closed:
+            raise StoreUnavailable("The database is being closed.")
+        async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as raw:
+            yield raw
+
+    async def read(self, work: Work[T]) -> T:
+        try:
+            async with self._borrow() as raw:
+                return await driver.carry_out(work, PostgresConnection(raw))
+        except Exception as error:
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
+            raise
+
+    async def read_aside(self, work: Work[T]) -> T:
+        return await self.read(work)
+
+    async def write(
+        self,
+        work: Work[T],
+        claim: Claim = ADMINISTRATION,
+        manner: Manner = "shared",
+        committed: Callable[[T], None] | None = None,
+    ) -> T:
+        return await self._writer.submit(work, claim, manner, committed)
+
+    # ------------------------------------------------------------------ what is remembered
+
+    def catalog_version(self, directory: int) -> int:
+        return self._catalog_versions.get(directory, 0)
+
+    def note_catalog_version(self, directory: int, version: int) -> None:
+        self._catalog_versions[directory] = version
+
+    def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
+        self._wakes = (*self._wakes, wake)
+
+        def end() -> None:
+            self._wakes = tuple(other for other in self._wakes if other is not wake)
+
+        return end
+
+    def arm(self, reach: Callable[[str], None]) -> None:
+        self._writer.reach = reach
+
+    async def number_changes(self) -> None:
+        try:
+            async with self._borrow() as raw:
+                await self._number(raw)
+        except Exception as error:
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
+            raise
+
+    async def _number(self, raw: Any) -> None:
+        head = await sequencer.number_changes(raw)
+        if head is not None:
+            self._head = head
+            # At most once for many changes: a NOTIFY for each commit would have all commits wait for each other.
+            await raw.execute(f"NOTIFY {CHANNEL}, '{head}'")
+
+    async def _committed(self) -> None:
+        """After each commit of this node."""
+        self._wake()
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    # ------------------------------------------------------------------ what other nodes do
+
+    async def _watch(self) -> None:
+        """Look after what others did, and give positions to what a node that died left without."""
+        heard = asyncio.Event()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), _POLL)
+            heard.clear()
+            try:
+                await self._look()
+            except StoreUnavailable as fault:
+                _log.warning("the database was not looked at", extra={"reason": str(fault)})
+                await asyncio.sleep(1)
+            except Exception:
+                _log.exception("looking at the database failed")
+                await asyncio.sleep(1)
+
+    async def _look(self) -> None:
+        await self.number_changes()
+
+        def look(connection: Connection) -> tuple[int, dict[int, int]]:
+            head = connection.fetch_one("SELECT position FROM log_head")[0]
+            return head, dict(connection.fetch("SELECT key, catalog_version FROM directories"))
+
+        known = dict(self._catalog_versions)
+        head, versions = await self.read(look)
+        # What this node committed meanwhile is newer than what was read.
+        later = {key: version for key, version in self._catalog_versions.items() if known.get(key) != version}
+        self._catalog_versions = versions | later
+        if head != self._head:
+            self._head = head
+            self._wake()
+
+    # ------------------------------------------------------------------ as a whole
+
+    async def back_up(self, target: Path, progress: Progress | None = None) -> None:
+        raise StoreUnusable("The database is PostgreSQL's: back it up with pg_dump, or as your server is backed up.")
+
+    async def check(self) -> Health:
+        def measure(connection: Connection) -> int:
+            return int(connection.fetch_one("SELECT pg_database_size(current_database())")[0])
+
+        return Health((), await self.read(measure), 0, 0)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        await self._writer.close()
+        self._closed = True
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+async def open_server(
+    url: str, *, now: str, random: Callable[[int], bytes], fold_version: int, connections: int
+) -> ServerDatabase:
+    """Connect, migrate if need be, and open; raises StoreUnusable."""
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=connections,
+            connection_class=_PlainConnection,
+            init=driver.prepare,
+            timeout=_CONNECT_TIMEOUT,
+            statement_cache_size=_STATEMENTS_CACHED,
+            max_cached_statement_lifetime=0,
+            server_settings={
+                "application_name": "scimhub",
+                "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
+                "lock_timeout": f"{_LOCK_TIMEOUT}s",
+                "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
+                # Each statement is planned once, whatever values are bound: planning costs more than most of them.
+                "plan_cache_mode": "force_generic_plan",
+            },
+        )
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
+        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {error or type(error).__name__}") from error
+    try:
+        async with pool.acquire() as raw:
+            await migrate.migrate(raw, now=now, random=random, fold_version=fold_version)
+            epoch = await migrate.read_hub(raw, "log_epoch")
+            secret = bytes.fromhex(await migrate.read_hub(raw, "cursor_secret"))
+            versions = dict(await raw.fetch("SELECT key, catalog_version FROM directories"))
+    except BaseException:
+        pool.terminate()
+        raise
+    return ServerDatabase(pool, epoch, secret, versions)

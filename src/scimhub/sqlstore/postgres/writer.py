@@ -1,0 +1,179 @@
+"""Writes on PostgreSQL: what waits for the same directory is committed together, and a directory has one writer at a time.
+
+A lock on the directory, held until the commit, makes every node's writer see all that others have committed there and keeps
+it from being overtaken. So the code that carries out intents may look before it writes, as on SQLite, and needs no locks of
+its own; directories do not wait for each other. What makes this cheap is that a batch, not a write, waits for the lock and
+for the disk.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import asyncpg
+
+from scimhub.directory.errors import StoreUnavailable
+from scimhub.scim import errors
+from scimhub.sqlstore import batches
+from scimhub.sqlstore.batches import LARGEST_BATCH, Unit
+from scimhub.sqlstore.connection import Claim, Manner
+from scimhub.sqlstore.postgres import driver, locks
+from scimhub.sqlstore.postgres.driver import PostgresConnection
+
+T = TypeVar("T")
+Borrow = Callable[[], AbstractAsyncContextManager[Any]]
+
+# A transaction that lost its connection before it asked for the commit is tried so often.
+_TRIES = 2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Unit(Unit):
+    """A unit and who waits for it."""
+
+    manner: Manner
+    future: asyncio.Future[Any]
+
+
+class _CommitUnknown(Exception):
+    """The connection was lost while the commit was on its way."""
+
+
+class Writer:
+    """The writer of one node. ``borrow`` lends a connection; ``committed`` is awaited after each commit."""
+
+    def __init__(self, borrow: Borrow, committed: Callable[[], Awaitable[None]]) -> None:
+        self._borrow = borrow
+        self._committed = committed
+        self._waiting: defaultdict[Claim, deque[_Unit]] = defaultdict(deque)
+        self._draining: dict[Claim, asyncio.Task[None]] = {}
+        self._unclaimed: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.reach: Callable[[str], None] = _reach_nothing
+
+    async def submit(self, work: Callable[[Any], T], claim: Claim, manner: Manner, committed: Callable[[T], None] | None) -> T:
+        """What the work returns, once it is on disk; raises what it raises, or StoreUnavailable."""
+        if self._closed:
+            raise StoreUnavailable("The database is being closed.")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        unit = _Unit(work, committed, manner=manner, future=future)
+        if claim is None:
+            # Rows that nobody else writes: nothing to wait for.
+            task = loop.create_task(self._carry_out(None, [unit]))
+            self._unclaimed.add(task)
+            task.add_done_callback(self._unclaimed.discard)
+        else:
+            self._waiting[claim].append(unit)
+            if claim not in self._draining:
+                self._draining[claim] = loop.create_task(self._drain(claim))
+        return await future
+
+    async def close(self) -> None:
+        """Finish what waits."""
+        self._closed = True
+        await asyncio.gather(*self._draining.values(), *self._unclaimed, return_exceptions=True)
+
+    async def _drain(self, claim: Claim) -> None:
+        waiting = self._waiting[claim]
+        while waiting:
+            batch = [waiting.popleft()]
+            while batch[0].manner == "shared" and waiting and waiting[0].manner == "shared" and len(batch) < LARGEST_BATCH:
+                batch.append(waiting.popleft())
+            await self._carry_out(claim, batch)
+        # Nothing was awaited since the queue was found empty, so nobody can have come in between.
+        del self._draining[claim], self._waiting[claim]
+
+    # ------------------------------------------------------------------ one batch
+
+    async def _carry_out(self, claim: Claim, batch: list[_Unit]) -> None:
+        """Give each unit of the batch its value or its error, and answer."""
+        try:
+            await self._commit_somehow(claim, batch)
+        except Exception as error:
+            if len(batch) > 1 and not driver.is_unavailable(error) and not isinstance(error, _CommitUnknown):
+                # The fault is one unit's: the innocent go on.
+                for unit in batch:
+                    await self._carry_out(claim, [unit])
+                return
+            _log.error("transaction failed", extra={"units": len(batch), "error": f"{type(error).__name__}: {error}"})
+            for unit in batch:
+                unit.value, unit.error = None, _translated(error)
+        else:
+            for unit in batch:
+                unit.note_commit()
+            await self._committed()
+        for unit in batch:
+            if unit.future.done():  # cancelled by its waiter; the write stands
+                continue
+            if unit.error is not None:
+                unit.future.set_exception(_translated(unit.error))
+            else:
+                unit.future.set_result(unit.value)
+
+    async def _commit_somehow(self, claim: Claim, batch: list[_Unit]) -> None:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                async with self._borrow() as raw:
+                    if not await self._transact(raw, claim, batch):
+                        _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
+                        await self._transact(raw, claim, batch, savepoints=True)
+                return
+            except Exception as error:
+                if not tries_left or not driver.is_unavailable(error):
+                    raise
+
+    async def _transact(self, raw: Any, claim: Claim, batch: list[_Unit], *, savepoints: bool = False) -> bool:
+        """Run the units and commit; False, with nothing written, when they must be run again with savepoints."""
+        await raw.execute("BEGIN" if claim is None else f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})")
+        try:
+            connection = PostgresConnection(raw)
+            is_done = await driver.carry_out(
+                lambda connection: batches.run(connection, batch, savepoints=savepoints), connection
+            )
+            self.reach("after_write")
+        except BaseException:
+            await _roll_back(raw)
+            raise
+        if not is_done:
+            await raw.execute("ROLLBACK")
+            return False
+        try:
+            await raw.execute("COMMIT")
+        except Exception as error:
+            if not driver.is_unavailable(error):
+                raise
+            raise _CommitUnknown from error
+        self.reach("after_commit")
+        return True
+
+
+async def _roll_back(raw: Any) -> None:
+    try:
+        await raw.execute("ROLLBACK")
+    except Exception as error:  # the connection is gone, and the transaction with it
+        _log.info("rollback failed", extra={"error": f"{type(error).__name__}: {error}"})
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, _CommitUnknown):
+        return StoreUnavailable("The connection to PostgreSQL was lost during a commit; whether it was made is not known.")
+    if isinstance(error, asyncpg.ProgramLimitExceededError):
+        return errors.invalid_value(
+            "A value that is looked up by an index is too long for PostgreSQL, which takes about 2,600 bytes; shorten it."
+        )
+    if driver.is_unavailable(error) or isinstance(error, asyncpg.PostgresError):
+        unavailable = driver.unavailable(error)
+        unavailable.__cause__ = error
+        return unavailable
+    return error
+
+
+def _reach_nothing(place: str) -> None:
+    """The test's dice, where nobody throws any."""
