@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-
-import apsw
+from typing import Any, Protocol
 
 from scimhub.scim import normal, values
 from scimhub.scim.catalog import STANDARD_TYPES as STANDARD
@@ -14,7 +13,7 @@ from scimhub.scim.schema import Attribute, ResourceType, SchemaExtension, parse_
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.filter_sql import Context
 from scimhub.sqlstore.sqlite import migrate
-from scimhub.sqlstore.sqlite.dialect import SQLITE
+from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 BADGE_URN = "urn:example:scim:schemas:Badge"
 DIRECTORY, SOURCE, EPOCH, BASE_URL = 7, 3, "e5", "https://hub.example/scim/acme/v2"
@@ -108,6 +107,18 @@ def catalog() -> Catalog:
     return build_catalog(1, (*standard_schemas(), schema), (user, group, badge))
 
 
+class Tables(Protocol):
+    """What the tests ask of a database."""
+
+    dialect: Dialect
+
+    def fetch(self, sql: str, values: tuple[Any, ...] = (), /) -> list[Any]: ...
+
+    def execute(self, sql: str, values: tuple[Any, ...] = (), /) -> object: ...
+
+    def executemany(self, sql: str, rows: list[tuple[Any, ...]], /) -> object: ...
+
+
 @dataclass
 class Member:
     """One resource as the matcher sees it, and what the tables need beside ``normal``."""
@@ -121,19 +132,19 @@ class Member:
     groups: set[int] = field(default_factory=set)
 
 
-def open_database() -> apsw.Connection:
+def open_sqlite() -> SqliteConnection:
     """An empty database with the hub's tables."""
-    connection = apsw.Connection(":memory:")
+    connection = SqliteConnection(":memory:")
     for statement in sorted((Path(migrate.__file__).parent / "migrations").glob("*.sql")):
         connection.execute(statement.read_text("utf-8"))
     return connection
 
 
-def context(kind: Kind, dialect: Dialect = SQLITE) -> Context:
+def context(kind: Kind, dialect: Dialect) -> Context:
     return Context(DIRECTORY, kind, SOURCE, EPOCH, BASE_URL, dialect)
 
 
-def populate(connection: apsw.Connection, kinds: Catalog, seed: int, size: int) -> list[Member]:
+def populate(connection: Tables, kinds: Catalog, seed: int, size: int) -> list[Member]:
     """Put so many random resources into the emptied tables, with twins of each in another directory."""
     random = Random(seed)
     for table in ("resources", "links", "unique_values", "attribute_values", "memberships"):
@@ -146,7 +157,7 @@ def populate(connection: apsw.Connection, kinds: Catalog, seed: int, size: int) 
     by_key = {member.key: member for member in members}
     for member in members:
         _show_memberships(member, by_key)
-        _insert(connection, member, random)
+    _insert(connection, members, random)
     return members
 
 
@@ -230,30 +241,31 @@ def _group(group: Member, is_direct: bool) -> dict[str, object]:
     return shown
 
 
-def _insert(connection: apsw.Connection, member: Member, random: Random) -> None:
-    for directory, key in ((DIRECTORY, member.key), (DIRECTORY + 1, member.key + 1000)):
-        connection.execute(
-            "INSERT INTO resources (key, id, directory, kind, version, created, last_modified, document, normal)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, '{}', jsonb(?))",
-            (
-                key,
-                f"id{key}",
-                directory,
-                member.kind.name,
-                member.version,
-                member.created,
-                member.created,
-                json.dumps(member.normal, ensure_ascii=False),
-            ),
-        )
-        for table, rows in (("unique_values", normal.unique_rows), ("attribute_values", normal.index_rows)):
-            for path, value in rows(member.normal, member.kind):
-                row = (directory, member.kind.name, path, value, key)
-                insert = f"INSERT INTO {table} (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)"
-                connection.execute(insert, row)
-    for source, external_id in ((SOURCE, member.full.get("externalId")), (SOURCE + 1, random.choice(("a", "other", None)))):
-        if external_id is not None:
-            link = (source, member.key, external_id, DIRECTORY)
-            connection.execute("INSERT INTO links (source, resource, external_id, directory) VALUES (?, ?, ?, ?)", link)
-    for group in member.groups:
-        connection.execute("INSERT INTO memberships (group_key, member) VALUES (?, ?)", (group, member.key))
+_RESOURCE = """
+INSERT INTO resources (key, id, directory, kind, version, created, last_modified, document, normal)
+VALUES (?, ?, ?, ?, ?, ?, ?, '{}', jsonb(?))"""
+_VALUE = "INSERT INTO {} (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)"
+_LINK = "INSERT INTO links (source, resource, external_id, directory) VALUES (?, ?, ?, ?)"
+_MEMBERSHIP = "INSERT INTO memberships (group_key, member) VALUES (?, ?)"
+
+
+def _insert(connection: Tables, members: list[Member], random: Random) -> None:
+    """All rows of the members, each with a twin in another directory, whose id is its own."""
+    resources, links = [], []
+    values_of: dict[str, list[tuple[Any, ...]]] = {"unique_values": [], "attribute_values": []}
+    for member in members:
+        text, name = json.dumps(member.normal, ensure_ascii=False), member.kind.name
+        for directory, key, id in ((DIRECTORY, member.key, f"id{member.key}"), (DIRECTORY + 1, member.key + 1000, None)):
+            row = (key, id or f"other{member.key}", directory, name, member.version, member.created, member.created, text)
+            resources.append(row)
+            for table, rows in (("unique_values", normal.unique_rows), ("attribute_values", normal.index_rows)):
+                values_of[table] += [(directory, name, path, value, key) for path, value in rows(member.normal, member.kind)]
+        other = random.choice(("a", "other", None))
+        for source, external_id in ((SOURCE, member.full.get("externalId")), (SOURCE + 1, other)):
+            if external_id is not None:
+                links.append((source, member.key, external_id, DIRECTORY))
+    connection.executemany(_RESOURCE, resources)
+    for table, rows in values_of.items():
+        connection.executemany(_VALUE.format(table), rows)
+    connection.executemany(_LINK, links)
+    connection.executemany(_MEMBERSHIP, [(group, member.key) for member in members for group in member.groups])

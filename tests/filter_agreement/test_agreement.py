@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import cache
 from random import Random
 
-import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from scimhub.scim.catalog import COMMON_ATTRIBUTES, Kind, Target
 from scimhub.scim.filters import And, Comparison, Condition, Elements, Not, Nothing, Or, Present
 from scimhub.scim.schema import Attribute
 from scimhub.sqlstore import filter_sql
-from tests.filter_agreement.population import DIRECTORY, TEXTS, Member, catalog, context, open_database, pool, populate
+from tests.filter_agreement.population import DIRECTORY, TEXTS, Member, Tables, catalog, context, pool, populate
 
 CATALOG = catalog()
 
@@ -103,26 +102,20 @@ def elements(kind: Kind) -> st.SearchStrategy[Condition]:
     return st.sampled_from(homes).flatmap(inside)
 
 
-def found_by_sql(connection: apsw.Connection, kind: Kind, condition: Condition) -> list[int]:
-    text, parameters = filter_sql.compile(condition, context(kind))
+def found_by_sql(connection: Tables, kind: Kind, condition: Condition) -> list[int]:
+    text, parameters = filter_sql.compile(condition, context(kind, connection.dialect))
     # NULL would be lost in a WHERE; so that it is not, the value itself is looked at.
     query = f"SELECT r.key, {text} FROM resources AS r WHERE r.directory = ? AND r.kind = ? ORDER BY r.key"
-    rows = connection.execute(query, (*parameters, DIRECTORY, kind.name)).fetchall()
+    rows = connection.fetch(query, (*parameters, DIRECTORY, kind.name))
     assert all(row[1] in (0, 1) for row in rows)
     where = f"SELECT r.key FROM resources AS r WHERE r.directory = ? AND r.kind = ? AND ({text}) ORDER BY r.key"
-    chosen = [row[0] for row in connection.execute(where, (DIRECTORY, kind.name, *parameters)).fetchall()]
+    chosen = [row[0] for row in connection.fetch(where, (DIRECTORY, kind.name, *parameters))]
     assert chosen == [row[0] for row in rows if row[1]]
     return chosen
 
 
 def found_by_matcher(members: list[Member], kind: Kind, condition: Condition) -> list[int]:
     return [member.key for member in members if member.kind is kind and matching.matches(condition, member.full)]
-
-
-@pytest.fixture(scope="module")
-def connection():
-    with open_database() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("name", CATALOG.kinds)

@@ -7,7 +7,8 @@ from scimhub.scim.catalog import ENTERPRISE_URN
 from scimhub.scim.errors import ScimError
 from scimhub.scim.paths import parse_attribute
 from scimhub.sqlstore import filter_keys, filter_sql
-from tests.filter_agreement.population import BADGE_URN, DIRECTORY, catalog, context, open_database, populate
+from scimhub.sqlstore.sqlite.dialect import SQLITE
+from tests.filter_agreement.population import BADGE_URN, DIRECTORY, catalog, context, open_sqlite, populate
 
 CATALOG = catalog()
 
@@ -59,7 +60,7 @@ SCANNED = [
 
 @pytest.fixture(scope="module")
 def connection():
-    with open_database() as opened:
+    with open_sqlite() as opened:
         populate(opened, CATALOG, 2, 40)
         yield opened
 
@@ -69,7 +70,7 @@ def bound(name, text):
 
 
 def plan(connection, name, condition):
-    sql, parameters = filter_sql.compile(condition, context(CATALOG.kinds[name]))
+    sql, parameters = filter_sql.compile(condition, context(CATALOG.kinds[name], SQLITE))
     query = f"EXPLAIN QUERY PLAN SELECT r.key FROM resources AS r WHERE +r.directory = ? AND +r.kind = ? AND ({sql})"
     return [row[3] for row in connection.execute(query, (DIRECTORY, name, *parameters)).fetchall()]
 
@@ -77,7 +78,7 @@ def plan(connection, name, condition):
 @pytest.mark.parametrize("name, text", INDEXED, ids=lambda value: value[:60])
 def test_an_indexed_filter_reads_only_what_the_index_gives(connection, name, text):
     condition = bound(name, text)
-    assert filter_sql.is_indexed(condition, context(CATALOG.kinds[name]))
+    assert filter_sql.is_indexed(condition, context(CATALOG.kinds[name], SQLITE))
     steps = plan(connection, name, condition)
     assert steps[0] == "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
     # Reading a bound list, the result of a recursion or the elements of one resource is no scan of a table.
@@ -87,7 +88,7 @@ def test_an_indexed_filter_reads_only_what_the_index_gives(connection, name, tex
 
 @pytest.mark.parametrize("name, text", SCANNED, ids=lambda value: value[:60])
 def test_what_no_index_answers_is_not_called_indexed(name, text):
-    assert not filter_sql.is_indexed(bound(name, text), context(CATALOG.kinds[name]))
+    assert not filter_sql.is_indexed(bound(name, text), context(CATALOG.kinds[name], SQLITE))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_what_no_index_answers_is_not_called_indexed(name, text):
     ids=lambda text: text[:30],
 )
 def test_the_largest_filters_are_still_statements(connection, text):
-    sql, parameters = filter_sql.compile(bound("User", text), context(CATALOG.kinds["User"]))
+    sql, parameters = filter_sql.compile(bound("User", text), context(CATALOG.kinds["User"], SQLITE))
     connection.execute(f"SELECT count(*) FROM resources AS r WHERE {sql}", parameters).fetchall()
 
 
@@ -126,7 +127,7 @@ def test_a_prefix_ends_where_the_next_text_of_its_length_begins(prefix, followin
 @pytest.mark.parametrize("text", ['members.display eq "x"', 'members.$ref eq "x"', 'members[display eq "x"]'])
 def test_what_no_table_holds_of_a_member_is_refused(text):
     with pytest.raises(ScimError) as caught:
-        filter_sql.compile(bound("Group", text), context(CATALOG.kinds["Group"]))
+        filter_sql.compile(bound("Group", text), context(CATALOG.kinds["Group"], SQLITE))
     assert caught.value.scim_type == "invalidFilter"
     assert "use members.value" in caught.value.detail
 
@@ -138,7 +139,7 @@ def target(name, path):
 
 
 def sorted_values(connection, name, path):
-    sql, parameters = filter_sql.sort_expression(target(name, path), context(CATALOG.kinds[name]))
+    sql, parameters = filter_sql.sort_expression(target(name, path), context(CATALOG.kinds[name], SQLITE))
     return dict(
         connection.execute(f"SELECT r.key, {sql} FROM resources AS r WHERE r.directory = {DIRECTORY}", parameters).fetchall()
     )
@@ -171,13 +172,13 @@ def test_sorting_by_a_time_gives_its_normal_form(connection):
 )
 def test_what_has_no_value_of_its_own_cannot_be_sorted_by(name, path):
     with pytest.raises(ScimError) as caught:
-        filter_sql.sort_expression(target(name, path), context(CATALOG.kinds[name]))
+        filter_sql.sort_expression(target(name, path), context(CATALOG.kinds[name], SQLITE))
     assert caught.value.scim_type == "invalidValue"
 
 
 def test_the_text_of_a_filter_never_reaches_the_sql():
     hostile = "x' OR '1'='1\"; DROP TABLE resources; --"
     condition = bound("User", "userName co " + '"' + hostile.replace('"', '\\"') + '"')
-    sql, parameters = filter_sql.compile(condition, context(CATALOG.kinds["User"]))
+    sql, parameters = filter_sql.compile(condition, context(CATALOG.kinds["User"], SQLITE))
     assert "drop" not in sql.lower()
     assert hostile.lower() in parameters

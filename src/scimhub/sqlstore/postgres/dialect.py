@@ -34,8 +34,7 @@ class PostgresDialect:
         return f"jsonb_array_elements({array}) WITH ORDINALITY AS {name}(value, key)"
 
     def json_is_present(self, document: str, path: JsonPath) -> str:
-        atoms = """strict $.** ? (@.type() == "string" && @ <> "" || @.type() == "number" || @.type() == "boolean")"""
-        return f"coalesce(jsonb_path_exists({document} #> {_quoted(path)}, '{atoms}'), FALSE)"
+        return f"coalesce(is_present({document} #> {_quoted(path)}), FALSE)"
 
     def json_list(self) -> str:
         return "(SELECT jsonb_array_elements_text(?::jsonb))"

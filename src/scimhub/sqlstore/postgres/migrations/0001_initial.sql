@@ -7,6 +7,12 @@ CREATE TABLE hub (
     value TEXT NOT NULL
 );
 
+-- Whether there is anything in a JSON value but empty strings.
+CREATE FUNCTION is_present(value JSONB) RETURNS BOOLEAN LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT jsonb_path_exists(
+        value, 'strict $.** ? (@.type() == "string" && @ <> "" || @.type() == "number" || @.type() == "boolean")')
+$$;
+
 -- ---------------------------------------------------------------- administration
 
 CREATE TABLE directories (

@@ -1,0 +1,19 @@
+"""Both databases, in which the same resources lie."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.filter_agreement.population import Tables, open_sqlite
+from tests.servers import blocking
+
+
+@pytest.fixture(scope="module", params=["postgres", "sqlite"])
+def connection(request: pytest.FixtureRequest) -> Iterator[Tables]:
+    """An empty database with the hub's tables."""
+    if request.param == "postgres":
+        with blocking.opened(request.getfixturevalue("postgres_server")) as opened:
+            yield opened
+    else:
+        with open_sqlite() as opened:
+            yield opened
