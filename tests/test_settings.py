@@ -24,7 +24,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_file_and_environment_everything_has_a_default():
     loaded = settings.load(environ={})
-    assert (loaded.database, loaded.host, loaded.port) == (Path("data/scimhub.db"), "127.0.0.1", 8080)
+    assert (loaded.database, loaded.host, loaded.port) == ("data/scimhub.db", "127.0.0.1", 8080)
     assert loaded.socket_path == Path("data/scimhub.sock")
     assert loaded.base_url == "http://127.0.0.1:8080"
 
@@ -154,4 +154,35 @@ def test_loopback_is_what_only_this_machine_reaches(host: str, is_loopback: bool
 
 def test_a_directory_with_a_long_path_leaves_no_room_for_the_socket():
     (problem,) = problems_of({"SCIMHUB_DATABASE": f"/{'d' * 100}/hub.db"})
-    assert "its directory must have a shorter path" in problem
+    assert "must have a shorter path" in problem
+
+
+@pytest.mark.parametrize(
+    "url, path",
+    [
+        ("sqlite:///data/hub.db", Path("data/hub.db")),
+        ("sqlite:////var/lib/hub%20one.db", Path("/var/lib/hub one.db")),
+        ("data/hub.db", Path("data/hub.db")),
+        ("postgresql://hub:secret@db.example:5433/scimhub", None),
+    ],
+)
+def test_a_database_is_a_file_or_a_server(url: str, path: Path | None):
+    assert settings.load(environ={"SCIMHUB_DATABASE": url}).database_file == path
+
+
+def test_with_a_server_the_other_files_lie_in_data():
+    loaded = settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub@db.example/scimhub"})
+    assert loaded.data_directory == Path("data")
+    given = settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub@db.example/scimhub", "SCIMHUB_DATA": "/srv/hub"})
+    assert given.socket_path == Path("/srv/hub/scimhub.sock")
+
+
+@pytest.mark.parametrize("url", ["mysql://hub@db.example/scimhub", "sqlite://x/y", "sqlite:///", "postgresql://db.example"])
+def test_any_other_database_is_refused_without_showing_what_may_be_a_password(url: str):
+    with pytest.raises(SettingsError, match=r"database is not usable \(SCIMHUB_DATABASE\); it must be a path such as"):
+        settings.load(environ={"SCIMHUB_DATABASE": url})
+
+
+def test_a_database_is_shown_without_its_password():
+    loaded = settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub:secret@db.example:5433/scimhub"})
+    assert loaded.database_shown == "postgresql://hub@db.example:5433/scimhub"

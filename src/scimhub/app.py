@@ -59,17 +59,18 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     """
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await open_store(
-        settings.database,
+        settings.database_file or settings.database,
         new_id=clock.new_id,
         now=clock.now_text,
         random=secrets.token_bytes,
         scan_limit=settings.scan_limit,
         tombstone_days=settings.tombstone_days,
+        connections=settings.database_connections,
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         exchanges = ExchangeFile.open(
-            settings.database,
+            settings.database_file or settings.data_directory / "scimhub.db",
             content=settings.exchange_content,
             body_limit=settings.exchange_body_limit,
             keep_days=settings.exchange_days,

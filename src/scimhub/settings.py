@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -53,6 +53,10 @@ def _split(value: object) -> object:
     return value
 
 
+def _text_of_path(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)]
 
 
@@ -61,8 +65,19 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    database: Path = _setting(
-        Path("data/scimhub.db"), "The SQLite file; its directory also holds the socket.", "a path such as data/scimhub.db"
+    database: Annotated[str, BeforeValidator(_text_of_path)] = _setting(
+        "data/scimhub.db",
+        "The SQLite file, or the URL of a PostgreSQL database.",
+        "a path such as data/scimhub.db or a URL such as postgresql://user:password@host/database",
+        min_length=1,
+    )
+    data: Path | None = _setting(
+        None,
+        "The directory of the socket, exchanges and backups; else that of the SQLite file, and data with PostgreSQL.",
+        "the path of a directory",
+    )
+    database_connections: int = _setting(
+        20, "The most connections of one process to a PostgreSQL server.", "a whole number from 2", ge=2
     )
     host: str = _setting("127.0.0.1", "The address to listen on.", "an address such as 127.0.0.1 or 0.0.0.0", min_length=1)
     port: int = _setting(8080, "The port to listen on; 0 takes a free one.", "a whole number from 0 to 65535", ge=0, le=65535)
@@ -147,9 +162,25 @@ class Settings(BaseModel):
     )
 
     @property
+    def database_file(self) -> Path | None:
+        """The SQLite file, None when the database is a server's."""
+        parts = urlsplit(self.database)
+        if parts.scheme in ("postgresql", "postgres"):
+            return None
+        # As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.
+        return Path(unquote(parts.path.removeprefix("/"))) if parts.scheme == "sqlite" else Path(self.database)
+
+    @property
+    def database_shown(self) -> str:
+        """What to call the database where people read it: without the password."""
+        return re.sub(r"(?<=://)([^/@]*?):[^/@]*@", r"\1@", self.database)
+
+    @property
     def data_directory(self) -> Path:
-        """Where the database, the exchanges and the socket lie."""
-        return self.database.parent
+        """Where the socket, the exchanges, the backups and an SQLite database lie."""
+        if self.data is not None:
+            return self.data
+        return Path("data") if self.database_file is None else self.database_file.parent
 
     @property
     def socket_path(self) -> Path:
@@ -185,6 +216,16 @@ class Settings(BaseModel):
     def _check_secret(cls, value: SecretStr) -> SecretStr:
         secret = value.get_secret_value()
         if len(secret) < _SHORTEST_SECRET or not _BEARER.fullmatch(secret):
+            raise ValueError
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _check_database(cls, value: str) -> str:
+        parts = urlsplit(value)
+        is_server = parts.scheme in ("postgresql", "postgres") and parts.path.strip("/")
+        is_file = "://" not in value or (parts.scheme == "sqlite" and not parts.netloc and parts.path.removeprefix("/"))
+        if not is_server and not is_file:
             raise ValueError
         return value
 
@@ -268,7 +309,8 @@ def _unknown(written: Mapping[str, object], variables: Mapping[str, str]) -> lis
 def _sentence(name: str, where: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     right = extra["right"] if isinstance(extra, dict) else ""
-    shown = "not usable" if name.endswith("_token") else repr(value)  # secrets are never printed
+    # Secrets are never printed, and a database's URL may hold a password.
+    shown = "not usable" if name.endswith("_token") or name == "database" else repr(value)
     return f"{name} is {shown} ({where}); it must be {right}."
 
 
@@ -295,7 +337,7 @@ def _contradictions(settings: Settings, wrong: set[str]) -> list[str]:
         )
     if len(os.fsencode(settings.socket_path)) > _LONGEST_SOCKET_PATH:
         problems.append(
-            f"database is {str(settings.database)!r} (SCIMHUB_DATABASE); its directory must have a shorter path, "
-            f"since the socket beside it may have at most {_LONGEST_SOCKET_PATH} bytes."
+            f"The directory {str(settings.data_directory)!r} (SCIMHUB_DATABASE, SCIMHUB_DATA) must have a shorter path, "
+            f"since the socket in it may have at most {_LONGEST_SOCKET_PATH} bytes."
         )
     return problems

@@ -11,7 +11,6 @@ import apsw
 import pytest
 
 from scimhub.directory.errors import StoreUnusable
-from scimhub.sqlstore import store
 from scimhub.sqlstore.migrations import Migration
 from scimhub.sqlstore.sqlite import driver, migrate
 from scimhub.sqlstore.store import SqlStore
@@ -19,27 +18,6 @@ from tests.store_contract.conftest import counting_random, open_sqlite
 from tests.store_contract.harness import T0
 
 MIGRATIONS = migrate.known_migrations()
-
-
-@pytest.mark.parametrize(
-    "url, path",
-    [
-        ("sqlite:///data/hub.db", Path("data/hub.db")),
-        ("sqlite:////var/lib/hub%20one.db", Path("/var/lib/hub one.db")),
-        ("data/hub.db", Path("data/hub.db")),
-        (Path("/var/lib/hub.db"), Path("/var/lib/hub.db")),
-    ],
-)
-def test_a_url_names_a_file(url: str | Path, path: Path):
-    assert store.path_of(url) == path
-
-
-@pytest.mark.parametrize(
-    "url, reason", [("postgresql://x/y", "no driver for postgresql"), ("sqlite://x/y", "no file"), ("sqlite:///", "no file")]
-)
-def test_any_other_url_is_refused(url: str, reason: str):
-    with pytest.raises(StoreUnusable, match=reason):
-        store.path_of(url)
 
 
 def test_only_the_owner_may_read_the_files(tmp_path: Path):

@@ -105,8 +105,8 @@ async def _ask(settings: Settings, request: httpx.Request, creates: bool) -> Any
         return await ask_running(settings, request)
     except NotRunning:
         pass
-    if not settings.database.exists() and not creates:
-        problem = f"There is no database {settings.database}; start the hub with: scimhub serve, or set SCIMHUB_DATABASE."
+    if settings.database_file is not None and not settings.database_file.exists() and not creates:
+        problem = f"There is no database {settings.database_file}; start the hub with: scimhub serve, or set SCIMHUB_DATABASE."
         raise Refused([problem])
     return await ask_database(settings, request)
 

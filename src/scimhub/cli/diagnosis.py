@@ -126,8 +126,9 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
             findings.append(Finding("OK", "hub", f"The hub runs, version {status['version']}; it answers on its socket."))
         except NotRunning:
             findings.append(_standing_still(settings))
-            if not settings.database.exists():
-                text = f"There is no database {settings.database} yet; the first start makes it."
+            file = settings.database_file
+            if file is not None and not file.exists():
+                text = f"There is no database {file} yet; the first start makes it."
                 return None, [*findings, Finding("OK", "database", text)]
             status = await connection.ask_database(settings, request)
     except Refused as error:
@@ -140,7 +141,7 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
         )
         return status, [*findings, Finding("FAIL", "database", text)]
     size = status["check"]["size"] / _MIB
-    text = f"{settings.database} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
+    text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
     return status, [*findings, Finding("OK", "database", text)]
 
 

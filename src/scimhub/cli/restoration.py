@@ -28,7 +28,9 @@ def restore(file: Path, settings: Settings, *, is_forced: bool) -> Restored:
 
     The former database is kept beside it under another name: whoever restores has had one bad day already.
     """
-    database = settings.database
+    database = settings.database_file
+    if database is None:
+        raise Conflict("The database is PostgreSQL's: restore it with pg_restore, or as your server is restored.")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = driver.FileLock(database)
     lock.acquire()  # a running hub holds it, and is named in the refusal

@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NotRequired, TypedDict, Unpack
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from scimhub.directory.errors import StoreUnusable
 from scimhub.sqlstore import selection
 from scimhub.sqlstore.changes import Changes
 from scimhub.sqlstore.connection import Database, Health, Progress
@@ -84,7 +83,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, 
 
 
 async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
-    """The store at the URL, made if need be: ``postgresql://…``, ``sqlite:///relative/path``, or a plain path.
+    """The store at the URL ``postgresql://…``, or in the SQLite file at the path; made if need be.
 
     Raises StoreUnusable.
     """
@@ -100,7 +99,7 @@ async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
             connections=options.get("connections", DEFAULT_CONNECTIONS),
         )
         return _store_of(opened, options)
-    return open_file_store(path_of(url), **options)
+    return open_file_store(Path(url), **options)
 
 
 def open_file_store(path: Path, **options: Unpack[Options]) -> SqlStore:
@@ -117,20 +116,3 @@ def open_file_store(path: Path, **options: Unpack[Options]) -> SqlStore:
 def _store_of(opened: Database, options: Options) -> SqlStore:
     rules = Rules(options["new_id"], options.get("tombstone_days", DEFAULT_TOMBSTONE_DAYS))
     return SqlStore(opened, rules, options.get("scan_limit", selection.DEFAULT_SCAN_LIMIT))
-
-
-def path_of(url: str | Path) -> Path:
-    """The file that the URL or path names; raises StoreUnusable for a database that is not SQLite."""
-    if isinstance(url, Path):
-        return url
-    if "://" not in url:
-        return Path(url)
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite":
-        raise StoreUnusable(
-            f"There is no driver for {parts.scheme}: databases; write postgresql://… or sqlite:///path/to/hub.db."
-        )
-    if parts.netloc or not parts.path.removeprefix("/"):
-        raise StoreUnusable(f"{url} names no file; write sqlite:///path/to/hub.db.")
-    # As SQLAlchemy writes it: three slashes before a relative path, four before an absolute one.
-    return Path(unquote(parts.path.removeprefix("/")))
