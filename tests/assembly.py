@@ -9,7 +9,7 @@ from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place
 from scimhub.distribution.ports import AttemptLog
-from scimhub.distribution.pump import Surroundings
+from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore
 
 

@@ -18,8 +18,9 @@ from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import failpoints
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place
-from scimhub.distribution.pump import Pump, Surroundings
+from scimhub.distribution.pump import Pump
 from scimhub.distribution.snapshot import Pins
+from scimhub.distribution.surroundings import Surroundings
 from scimhub.scim.discovery import Offer
 from scimhub.settings import Settings
 from scimhub.sqlstore.exchanges import ExchangeFile

@@ -18,7 +18,8 @@ from scimhub.distribution import control
 from scimhub.distribution.delivery import Attempt, Delivered, Destination, Message, Outcome, Purpose, Secret, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place as Where
-from scimhub.distribution.pump import Pump, Surroundings
+from scimhub.distribution.pump import Pump
+from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore, open_file_store
 from tests.consumer.hub import Place
 

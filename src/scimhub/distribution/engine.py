@@ -1,21 +1,29 @@
-"""One pump for each active destination: started, woken, stopped, and begun anew when something about it changes."""
+"""One pump for each active destination: started, woken, stopped, and begun anew when something about it changes.
+
+Where a database has several nodes, a destination's pump runs on the node that has its lease (``leases``).
+"""
 
 import asyncio
 import contextlib
 import logging
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
-from scimhub.distribution import delivery, times
+from scimhub.distribution import delivery, leases, times
 from scimhub.distribution.delivery import Destination
+from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook, Place
 from scimhub.distribution.ports import DestinationKind
-from scimhub.distribution.pump import Pump, Stopped, Surroundings
+from scimhub.distribution.pump import Pump, Stopped
+from scimhub.distribution.surroundings import Surroundings
 
 # A pump that ended by a defect is begun anew after so many seconds.
 _AFTER_DEFECT = 5.0
+# Seconds between two questions to the node that holds a lease.
+_ASK_AGAIN = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ class Engine:
         self._is_woken = False
         self._end_waking: Callable[[], None] = _nothing
         self._looking: asyncio.Task[None] | None = None
+        self._minding: asyncio.Task[None] | None = None
         self._is_open = False
 
     # ------------------------------------------------------------------ as a whole
@@ -61,16 +70,25 @@ class Engine:
                     loop.call_soon_threadsafe(self._wake)
 
         self._end_waking = self.given.reader.on_commit(wake)
-        for destination in await self.given.store.list_destinations():
-            await self._begin(destination)
+        if self.given.store.has_many_nodes:
+            await self._look_at_leases()
+            self._minding = asyncio.create_task(self._mind_leases())
+        else:
+            for destination in await self.given.store.list_destinations():
+                await self._begin(destination)
 
     async def close(self) -> None:
         """Let what is in flight end, settle, and stop."""
         self._is_open = False
         self._end_waking()
-        for task in self._tasks:
+        minding = () if self._minding is None else (self._minding,)
+        for task in (*self._tasks, *minding):
             task.cancel()
+        await asyncio.gather(*minding, return_exceptions=True)
         await asyncio.gather(*(self._end(key) for key in list(self._running)))
+        if minding:
+            with contextlib.suppress(StoreUnavailable):
+                await self.given.store.leave(self.given.node, self.given.lease_seconds)
 
     def _wake(self) -> None:
         self._is_woken = False
@@ -110,32 +128,47 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def halted(self, destination: Destination) -> AsyncIterator[None]:
-        """While inside, the destination has no pump and everything is settled; then it runs as the store says."""
+        """While inside, the destination has no pump on any node and everything is settled; then it runs as the store says.
+
+        Raises StoreUnavailable when another node does not give its lease away.
+        """
         async with self._changing[destination.key]:
             await self._end(destination.key)
+            if destination.kind in self.kinds:
+                await self._obtain_lease(destination)
             try:
                 yield
             finally:
                 found = await self.given.store.find_destination(destination.directory, destination.name)
-                if found is not None:
-                    await self._begin(found)
+                if found is None or not await self._begin(found):
+                    await self._give_lease(destination.key)
 
-    async def _begin(self, destination: Destination) -> None:
+    async def _begin(self, destination: Destination) -> bool:
+        """Start its pump if it should have one and its lease is to be had; whether there is a pump now."""
         kind = self.kinds.get(destination.kind)
         if kind is None or destination.state != "active" or not self._is_open:
-            return
+            return False
+        lease = await self._take_lease(destination.key)
+        # Where it stands is read under the lease: nobody else writes it any longer.
+        found = await self.given.store.find_destination(destination.directory, destination.name)
+        if lease is None or found is None or found.state != "active":
+            return False
+        destination = found
         now = times.text(self.given.now())
         secrets = delivery.holding(await self.given.store.list_secrets(destination.key), now)
         holds = await self.given.store.list_held(destination.key)
-        pump = Pump(destination, kind.open(destination, secrets), holds, Outlook(self.place, destination), self.given)
+        outlook = Outlook(self.place, destination)
+        pump = Pump(destination, lease, kind.open(destination, secrets), holds, outlook, self.given)
         secrets_end = min((secret.expires for secret in secrets if secret.expires is not None), default=None)
         self._running[destination.key] = _Running(pump, asyncio.create_task(self._run(pump)), secrets_end)
+        return True
 
     async def _end(self, key: int) -> None:
         running = self._running.pop(key, None)
         if running is not None:
             running.pump.stop()
             await asyncio.wait([running.task])
+            await self._give_lease(key)
 
     async def _run(self, pump: Pump) -> None:
         destination = pump.destination
@@ -145,6 +178,10 @@ class Engine:
         except Stopped as stopped:
             _log.error("destination stopped", extra={**names, "state": stopped.state, "reason": str(stopped)})
             self._spawn(self._write_state(pump, stopped))
+        except LeaseLost:
+            _log.warning("lease lost", extra=names)
+            if self.find_pump(destination.key) is pump:
+                del self._running[destination.key]
         except Exception:
             _log.exception("pump failed", extra=names)
             self._spawn(self._begin_again(pump))
@@ -192,6 +229,71 @@ class Engine:
             # Else somebody changed the destination meanwhile, and another pump has taken this one's place.
             if self.find_pump(pump.destination.key) is pump:
                 await work()
+
+    # ------------------------------------------------------------------ leases
+
+    async def _take_lease(self, key: int) -> Lease | None:
+        given, asked_at = self.given, self.given.monotonic()
+        epoch = await given.store.take_lease(key, given.node, given.lease_seconds)
+        if epoch is None:
+            return None
+        if not given.store.has_many_nodes:
+            return Lease(epoch, math.inf, 0.0)
+        return Lease(epoch, asked_at + given.lease_seconds, given.lease_seconds)
+
+    async def _obtain_lease(self, destination: Destination) -> None:
+        """Have the lease, asking the node that holds it to give it away."""
+        given = self.given
+        patience = given.monotonic() + 2 * given.lease_seconds
+        while await given.store.take_lease(destination.key, given.node, given.lease_seconds) is None:
+            if await given.store.find_destination(destination.directory, destination.name) is None:
+                return
+            if given.monotonic() > patience:
+                raise StoreUnavailable(f"Another node is busy with destination {destination.name}; try again.")
+            await given.store.ask_for_lease(destination.key)
+            await asyncio.sleep(_ASK_AGAIN)
+
+    async def _give_lease(self, key: int) -> None:
+        if self.given.store.has_many_nodes:
+            with contextlib.suppress(StoreUnavailable):  # then it ends by itself
+                await self.given.store.give_lease(key, self.given.node)
+
+    async def _mind_leases(self) -> None:
+        while True:
+            await asyncio.sleep(leases.LOOK_EVERY)
+            try:
+                await self._look_at_leases()
+            except StoreUnavailable as fault:
+                _log.warning("leases not looked at", extra={"reason": str(fault)})
+
+    async def _look_at_leases(self) -> None:
+        """Keep those of the pumps that run, end pumps without one, and have pumps run where they should."""
+        given, asked_at = self.given, self.given.monotonic()
+        kept = await given.store.keep_leases(given.node, given.lease_seconds)
+        for key, running in list(self._running.items()):
+            epoch, is_wanted = kept.get(key, (None, False))
+            if epoch != running.pump.lease.epoch:
+                running.pump.lease.until = -math.inf
+                self._spawn(self._hand_over(running.pump))
+            else:
+                running.pump.lease.renew(asked_at)
+                if is_wanted:
+                    self._spawn(self._hand_over(running.pump))
+        nodes = await given.store.live_nodes(given.lease_seconds)
+        for destination in await given.store.list_destinations():
+            is_ours = leases.preferred(destination.id, nodes) == given.node
+            pump = self.find_pump(destination.key)
+            if pump is None and is_ours and not self._changing[destination.key].locked():
+                async with self._changing[destination.key]:
+                    await self._begin(destination)
+            elif pump is not None and not is_ours:
+                self._spawn(self._hand_over(pump))
+
+    async def _hand_over(self, pump: Pump) -> None:
+        """End the pump and let another node go on."""
+        async with self._changing[pump.destination.key]:
+            if self.find_pump(pump.destination.key) is pump:
+                await self._end(pump.destination.key)
 
 
 def _nothing() -> None:

@@ -31,6 +31,8 @@ class Settlement:
     holds: Sequence[Held] = ()
     releases: Sequence[str] = ()
     replay_is_over: bool = False
+    # The lease under which it is written; None for who needs none, such as a feed's consumer.
+    lease_epoch: int | None = None
 
 
 class DestinationStore(Protocol):
@@ -78,7 +80,8 @@ class DestinationStore(Protocol):
 
     async def delete_expired_secrets(self, now: str) -> None: ...
 
-    async def settle(self, key: int, settlement: Settlement) -> None: ...
+    async def settle(self, key: int, settlement: Settlement) -> None:
+        """Write where the destination stands; raises LeaseLost when it has another lease than the settlement's."""
 
     async def list_held(self, key: int) -> Sequence[Held]:
         """In order of position."""
@@ -88,6 +91,37 @@ class DestinationStore(Protocol):
 
     async def release_held(self, key: int, resource_id: str) -> None:
         """Owe the resource nothing any more; raises Absent."""
+
+
+class LeaseStore(Protocol):
+    """Which node sends to which destination; see ``leases``. ``owner`` is a node; times are in seconds."""
+
+    @property
+    def has_many_nodes(self) -> bool:
+        """Whether there may be other nodes; without, whoever asks gets every lease."""
+
+    async def take_lease(self, key: int, owner: str, seconds: float) -> int | None:
+        """The lease's epoch; None while another node holds it, or when the destination is gone."""
+
+    async def keep_leases(self, owner: str, seconds: float) -> Mapping[int, tuple[int, bool]]:
+        """Keep what the owner holds, and let it be seen to be alive: for each destination the lease's epoch, and whether
+        another node asks for it."""
+
+    async def give_lease(self, key: int, owner: str) -> None:
+        """Let another node have it at once."""
+
+    async def ask_for_lease(self, key: int) -> None:
+        """Have the node that holds it give it away soon."""
+
+    async def live_nodes(self, seconds: float) -> Sequence[str]:
+        """Who was seen within that time."""
+
+    async def leave(self, owner: str, seconds: float) -> None:
+        """The node is not there any more."""
+
+
+class SharedStore(DestinationStore, LeaseStore, Protocol):
+    """What pumps and their engine need of the store."""
 
 
 class ChangeReader(Protocol):

@@ -9,19 +9,19 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from scimhub.directory.errors import Invalid, StoreUnavailable
 from scimhub.directory.records import Change
-from scimhub.distribution import attempts, delivery, envelope, failpoints, retry, times
+from scimhub.distribution import attempts, delivery, envelope, retry, times
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
-from scimhub.distribution.failpoints import Reach
 from scimhub.distribution.lanes import Item, Lanes, Unit
+from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
-from scimhub.distribution.ports import AttemptLog, ChangeReader, DestinationStore, Sender, Settlement
+from scimhub.distribution.ports import Sender, Settlement
 from scimhub.distribution.retry import Again
 from scimhub.distribution.subscription import Notice
+from scimhub.distribution.surroundings import Surroundings
 
 # Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
 _FEW, _MANY = 100, 500
@@ -39,23 +39,6 @@ _GIVE_UP_FAILURES = 50
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every pump is given: the stores, the time in seconds since 1970, chance from 0 to 1, and the test's dice.
-
-    ``random`` gives that many random bytes, ``new_id`` ids that grow with time.
-    """
-
-    store: DestinationStore
-    reader: ChangeReader
-    attempts: AttemptLog
-    now: Callable[[], float]
-    chance: Callable[[], float]
-    random: Callable[[int], bytes]
-    new_id: Callable[[], str]
-    reach: Reach = failpoints.reach_nothing
-
-
 class Stopped(Exception):
     """The pump ends by itself; the destination is to be put into that state for that reason."""
 
@@ -65,12 +48,19 @@ class Stopped(Exception):
 
 
 class Pump:
-    """Sends one destination what it wants; ``run`` ends when ``stop`` was called, or raises Stopped."""
+    """Sends one destination what it wants; ``run`` ends when ``stop`` was called, or raises Stopped or LeaseLost."""
 
     def __init__(
-        self, destination: Destination, sender: Sender, holds: Sequence[Held], outlook: Outlook, given: Surroundings
+        self,
+        destination: Destination,
+        lease: Lease,
+        sender: Sender,
+        holds: Sequence[Held],
+        outlook: Outlook,
+        given: Surroundings,
     ) -> None:
         self.destination = destination
+        self.lease = lease
         self.breaker = Breaker(_concurrency(destination))
         # Wall-clock seconds of the last success, None before the first.
         self.last_success: float | None = None
@@ -129,7 +119,7 @@ class Pump:
     # ------------------------------------------------------------------ the loop
 
     async def run(self) -> None:
-        """Until ``stop`` is called; raises Stopped when the destination must not be served any longer."""
+        """Until ``stop`` is called; raises Stopped when the destination must not be served any longer, or LeaseLost."""
         try:
             while not self._stopping:
                 self._awake.clear()
@@ -177,7 +167,8 @@ class Pump:
             await asyncio.gather(*self._sending, return_exceptions=True)
         if self._settling is not None:
             await self._settling
-        with contextlib.suppress(StoreUnavailable):
+        # Without the lease another node sends by now, and knows better where the destination stands.
+        with contextlib.suppress(StoreUnavailable, LeaseLost):
             await self._settle()
         await self._sender.close()
 
@@ -256,7 +247,7 @@ class Pump:
                 if not isinstance(outcome, Delivered):
                     break
             self._land(unit, outcome)
-        except StoreUnavailable as fault:
+        except (StoreUnavailable, LeaseLost) as fault:
             self._lanes.postpone(unit)
             self._fault = self._fault or fault
         except Exception as error:
@@ -274,6 +265,7 @@ class Pump:
         return envelope.of_notice(wrapping, first, members)
 
     async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
+        self.lease.check(self._given.monotonic())
         self._given.reach("before_send")
         begun = self._given.now()
         outcome = await self._sender.send(message)
@@ -355,7 +347,12 @@ class Pump:
         is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.owes_up_to(replay.until)
         self._given.reach("before_settle")
         settlement = Settlement(
-            standing.cursor, standing.ahead, [times.held_of(hold) for hold in standing.holds], standing.releases, is_over
+            standing.cursor,
+            standing.ahead,
+            [times.held_of(hold) for hold in standing.holds],
+            standing.releases,
+            is_over,
+            self.lease.epoch,
         )
         await self._given.store.settle(self.destination.key, settlement)
         self._given.reach("after_settle")

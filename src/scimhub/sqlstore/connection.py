@@ -85,6 +85,10 @@ class Database(Protocol):
     def cursor_secret(self) -> bytes:
         """What page cursors are signed with; it lives as long as the database."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may have it open as well."""
+
     async def read(self, work: Work[T]) -> T:
         """What the work returns; for what takes microseconds."""
 

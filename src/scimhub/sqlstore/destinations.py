@@ -7,6 +7,7 @@ import orjson
 
 from scimhub.directory.errors import Absent, Conflict
 from scimhub.distribution.delivery import Destination, Held, Purpose, Replay, Secret, State, Subscription
+from scimhub.distribution.leases import LeaseLost
 from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore import changes, directories
 from scimhub.sqlstore.connection import Connection, Database, Row
@@ -147,7 +148,7 @@ UPDATE destinations
 SET cursor = ?2, ahead = ?3,
     replay_id = CASE WHEN ?4 = 1 THEN NULL ELSE replay_id END,
     replay_until = CASE WHEN ?4 = 1 THEN NULL ELSE replay_until END
-WHERE key = ?1"""
+WHERE key = ?1 AND (CAST(?5 AS BIGINT) IS NULL OR lease_epoch = ?5)"""
 _HOLD = """
 INSERT INTO held (destination, resource_id, first_position, since, attempts, next_attempt, error)
 VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -158,9 +159,15 @@ _HELD = "SELECT resource_id, first_position, since, attempts, next_attempt, erro
 
 
 def settle(connection: Connection, key: int, settlement: Settlement) -> None:
-    """Write where the destination stands; one transaction, see ``Settlement``. Nothing when it is gone."""
+    """Write where the destination stands; one transaction, see ``Settlement``. Nothing when it is gone.
+
+    Raises LeaseLost when it has another lease than the settlement's.
+    """
     ahead = orjson.dumps(sorted(settlement.ahead)).decode()
-    if connection.run(_SETTLE, (key, settlement.cursor, ahead, int(settlement.replay_is_over))) == 0:
+    values = (key, settlement.cursor, ahead, int(settlement.replay_is_over), settlement.lease_epoch)
+    if connection.run(_SETTLE, values) == 0:
+        if connection.fetch_one("SELECT 1 FROM destinations WHERE key = ?", (key,)) is not None:
+            raise LeaseLost
         return
     for held in settlement.holds:
         hold(connection, key, held)

@@ -43,6 +43,7 @@ class ServerDatabase:
     """See ``sqlstore.connection.Database``; ``open_server`` makes one."""
 
     dialect: Dialect = POSTGRES
+    is_shared = True
 
     def __init__(self, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
         self.log_epoch = log_epoch

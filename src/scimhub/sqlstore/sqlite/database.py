@@ -31,6 +31,7 @@ class FileDatabase:
     """An open, migrated database; see ``sqlstore.connection.Database``."""
 
     dialect: Dialect = SQLITE
+    is_shared = False
 
     def __init__(self, path: Path, lock: driver.FileLock, connection: SqliteConnection) -> None:
         self.path = path
