@@ -24,6 +24,7 @@ from scimhub.sqlstore.postgres.writer import Writer
 
 CHANNEL = "scimhub"
 _POLL = 0.25
+_AFTER_FAULT = 1.0
 # Seconds that a statement, a lock, and a transaction that stands still may take.
 _STATEMENT_TIMEOUT, _LOCK_TIMEOUT, _IDLE_TIMEOUT = 60, 15, 10
 _CONNECT_TIMEOUT = 10.0
@@ -45,7 +46,8 @@ class ServerDatabase:
     dialect: Dialect = POSTGRES
     is_shared = True
 
-    def __init__(self, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
+    def __init__(self, url: str, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
+        self._url = url
         self.log_epoch = log_epoch
         self.cursor_secret = cursor_secret
         self._pool = pool
@@ -118,6 +120,7 @@ class ServerDatabase:
         head = await sequencer.number_changes(raw)
         if head is not None:
             self._head = head
+            self._wake()
             # At most once for many changes: a NOTIFY for each commit would have all commits wait for each other.
             await raw.execute(f"NOTIFY {CHANNEL}, '{head}'")
 
@@ -134,18 +137,36 @@ class ServerDatabase:
     async def _watch(self) -> None:
         """Look after what others did, and give positions to what a node that died left without."""
         heard = asyncio.Event()
+        listening = asyncio.create_task(self._listen(heard))
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(heard.wait(), _POLL)
+                heard.clear()
+                try:
+                    await self._look()
+                except StoreUnavailable as fault:
+                    _log.warning("the database was not looked at", extra={"reason": str(fault)})
+                    await asyncio.sleep(_AFTER_FAULT)
+                except Exception:
+                    _log.exception("looking at the database failed")
+                    await asyncio.sleep(_AFTER_FAULT)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _listen(self, heard: asyncio.Event) -> None:
+        """Set the event whenever a node says that the log has grown, on a connection kept for that."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), _POLL)
-            heard.clear()
-            try:
-                await self._look()
-            except StoreUnavailable as fault:
-                _log.warning("the database was not looked at", extra={"reason": str(fault)})
-                await asyncio.sleep(1)
-            except Exception:
-                _log.exception("looking at the database failed")
-                await asyncio.sleep(1)
+            with contextlib.suppress(Exception):  # nothing depends on it: ``_watch`` looks by itself
+                raw = await asyncpg.connect(self._url, timeout=_CONNECT_TIMEOUT)
+                try:
+                    await raw.add_listener(CHANNEL, lambda *_: heard.set())
+                    while not raw.is_closed():
+                        await asyncio.sleep(_AFTER_FAULT)
+                finally:
+                    raw.terminate()
+            await asyncio.sleep(_AFTER_FAULT)
 
     async def _look(self) -> None:
         await self.number_changes()
@@ -221,4 +242,4 @@ async def open_server(
     except BaseException:
         pool.terminate()
         raise
-    return ServerDatabase(pool, epoch, secret, versions)
+    return ServerDatabase(url, pool, epoch, secret, versions)

@@ -129,6 +129,8 @@ _UNAVAILABLE: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.TransactionRollbackError, "PostgreSQL rolled the transaction back because of others"),
     (asyncpg.PostgresConnectionError, "The connection to PostgreSQL was lost"),
     (asyncpg.InterfaceError, "The connection to PostgreSQL was lost"),
+    # What the driver says of a connection that went away in the middle of something.
+    (asyncpg.InternalClientError, "The connection to PostgreSQL was lost"),
     (asyncpg.PostgresSystemError, "The PostgreSQL server has an input/output error"),
     (OSError, "PostgreSQL cannot be reached"),
     (TimeoutError, "PostgreSQL did not answer in time"),

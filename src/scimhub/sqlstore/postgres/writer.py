@@ -159,6 +159,7 @@ async def _roll_back(raw: Any) -> None:
         await raw.execute("ROLLBACK")
     except Exception as error:  # the connection is gone, and the transaction with it
         _log.info("rollback failed", extra={"error": f"{type(error).__name__}: {error}"})
+        raw.terminate()
 
 
 def _translated(error: Exception) -> Exception:

@@ -1,0 +1,149 @@
+"""Several nodes on one database: what one does, the others know within a second; and they write side by side."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from scimhub.directory.errors import StoreUnavailable
+from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
+from scimhub.sqlstore.store import SqlStore
+from tests.store_contract.conftest import open_desk
+from tests.store_contract.harness import Desk, applied
+
+
+async def another(desk: Desk, store: SqlStore) -> Desk:
+    """The same desk at another node."""
+    return Desk(store, desk.directory, desk.source, desk.actor, desk.ids)
+
+
+async def until(condition, limit: float = 5.0) -> None:
+    async with asyncio.timeout(limit):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_nodes_that_start_together_make_the_tables_once(open_node):
+    stores = await asyncio.gather(*(open_node() for _ in range(4)))
+    assert len({store.log_epoch for store in stores}) == 1
+
+
+async def test_what_one_node_writes_the_other_reads_at_once(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    made = await desk.user("kim")
+    assert await (await another(desk, second)).find(made.id) == made
+
+
+async def test_a_name_is_given_once_whichever_node_is_asked(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    there = await another(desk, second)
+    outcomes = await asyncio.gather(*(each.try_user(f"user{n}") for n in range(40) for each in (desk, there)))
+    assert sum(isinstance(one, Applied) for one in outcomes) == 40
+    assert sum(isinstance(one, UniqueConflict) for one in outcomes) == 40
+
+
+async def test_additions_at_two_nodes_end_with_exactly_the_union(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    there = await another(desk, second)
+    users = await desk.users(60)
+    group = await desk.group("staff")
+
+    def adding(at: Desk, id: str):
+        return at.store.submit(Update(at.actor, "Group", group.id, members=MemberEdit(add=(id,))))
+
+    outcomes = await asyncio.gather(*(adding((desk, there)[n % 2], id) for n, id in enumerate(users)))
+    assert all(isinstance(one, Applied) for one in outcomes)
+    assert sorted(await desk.members(group.id)) == sorted(users)
+    assert sorted(one.resource.version for one in map(applied, outcomes)) == list(range(2, 62))
+
+
+async def test_a_new_catalog_reaches_every_node_within_a_second(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    version = await first.save_additions(desk.directory.key, {"schemas": []})
+
+    async def has_arrived() -> bool:
+        return second.catalog_version(desk.directory.key) == version
+
+    await until(has_arrived, limit=1.0)
+
+
+async def test_a_catalog_that_was_just_changed_is_not_forgotten_by_looking(open_node):
+    store = await open_node()
+    desk = await open_desk(store, "acme")
+    for _ in range(20):
+        version = await store.save_additions(desk.directory.key, {})
+        await store.database._look()
+        assert store.catalog_version(desk.directory.key) == version
+
+
+async def test_connections_that_are_killed_lose_nothing_that_was_acknowledged(open_node, url: str):
+    store: SqlStore = await open_node()
+    desk = await open_desk(store, "acme")
+    acknowledged: list[str] = []
+    refused = 0
+    done = asyncio.Event()
+
+    async def kill() -> None:
+        connection = await asyncpg.connect(url)
+        sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
+        while not done.is_set():
+            await connection.fetchval(sql, url.rpartition("/")[2])
+            await asyncio.sleep(0.05)
+        await connection.close()
+
+    async def write(number: int) -> None:
+        nonlocal refused
+        for count in range(15):
+            try:
+                acknowledged.append(applied(await desk.try_user(f"user-{number}-{count}")).resource.id)
+            except StoreUnavailable:
+                refused += 1
+
+    killing = asyncio.create_task(kill())
+    await asyncio.gather(*(write(number) for number in range(8)))
+    done.set()
+    await killing
+    there = [id for id in acknowledged if await desk.find(id) is not None]
+    assert there == acknowledged
+    changes = await desk.changes()
+    assert [change.position for change in changes] == list(range(1, len(changes) + 1))
+    assert {change.resource_id for change in changes} >= set(acknowledged)
+    # One whose commit's answer was lost may be there all the same; no more than those.
+    assert len(acknowledged) <= len(changes) <= len(acknowledged) + refused
+
+
+async def test_a_node_that_stands_still_within_a_transaction_does_not_hold_up_the_others(open_node, url: str):
+    store: SqlStore = await open_node()
+    desk = await open_desk(store, "acme")
+    still = await asyncpg.connect(url, server_settings={"idle_in_transaction_session_timeout": "300ms"})
+    from scimhub.sqlstore.postgres import locks
+
+    await still.execute(f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {desk.directory.key})")
+    async with asyncio.timeout(5):
+        assert isinstance(await desk.try_user("kim"), Applied)
+    still.terminate()
+
+
+async def test_a_server_that_cannot_be_reached_is_named(tmp_path):
+    from scimhub import clock
+    from scimhub.directory.errors import StoreUnusable
+    from scimhub.sqlstore.store import open_store
+
+    with pytest.raises(StoreUnusable, match="cannot be opened"):
+        await open_store("postgresql://hub@127.0.0.1:1/hub", new_id=clock.new_id, now=clock.now_text)
+
+
+async def test_a_database_that_is_no_hubs_is_refused(url: str):
+    from scimhub import clock
+    from scimhub.directory.errors import StoreUnusable
+    from scimhub.sqlstore.store import open_store
+
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE customers (id INT)")
+    await connection.close()
+    with pytest.raises(StoreUnusable, match="not a hub's"):
+        await open_store(url, new_id=clock.new_id, now=clock.now_text)
