@@ -54,15 +54,15 @@ def run(connection: WritingConnection, batch: Sequence[Unit], *, savepoints: boo
     """
     for unit in batch:
         if savepoints:
-            connection.execute("SAVEPOINT unit")
+            connection.run("SAVEPOINT unit")
         written = connection.written
         is_kept = _run_one(connection, unit)
         if not is_kept and (connection.is_spoilt or connection.written != written):
             if not savepoints:
                 return False
-            connection.execute("ROLLBACK TO unit")
+            connection.run("ROLLBACK TO unit")
         if savepoints:
-            connection.execute("RELEASE unit")
+            connection.run("RELEASE unit")
     return True
 
 

@@ -92,6 +92,9 @@ class Database(Protocol):
     async def read(self, work: Work[T]) -> T:
         """What the work returns; for what takes microseconds."""
 
+    async def fetch(self, sql: str, values: tuple[SqlValue, ...]) -> list[Row]:
+        """All rows of one look-up, such as every request makes."""
+
     async def read_aside(self, work: Work[T]) -> T:
         """As ``read``, for what takes long enough to hold others up. What it reads is of one moment."""
 

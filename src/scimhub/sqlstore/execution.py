@@ -42,6 +42,17 @@ class Rules:
     tombstone_days: int
 
 
+@dataclass(frozen=True, slots=True)
+class CarryOut:
+    """The unit of work that carries the intent out; a database may look into it, to make ready for many at once."""
+
+    intent: Intent
+    rules: Rules
+
+    def __call__(self, connection: Connection) -> Outcome:
+        return carry_out(connection, self.intent, self.rules)
+
+
 def carry_out(connection: Connection, intent: Intent, rules: Rules) -> Outcome:
     """Do what the intent says, or nothing; the outcome tells which."""
     match intent:
@@ -60,22 +71,25 @@ def carry_out(connection: Connection, intent: Intent, rules: Rules) -> Outcome:
             assert_never(never)
 
 
-def is_large(connection: Connection, intent: Intent) -> bool:
-    """Whether the intent should not share its transaction; a guess by what is stored now."""
+def names_many(intent: Intent) -> bool:
+    """Whether the intent itself says that it should not share its transaction."""
     match intent:
         case Create(members=members):
             return len(members) > MANY_MEMBERS
         case Update(members=edit) if edit is not None:
-            named = len(edit.add) + len(edit.remove)
-            return named > MANY_MEMBERS or (edit.exact and _has_many(connection, intent.actor, intent.kind, intent.id))
-        case Delete(actor, kind, id):
-            return _has_many(connection, actor, kind, id)
+            return len(edit.add) + len(edit.remove) > MANY_MEMBERS
         case _:
             return False
 
 
-def _has_many(connection: Connection, actor: Actor, kind: str, id: str) -> bool:
-    stored = rows.find(connection, actor.directory, kind, id, actor.source)
+def may_touch_many(intent: Intent) -> bool:
+    """Whether it depends on what is stored how many rows the intent touches."""
+    return isinstance(intent, Delete) or (isinstance(intent, Update) and intent.members is not None and intent.members.exact)
+
+
+def touches_many(connection: Connection, intent: Intent) -> bool:
+    """Whether the resource has so many members, or is in so many groups, that the intent should not share its transaction."""
+    stored = rows.find(connection, intent.actor.directory, intent.kind, intent.id, intent.actor.source)
     return stored is not None and memberships.is_many(connection, stored.key, MANY_MEMBERS)
 
 

@@ -12,7 +12,7 @@ from scimhub.directory.ports import Page, Selection
 from scimhub.directory.records import StoredResource
 from scimhub.scim.filters import Comparison
 from scimhub.sqlstore import filter_keys, rows
-from scimhub.sqlstore.connection import Connection, SqlValue
+from scimhub.sqlstore.connection import Row, SqlValue
 from scimhub.sqlstore.selection import Asked
 
 
@@ -33,11 +33,14 @@ def parameters_of(asked: Asked) -> tuple[str, Sequence[SqlValue]] | None:
     return keys.selects[0], cast(Sequence[SqlValue], keys.parameters)
 
 
-def find(connection: Connection, selection: Selection, keys: str, parameters: Sequence[SqlValue]) -> Page | None:
-    """The page, or None when there is more than one page, which ``selection`` must count."""
+def question(selection: Selection, keys: str, parameters: Sequence[SqlValue]) -> tuple[str, tuple[SqlValue, ...]]:
+    """The statement and its values."""
     [kind] = selection.conditions
-    values = (selection.source, *parameters, selection.directory, kind.name, selection.limit)
-    found = connection.fetch(_statement(keys), values)
+    return _statement(keys), (selection.source, *parameters, selection.directory, kind.name, selection.limit)
+
+
+def page_of(selection: Selection, found: Sequence[Row]) -> Page | None:
+    """The page of these rows, or None when there is more than one page, which ``selection`` must count."""
     if len(found) == selection.limit:
         return None
     return Page([StoredResource._make(row) for row in found], len(found), None)

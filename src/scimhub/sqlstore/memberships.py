@@ -11,7 +11,7 @@ import orjson
 
 from scimhub.directory.intents import MemberEdit
 from scimhub.directory.records import GroupView
-from scimhub.sqlstore.connection import Connection
+from scimhub.sqlstore.connection import Connection, SqlValue
 
 _MOST_NAMED = 10
 
@@ -29,17 +29,17 @@ class Delta:
 
 NO_DELTA = Delta()
 
-_MISSING = """
+MISSING = """
 SELECT wanted.value FROM json_each(?1) AS wanted
 WHERE NOT EXISTS (SELECT 1 FROM resources AS r WHERE r.id = wanted.value AND r.directory = ?2)
 GROUP BY wanted.value ORDER BY min(wanted.key) LIMIT ?3"""
-_ADD = """
+ADD = """
 INSERT INTO memberships (group_key, member)
 SELECT ?1, r.key FROM json_each(?2) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value AND r.directory = ?3
 WHERE true
 ON CONFLICT DO NOTHING
 RETURNING (SELECT id FROM resources WHERE key = member)"""
-_REMOVE = """
+REMOVE = """
 DELETE FROM memberships
 WHERE group_key = ?1 AND member IN (
     SELECT r.key FROM json_each(?2) AS wanted CROSS JOIN resources AS r ON r.id = wanted.value)
@@ -55,8 +55,28 @@ def missing(connection: Connection, directory: int, ids: Sequence[str]) -> tuple
     """The first few of the ids that are no resources of the directory."""
     if not ids:
         return ()
-    rows = connection.fetch(_MISSING, (_array(ids), directory, _MOST_NAMED))
+    rows = connection.fetch(MISSING, missing_values(directory, ids))
     return tuple(str(row[0]) for row in rows)
+
+
+def missing_values(directory: int, ids: Sequence[str]) -> tuple[SqlValue, ...]:
+    """What is bound to ``MISSING``."""
+    return (_array(ids), directory, _MOST_NAMED)
+
+
+def add_values(group: int, directory: int, ids: Sequence[str]) -> tuple[SqlValue, ...]:
+    """What is bound to ``ADD``."""
+    return (group, _array(ids), directory)
+
+
+def removed_by(wish: MemberEdit) -> list[str]:
+    """The ids that the edit removes. What is both removed and added stays or comes: it must not appear as having gone."""
+    return sorted(set(wish.remove).difference(wish.add))
+
+
+def remove_values(group: int, wish: MemberEdit) -> tuple[SqlValue, ...]:
+    """What is bound to ``REMOVE``."""
+    return (group, _array(removed_by(wish)))
 
 
 def edit(connection: Connection, directory: int, group: int, wish: MemberEdit) -> Delta:
@@ -64,21 +84,16 @@ def edit(connection: Connection, directory: int, group: int, wish: MemberEdit) -
     if wish.exact:
         removed = _changed(connection, _REMOVE_OTHERS, (group, _array(wish.add)))
     else:
-        # What is both removed and added stays or comes: it must not appear as having gone.
-        removed = _remove(connection, group, set(wish.remove).difference(wish.add))
+        removed = _changed(connection, REMOVE, remove_values(group, wish)) if wish.remove else ()
     return Delta(add(connection, directory, group, wish.add), removed)
 
 
 def add(connection: Connection, directory: int, group: int, ids: Sequence[str]) -> tuple[str, ...]:
     """Make the resources members; the ids of those that were not."""
-    return _changed(connection, _ADD, (group, _array(ids), directory)) if ids else ()
+    return _changed(connection, ADD, add_values(group, directory, ids)) if ids else ()
 
 
-def _remove(connection: Connection, group: int, ids: set[str]) -> tuple[str, ...]:
-    return _changed(connection, _REMOVE, (group, _array(sorted(ids)))) if ids else ()
-
-
-def _changed(connection: Connection, sql: str, values: tuple[int | str, ...]) -> tuple[str, ...]:
+def _changed(connection: Connection, sql: str, values: tuple[SqlValue, ...]) -> tuple[str, ...]:
     return tuple(sorted(str(row[0]) for row in connection.fetch(sql, values)))
 
 

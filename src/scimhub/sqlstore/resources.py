@@ -24,13 +24,14 @@ class Resources:
         self._scan_limit = scan_limit
 
     async def find(self, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
-        return await self._database.read(lambda connection: rows.find(connection, directory, kind, id, source))
+        found = await self._database.fetch(rows.FIND, (source, id, directory, kind))
+        return StoredResource._make(found[0]) if found else None
 
     async def select(self, wanted: Selection) -> Page:
         asked = Asked(wanted, self._database.log_epoch, self._database.dialect)
         sought = lookup.parameters_of(asked)
         if sought is not None:
-            page = await self._database.read(lambda connection: lookup.find(connection, wanted, *sought))
+            page = lookup.page_of(wanted, await self._database.fetch(*lookup.question(wanted, *sought)))
             if page is not None:
                 return page
 
@@ -57,12 +58,11 @@ class Resources:
         return await self._database.read(write_out)
 
     async def submit(self, intent: Intent) -> Outcome:
-        large = await self._database.read(lambda connection: execution.is_large(connection, intent))
-        return await self._database.write(
-            lambda connection: execution.carry_out(connection, intent, self._rules),
-            intent.actor.directory,
-            "alone" if large else "shared",
-        )
+        is_large = execution.names_many(intent)
+        if not is_large and execution.may_touch_many(intent):
+            is_large = await self._database.read(lambda connection: execution.touches_many(connection, intent))
+        work = execution.CarryOut(intent, self._rules)
+        return await self._database.write(work, intent.actor.directory, "alone" if is_large else "shared")
 
     async def find_tombstone(self, directory: int, id: str) -> Tombstone | None:
         return await self._database.read(lambda connection: tombstones.find(connection, directory, id))

@@ -18,7 +18,7 @@ from scimhub.sqlstore.dialect import Dialect
 COLUMNS = """r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
     (SELECT l.external_id FROM links AS l WHERE l.source = ?1 AND l.resource = r.key),
     EXISTS (SELECT 1 FROM memberships AS m WHERE m.member = r.key)"""
-_FIND = f"SELECT {COLUMNS} FROM resources AS r WHERE r.id = ?2 AND r.directory = ?3 AND r.kind = ?4"
+FIND = f"SELECT {COLUMNS} FROM resources AS r WHERE r.id = ?2 AND r.directory = ?3 AND r.kind = ?4"
 
 # What an index row says besides its resource: a path's key and a value in normal form.
 Pairs = Iterable[tuple[str, str]]
@@ -26,7 +26,7 @@ Pairs = Iterable[tuple[str, str]]
 
 def find(connection: Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
     """The resource with the externalId that the source gave it."""
-    row = connection.fetch_one(_FIND, (source, id, directory, kind))
+    row = connection.fetch_one(FIND, (source, id, directory, kind))
     return None if row is None else StoredResource._make(row)
 
 
@@ -112,9 +112,11 @@ def remove(connection: Connection, key: int) -> None:
 
 # --------------------------------------------------------------------------- unique and indexed values
 
-_HOLDER = """
+HOLDER = """
 SELECT u.resource, r.id FROM unique_values AS u JOIN resources AS r ON r.key = u.resource
 WHERE u.directory = ? AND u.kind = ? AND u.path = ? AND u.value = ?"""
+UNIQUE_VALUES = "SELECT path, value FROM unique_values WHERE resource = ?"
+INDEXED_VALUES = "SELECT path, value FROM attribute_values WHERE resource = ?"
 _CLAIM = "INSERT INTO unique_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)"
 _RELEASE = "DELETE FROM unique_values WHERE directory = ? AND kind = ? AND path = ? AND value = ?"
 _INDEX = """
@@ -127,7 +129,7 @@ def conflicts(connection: Connection, directory: int, kind: str, key: int | None
     """One for each value that a resource other than that with the key has. There is but one writer: it stays true."""
     found = []
     for path, value in pairs:
-        holder = connection.fetch_one(_HOLDER, (directory, kind, path, value))
+        holder = connection.fetch_one(HOLDER, (directory, kind, path, value))
         if holder is not None and holder[0] != key:
             found.append(UniqueConflict(path, holder[1]))
     return found
@@ -140,7 +142,7 @@ def claim_unique(connection: Connection, directory: int, kind: str, key: int, pa
 
 def unique_values(connection: Connection, key: int) -> list[tuple[str, str]]:
     """The resource's unique values with their paths."""
-    return [tuple(row) for row in connection.fetch("SELECT path, value FROM unique_values WHERE resource = ?", (key,))]
+    return [tuple(row) for row in connection.fetch(UNIQUE_VALUES, (key,))]
 
 
 def replace_unique(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
@@ -159,7 +161,7 @@ def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pa
 
 def replace_index(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
     """Make these the resource's indexed values; only what differs is written."""
-    former = {tuple(row) for row in connection.fetch("SELECT path, value FROM attribute_values WHERE resource = ?", (key,))}
+    former = {tuple(row) for row in connection.fetch(INDEXED_VALUES, (key,))}
     wanted = set(pairs)
     for path, value in former - wanted:
         connection.execute(_UNINDEX, (directory, kind, path, value, key))

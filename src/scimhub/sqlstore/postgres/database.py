@@ -15,11 +15,12 @@ from typing import Any
 import asyncpg
 
 from scimhub.directory.errors import StoreUnavailable, StoreUnusable
-from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, T, Work
+from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, Row, SqlValue, T, Work
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.postgres import driver, migrate, sequencer
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.driver import PostgresConnection
+from scimhub.sqlstore.postgres.reads import Reads
 from scimhub.sqlstore.postgres.writer import Writer
 
 CHANNEL = "scimhub"
@@ -54,6 +55,7 @@ class ServerDatabase:
         self._catalog_versions = versions
         self._head = -1
         self._wakes: tuple[Callable[[], None], ...] = ()
+        self._reads = Reads(self._borrow)
         self._writer = Writer(self._borrow, self._committed)
         self._closed = False
         self._watching = asyncio.create_task(self._watch())
@@ -75,6 +77,9 @@ class ServerDatabase:
             if driver.is_unavailable(error):
                 raise driver.unavailable(error) from error
             raise
+
+    async def fetch(self, sql: str, values: tuple[SqlValue, ...]) -> list[Row]:
+        return await self._reads.fetch(sql, values)
 
     async def read_aside(self, work: Work[T]) -> T:
         return await self.read(work)
@@ -159,14 +164,18 @@ class ServerDatabase:
         """Set the event whenever a node says that the log has grown, on a connection kept for that."""
         while True:
             with contextlib.suppress(Exception):  # nothing depends on it: ``_watch`` looks by itself
-                raw = await asyncpg.connect(self._url, timeout=_CONNECT_TIMEOUT)
-                try:
-                    await raw.add_listener(CHANNEL, lambda *_: heard.set())
-                    while not raw.is_closed():
-                        await asyncio.sleep(_AFTER_FAULT)
-                finally:
-                    raw.terminate()
+                await self._listen_once(heard)
             await asyncio.sleep(_AFTER_FAULT)
+
+    async def _listen_once(self, heard: asyncio.Event) -> None:
+        gone = asyncio.Event()
+        raw = await asyncpg.connect(self._url, timeout=_CONNECT_TIMEOUT)
+        try:
+            raw.add_termination_listener(lambda _: gone.set())
+            await raw.add_listener(CHANNEL, lambda *_: heard.set())
+            await gone.wait()
+        finally:
+            raw.terminate()
 
     async def _look(self) -> None:
         await self.number_changes()

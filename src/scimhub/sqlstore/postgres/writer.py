@@ -9,9 +9,10 @@ for the disk.
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -21,8 +22,8 @@ from scimhub.scim import errors
 from scimhub.sqlstore import batches
 from scimhub.sqlstore.batches import LARGEST_BATCH, Unit
 from scimhub.sqlstore.connection import Claim, Manner
-from scimhub.sqlstore.postgres import driver, locks
-from scimhub.sqlstore.postgres.driver import PostgresConnection
+from scimhub.sqlstore.postgres import buffering, driver, locks
+from scimhub.sqlstore.postgres.buffering import BufferedConnection
 
 T = TypeVar("T")
 Borrow = Callable[[], AbstractAsyncContextManager[Any]]
@@ -133,10 +134,7 @@ class Writer:
         """Run the units and commit; False, with nothing written, when they must be run again with savepoints."""
         await raw.execute("BEGIN" if claim is None else f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})")
         try:
-            connection = PostgresConnection(raw)
-            is_done = await driver.carry_out(
-                lambda connection: batches.run(connection, batch, savepoints=savepoints), connection
-            )
+            is_done = await _run(raw, batch, savepoints=savepoints)
             self.reach("after_write")
         except BaseException:
             await _roll_back(raw)
@@ -152,6 +150,23 @@ class Writer:
             raise _CommitUnknown from error
         self.reach("after_commit")
         return True
+
+
+async def _run(raw: Any, batch: list[_Unit], *, savepoints: bool) -> bool:
+    """Run the units within the open transaction, and have all that they write written; see ``batches.run``."""
+    connection = BufferedConnection(raw)
+
+    def run_wave(wave: Sequence[Unit], connection: BufferedConnection) -> bool:
+        is_done = batches.run(connection, wave, savepoints=savepoints)
+        connection.flush()
+        return is_done
+
+    for wave in buffering.waves(batch):
+        if not savepoints:
+            await connection.foresee(buffering.intents_of(wave))
+        if not await driver.carry_out(partial(run_wave, wave), connection):
+            return False
+    return True
 
 
 async def _roll_back(raw: Any) -> None:

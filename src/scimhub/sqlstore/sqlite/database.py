@@ -14,7 +14,7 @@ from pathlib import Path
 import apsw
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Health, Manner, Progress
+from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Health, Manner, Progress, Row, SqlValue
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.sqlite import backup, driver, migrate
 from scimhub.sqlstore.sqlite.checkpoints import Checkpointer
@@ -52,6 +52,10 @@ class FileDatabase:
     async def read(self, work: FileWork[T]) -> T:
         """What the work returns, on the caller's thread."""
         return self.read_here(work)
+
+    async def fetch(self, sql: str, values: tuple[SqlValue, ...]) -> list[Row]:
+        """All rows of one look-up, on the caller's thread."""
+        return self.read_here(lambda connection: connection.fetch(sql, values))
 
     def read_here(self, work: FileWork[T]) -> T:
         """What the work returns, on this thread's connection. Raises StoreUnavailable."""
