@@ -13,6 +13,7 @@ from typing import Literal
 from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
+from scimhub.directory.errors import Conflict
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import failpoints
@@ -83,7 +84,8 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         first = None
         if bootstrap:
             given = settings.bootstrap_token
-            first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
+            with contextlib.suppress(Conflict):  # another node, which begins at the same time, was faster
+                first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
         for directory in await store.list_directories():
             await schemas.finish_jobs(store, directory)
         yield _build(settings, store, exchanges, first)
@@ -159,6 +161,9 @@ def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalo
         random=secrets.token_bytes,
         new_id=clock.new_id,
         reach=reach,
+        node=clock.new_id(),
+        lease_seconds=settings.lease_seconds,
+        monotonic=time.monotonic,
     )
     return Engine(destinations.kinds(policy, time.time), place, given)
 

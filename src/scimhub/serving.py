@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,33 @@ def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises Fault when it cannot begin."""
     telemetry.configure_logging(settings.log_level, settings.log_format)
     # Before the database is opened: a start that cannot listen must not make a token that nobody sees.
-    listening = _bind(settings)
+    listening = bind(settings)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(_serve(settings, listening))
 
 
-def _bind(settings: Settings) -> socket.socket:
+def prepare(settings: Settings) -> None:
+    """Bring the database to its shape, make the first token on an empty one, and say so; for workers that begin then."""
+
+    async def open_once() -> None:
+        async with open_hub(settings) as hub:
+            _tell_first(settings.base_url, hub, settings)
+
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(open_once())
+
+
+def serve_on(settings: Settings, listening: socket.socket, *, is_local: bool, begun: Callable[[], object]) -> int:
+    """Serve on a socket that is bound, as one of several; ``begun`` is called when requests are answered.
+
+    ``is_local`` lets this one answer the verbs of the command line on this machine as well.
+    """
+    telemetry.configure_logging(settings.log_level, settings.log_format)
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(_serve(settings, listening, bootstrap=False, is_local=is_local, begun=begun))
+
+
+def bind(settings: Settings) -> socket.socket:
     """The socket of the hub's address; raises Fault when it cannot be had."""
     host = settings.host.strip("[]")
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
@@ -75,8 +96,15 @@ def _stop_on_signals(server: uvicorn.Server, feed: FeedApi) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> int:
-    async with open_hub(settings) as hub:
+async def _serve(
+    settings: Settings,
+    listening: socket.socket,
+    *,
+    bootstrap: bool = True,
+    is_local: bool = True,
+    begun: Callable[[], object] = lambda: None,
+) -> int:
+    async with open_hub(settings, bootstrap=bootstrap) as hub:
         # What is loaded by now stays; the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
@@ -84,11 +112,11 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
         gc.set_threshold(20_000, 20, 20)
         server = _Server(_tcp_config(settings, hub.application))
         await hub.engine.start()
-        local_socket = _bind_local(settings.socket_path)
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
+        local_socket = await _bind_local(settings.socket_path) if is_local else None
         tasks = [
-            asyncio.create_task(local.serve(sockets=[local_socket])),
-            asyncio.create_task(_announce(settings, hub, server, listening)),
+            asyncio.create_task(_serve_locally(local, local_socket)),
+            asyncio.create_task(_announce(settings, hub, server, listening, begun)),
             asyncio.create_task(_note_used_tokens(hub)),
             asyncio.create_task(_purge_tombstones(hub)),
             asyncio.create_task(_purge_changes(hub, settings)),
@@ -105,7 +133,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> int:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            settings.socket_path.unlink(missing_ok=True)
+            if local_socket is not None:
+                settings.socket_path.unlink(missing_ok=True)
             await _note_once(hub)
         # A signal may come before the server has begun.
         return 0 if server.started else 1
@@ -136,8 +165,20 @@ def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
     )
 
 
-def _bind_local(path: Path) -> socket.socket:
-    """The Unix socket of the CLI's verbs. The store's lock is held, so whatever lies there is left over."""
+async def _bind_local(path: Path) -> socket.socket | None:
+    """The Unix socket of the CLI's verbs; None when another hub on the same server's database answers there already.
+
+    With SQLite the store's lock is held, so that whatever lies there is left over.
+    """
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_unix_connection(str(path))
+        writer.close()
+        _logger.warning("another process answers on the local socket", extra={"path": str(path)})
+        return None
+    return _make_socket(path)
+
+
+def _make_socket(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     bound.bind(str(path))
@@ -145,13 +186,25 @@ def _bind_local(path: Path) -> socket.socket:
     return bound
 
 
-async def _announce(settings: Settings, hub: Hub, server: uvicorn.Server, listening: socket.socket) -> None:
+async def _serve_locally(local: uvicorn.Server, bound: socket.socket | None) -> None:
+    if bound is not None:
+        await local.serve(sockets=[bound])
+
+
+async def _announce(
+    settings: Settings, hub: Hub, server: uvicorn.Server, listening: socket.socket, begun: Callable[[], object]
+) -> None:
     """Say where the hub listens, and on an empty database the token, once and on standard output only."""
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
     port = listening.getsockname()[1]
     root = settings.base_url if settings.port else settings.base_url.removesuffix(":0") + f":{port}"
     _logger.info("listening", extra={"url": root})
+    _tell_first(root, hub, settings)
+    begun()
+
+
+def _tell_first(root: str, hub: Hub, settings: Settings) -> None:
     if hub.first is None:
         return
     name = hub.first.directory.name

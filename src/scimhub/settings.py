@@ -79,6 +79,12 @@ class Settings(BaseModel):
     database_connections: int = _setting(
         20, "The most connections of one process to a PostgreSQL server.", "a whole number from 2", ge=2
     )
+    lease_seconds: float = _setting(
+        15.0,
+        "How many seconds a node that is gone keeps others from sending to its destinations.",
+        "a number of seconds from 2",
+        ge=2,
+    )
     host: str = _setting("127.0.0.1", "The address to listen on.", "an address such as 127.0.0.1 or 0.0.0.0", min_length=1)
     port: int = _setting(8080, "The port to listen on; 0 takes a free one.", "a whole number from 0 to 65535", ge=0, le=65535)
     public_url: str | None = _setting(

@@ -60,13 +60,17 @@ def read_options(
 
 
 @commands.command()
-def serve(context: typer.Context) -> None:
-    """Start the hub and serve until SIGTERM."""
+def serve(
+    context: typer.Context,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes serve; more than one need PostgreSQL.")] = 1,
+) -> None:
+    """Start the hub and serve until SIGTERM; SIGHUP renews the processes of several one by one."""
     settings = connection.load_settings(context)
     from scimhub import serving
+    from scimhub import workers as processes
 
     try:
-        code = serving.run(settings)
+        code = serving.run(settings) if workers == 1 else processes.run(settings, workers)
     except Fault as error:
         raise output.fail([str(error)]) from None
     raise typer.Exit(code)
