@@ -70,7 +70,8 @@ def unique_names(kind: Kind, resource: Mapping[str, object]) -> list[Name]:
         holder = resource if urn is None else resource.get(urn)
         value = value_in(holder, attribute.name) if isinstance(holder, Mapping) else None
         if value not in (None, "") and isinstance(value, str | int | float):
-            found.append(Name(kind.name, f"{urn or ''}:{attribute.name}", str(values.normal(attribute, value))))
+            path = attribute.name if urn is None else f"{urn}:{attribute.name}"
+            found.append(Name(kind.name, path, str(values.normal(attribute, value))))
     return found
 
 

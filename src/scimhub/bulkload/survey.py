@@ -67,16 +67,16 @@ def _note_names(survey: Survey, unique: set[int], entry: Entry, kind: Kind, key:
         survey.unreadable.append(entry.line)
     once = [*names.unique_names(kind, entry.resource), *([] if key_name is None else [key_name])]
     if keeps_ids and entry.id is not None:
-        once.append(Name("", "id", entry.id))
-        survey.present.add(Name("", "id", entry.id).digest)
-    digests = {name.digest: name for name in once}
-    double = next((digests[digest] for digest in digests if digest in unique), None)
+        own.append(Name("", "id", entry.id))
+        once.append(own[-1])
+    double = next((name for name in once if name.digest in survey.present or name.digest in unique), None)
     if double is not None:
-        attribute = double.attribute.removeprefix(":")
-        survey.doubles[entry.line] = f"An earlier line has the same {attribute} {double.value[:100]!r}; one of the two must go."
+        sentence = f"An earlier line has the same {double.attribute} {double.value[:100]!r}; one of the two must go."
+        survey.doubles[entry.line] = sentence
         return
-    unique.update(digests)
     survey.present.update(name.digest for name in own)
+    # What is among the names by which others refer to it need not be kept twice.
+    unique.update(name.digest for name in once if name.digest not in survey.present)
 
 
 def find_key(kind: Kind, own: Iterable[Name], key: str) -> Name | None:
