@@ -244,6 +244,22 @@ def test_a_refused_record_names_its_line_and_lets_the_others_go_on(scimhub: Scim
     assert [(each["line"], each["detail"]) for each in dry["refused"]] == list(refused.items())
 
 
+def test_managers_that_were_refused_are_named_in_the_end(scimhub: Scimhub, home: Path):
+    report = {ENTERPRISE: {"manager": {"userName": "max"}}}
+    file = write(home / "a.ndjson", user("ines", **report), user("max", active="perhaps"))
+    assert "are named as managers (max)" in scimhub("import", file, *ACME).output
+    write(home / "a.ndjson", user("ines", **report), user("max"))
+    assert counts(scimhub("import", file, *ACME, "--json").json) == {"created": 1, "updated": 1}
+    ines, max = exported(scimhub)
+    assert ines[ENTERPRISE]["manager"]["value"] == max["id"]
+
+
+def test_groups_in_a_circle_are_refused_and_the_rest_goes_on(scimhub: Scimhub, home: Path):
+    file = write(home / "a.ndjson", group("a", {"displayName": "b"}), group("b", {"displayName": "a"}), group("c"))
+    ran = scimhub("import", file, *ACME, "--json")
+    assert (ran.code, counts(json.loads(ran.output))) == (1, {"created": 1, "refused": 2})
+
+
 def test_a_dry_run_writes_nothing_and_says_what_is_done_then(scimhub: Scimhub, home: Path):
     scimhub("import", write(home / "all.ndjson", *POPULATION), *ACME)
     before = exported(scimhub)
@@ -359,13 +375,13 @@ def test_wrong_words_are_told(scimhub: Scimhub, home: Path):
 
 
 def test_a_large_group_is_written_in_parts_and_read_again(scimhub: Scimhub, home: Path):
-    people = [user(f"u{n:04}") for n in range(2300)]
+    people = [user(f"u{n:04}") for n in range(1300)]
     everybody = group("everybody", *({"userName": each["userName"]} for each in people))
-    assert counts(scimhub("import", write(home / "a.ndjson", *people, everybody), *ACME, "--json").json) == {"created": 2301}
+    assert counts(scimhub("import", write(home / "a.ndjson", *people, everybody), *ACME, "--json").json) == {"created": 1301}
     assert scimhub("export", "-d", "acme", "-o", "out.ndjson").code == 0
-    assert sum("membersOf" in line for line in (home / "out.ndjson").read_text().splitlines()) == 2
-    assert counts(scimhub("import", "out.ndjson", *ACME, "--json").json) == {"unchanged": 2301}
-    assert counts(scimhub("import", "out.ndjson", "-d", "copy", "-s", "hr", "--json").json) == {"created": 2301}
+    assert sum("membersOf" in line for line in (home / "out.ndjson").read_text().splitlines()) == 1
+    assert counts(scimhub("import", "out.ndjson", *ACME, "--json").json) == {"unchanged": 1301}
+    assert counts(scimhub("import", "out.ndjson", "-d", "copy", "-s", "hr", "--json").json) == {"created": 1301}
     assert nameless(exported(scimhub, "copy")) == nameless(exported(scimhub))
 
 

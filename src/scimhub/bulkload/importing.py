@@ -14,7 +14,7 @@ import orjson
 from scimhub.bulkload import names
 from scimhub.bulkload.entries import Entries
 from scimhub.bulkload.journal import Journal
-from scimhub.bulkload.plan import Action, Plan
+from scimhub.bulkload.plan import MOST_REFUSED, Action, Plan
 from scimhub.bulkload.sending import Chunk, Preparation
 from scimhub.bulkload.survey import Survey
 from scimhub.scim.catalog import Kind
@@ -150,6 +150,8 @@ class Import:
                 deferred.append(record.line)
             else:
                 self.plan.refuse(record.line, record.name, cast(int, result["status"]), str(result["detail"]))
+                if record.is_awaited and result["id"] is None and len(self.plan.unmet) < MOST_REFUSED:
+                    self.plan.unmet.append(record.name)
 
     def _save(self) -> None:
         if not self.options.is_dry:

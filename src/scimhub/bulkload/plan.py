@@ -31,6 +31,8 @@ class Plan:
     attributes: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
+    # Who was refused and is named by others as their manager, who so have nobody.
+    unmet: list[str] = field(default_factory=list)
 
     def add(self, action: Action, line: int, name: str, id: str | None, paths: Iterable[str] = ()) -> None:
         """Count what became of a record."""
@@ -61,6 +63,7 @@ class Plan:
             "refused": [
                 {"line": each.line, "name": each.name, "status": each.status, "detail": each.detail} for each in self.refused
             ],
+            "unmet_managers": self.unmet,
         }
 
 
@@ -75,4 +78,5 @@ def parse(rendered: Mapping[str, object]) -> Plan:
         Counter(attributes),
         {action: list(items) for action, items in samples.items()},
         [Refusal(**each) for each in refused],  # type: ignore[arg-type]  # as above
+        list(cast(list[str], rendered["unmet_managers"])),
     )

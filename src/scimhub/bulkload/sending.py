@@ -22,12 +22,16 @@ MOST_BYTES = 512 * 1024
 
 @dataclass(slots=True)
 class Outgoing:
-    """A record of a chunk: what is sent, and what a person calls it. ``waits`` tells that it names groups of the same file."""
+    """A record of a chunk: what is sent, and what a person calls it.
+
+    ``waits`` tells that it names members of the same file, ``is_awaited`` that others name it as their manager.
+    """
 
     line: int
     name: str
     sent: bytes
     waits: bool = False
+    is_awaited: bool = False
 
 
 @dataclass(slots=True)
@@ -103,7 +107,7 @@ class Preparation:
         id = self._id_of(entry)
         if id is not None:
             sent["id"] = id
-        return Outgoing(entry.line, display_of(entry), orjson.dumps(sent), waits)
+        return Outgoing(entry.line, display_of(entry), orjson.dumps(sent), waits, id is not None and not self.keeps_ids)
 
     def _id_of(self, entry: Entry) -> str | None:
         if self.keeps_ids:

@@ -228,6 +228,10 @@ def _report(plan: Plan, is_dry: bool, plan_out: Path | None, as_json: bool) -> N
         print(f"Line {each.line}{f' ({each.name})' if each.name else ''}: {each.detail}")
     if plan.counts["refused"] > _MOST_SHOWN:
         print(f"… and {plan.counts['refused'] - _MOST_SHOWN:,} more refused; --json or --plan-out tell of them.")
+    if plan.unmet:
+        named = ", ".join(plan.unmet[:5]) + (", …" if len(plan.unmet) > 5 else "")
+        print(f"Of the refused, {len(plan.unmet):,} are named as managers ({named}): whoever names them has nobody until")
+        print("they are loaded. Mend their lines, and import the file again.")
 
 
 def _sentence(plan: Plan, is_dry: bool) -> str:

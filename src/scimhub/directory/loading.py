@@ -213,7 +213,10 @@ class _Run:
         stored = found[0]
         if terms.keeps_ids and record.id not in (None, stored.id):
             raise errors.uniqueness(f"It exists under the id {stored.id}, and cannot get the id {record.id}.")
-        return await self._update(record, stored)
+        try:
+            return await self._update(record, stored)
+        except ScimError as error:
+            return replace(_refused(record.line, error), id=stored.id)
 
     async def _creation(self, record: Record) -> _Step:
         terms, store, caller = self.terms, self.store, self.caller
@@ -370,7 +373,7 @@ async def _prepare(
     unsettled: dict[int, ScimError] = {}
     for record in records:
         try:
-            names.settle(record.resource, catalog)
+            await names.settle(record.resource, catalog)
         except ScimError as error:
             unsettled[record.line] = error
     keys = [text for record in records if (text := terms.key_of(record.resource)) is not None and values.is_usable(text)]

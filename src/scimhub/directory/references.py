@@ -5,6 +5,7 @@ In a record that is loaded, a manager or a member may be named by ``userName``, 
 it is taken. ``coming`` says that whoever is meant comes with the same load and may not be there yet.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from scimhub.scim.values import Normal
 
 # How many values one query looks for.
 _AT_ONCE = 500
+# After how many references others get their turn.
+_TURN = 1000
 # By what a reference may name somebody, and the kinds among which it is then sought.
 NAMES = {"userName": ("User",), "externalId": ("User", "Group"), "displayName": ("Group",)}
 _MARK = "coming"
@@ -106,16 +109,18 @@ class Names:
     ids: dict[tuple[str, str, Normal], list[str]] = field(default_factory=dict)
     coming: set[str] = field(default_factory=set)
 
-    def settle(self, resource: dict[str, object], catalog: Catalog) -> None:
+    async def settle(self, resource: dict[str, object], catalog: Catalog) -> None:
         """Put ids in the place of names, in the resource itself; raises ScimError for a name that means nobody or several."""
         enterprise = resource.get(ENTERPRISE_URN)
         if isinstance(enterprise, dict) and isinstance(enterprise.get("manager"), dict):
             enterprise["manager"] = self._settled(enterprise["manager"], catalog, "manager")
         members = resource.get("members")
-        if isinstance(members, list):
-            resource["members"] = [
-                self._settled(member, catalog, "members") if isinstance(member, dict) else member for member in members
-            ]
+        settled = members if isinstance(members, list) else []
+        for number, member in enumerate(settled, 1):
+            if isinstance(member, dict):
+                settled[number - 1] = self._settled(member, catalog, "members")
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
 
     def _settled(self, reference: Mapping[str, object], catalog: Catalog, where: str) -> dict[str, object]:
         rest = {name: item for name, item in reference.items() if name not in NAMES and name != _MARK}
@@ -132,6 +137,8 @@ class Names:
                 raise errors.invalid_value(
                     f"{where}: no resource of this directory has the {given[0]} {given[1][:100]!r}; load it first."
                 )
+        if where == "manager":
+            rest.pop("type", None)  # it chose among whom to look, and is no part of a manager
         if reference.get(_MARK) is True and isinstance(rest.get("value"), str):
             self.coming.add(str(rest["value"]))
         return rest
@@ -148,7 +155,10 @@ class Names:
 async def look_up(store: ResourceStore, caller: Caller, catalog: Catalog, resources: Iterable[Mapping[str, object]]) -> Names:
     """What the names in these resources mean now."""
     wanted: dict[tuple[str, str], dict[str, None]] = {}
-    for reference in (reference for resource in resources for reference in _references(resource)):
+    references = (reference for resource in resources for reference in _references(resource))
+    for number, reference in enumerate(references, 1):
+        if number % _TURN == 0:
+            await asyncio.sleep(0)
         if given := _given(reference):
             for kind in _kinds(given[0], reference, catalog):
                 wanted.setdefault((kind.name, given[0]), {})[given[1]] = None
