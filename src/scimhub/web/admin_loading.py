@@ -68,7 +68,9 @@ class Results(BaseModel):
 
 
 def _ndjson(description: str) -> dict[str, object]:
-    return {"requestBody": {"required": True, "content": {_NDJSON: {"schema": {"type": "string", "description": description}}}}}
+    # Lines of JSON have no registered type; tools that do not know the usual one send plain text.
+    lines = {"schema": {"type": "string", "description": description}}
+    return {"requestBody": {"required": True, "content": {_NDJSON: lines, "text/plain": lines}}}
 
 
 @routes.post(
