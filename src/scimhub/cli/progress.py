@@ -24,7 +24,7 @@ def watching(*, is_silent: bool) -> Iterator[Watch]:
         with _bar() as watch:
             yield watch
     else:
-        yield _Lines(time.monotonic).tell
+        yield Lines(time.monotonic).tell
 
 
 class _Rate(ProgressColumn):
@@ -51,7 +51,7 @@ def _move(progress: Progress, shown: dict[str, TaskID], phase: str, done: int, t
     shown[phase] = progress.add_task(phase, total=total or None, completed=done)
 
 
-class _Lines:
+class Lines:
     """A line on standard error now and then, for logs."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -61,6 +61,7 @@ class _Lines:
         self._told = monotonic()
 
     def tell(self, phase: str, done: int, total: int) -> None:
+        """Print how far the phase is, unless that was done a moment ago."""
         now = self._monotonic()
         if phase != self._phase:
             self._phase, self._begun = phase, (now, done)
