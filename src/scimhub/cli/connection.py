@@ -4,8 +4,9 @@ Either way it is the same API with the same code behind it, so a verb does not k
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -69,6 +70,46 @@ def ask(
         raise output.fail([str(error)]) from None
 
 
+class Way:
+    """A way to the hub for many requests one after the other, by one connection or one opening of the database."""
+
+    def __init__(self, client: httpx.AsyncClient, where: str) -> None:
+        self._client = client
+        self._where = where
+
+    async def ask(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: bytes = b"") -> bytes:
+        """The API's answer; raises Refused, also when the hub went away."""
+        parameters = httpx.QueryParams(list(query))
+        headers = {"content-type": "application/x-ndjson"} if body else None
+        try:
+            answer = await self._client.request(method, _PREFIX + path, params=parameters, content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise Refused([f"The hub did not answer over {self._where}: {error or type(error).__name__}."]) from error
+        if answer.is_success:
+            return answer.content
+        problem = answer.json()
+        raise Refused(problem.get("problems") or [problem["detail"]])
+
+
+@contextlib.asynccontextmanager
+async def open_way(settings: Settings) -> AsyncIterator[Way]:
+    """A way to the running hub, or to the database that this process opens for as long; raises Refused, Fault."""
+    async with contextlib.AsyncExitStack() as stack:
+        transport: httpx.AsyncBaseTransport
+        try:
+            await ask_running(settings, request_of("GET", "/status"))
+            transport = httpx.AsyncHTTPTransport(uds=str(settings.socket_path))
+        except NotRunning:
+            _check_database(settings)
+            # As in ask_database.
+            from scimhub import app
+
+            hub = await stack.enter_async_context(app.open_hub(settings, bootstrap=False))
+            transport = httpx.ASGITransport(hub.local_application, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT, trust_env=False)
+        yield Way(await stack.enter_async_context(client), str(settings.socket_path))
+
+
 async def ask_running(settings: Settings, request: httpx.Request) -> Any:
     """The answer of the running hub; raises NotRunning, Refused."""
     socket = settings.socket_path
@@ -105,10 +146,17 @@ async def _ask(settings: Settings, request: httpx.Request, creates: bool) -> Any
         return await ask_running(settings, request)
     except NotRunning:
         pass
-    if settings.database_file is not None and not settings.database_file.exists() and not creates:
-        problem = f"There is no database {settings.database_file}; start the hub with: scimhub serve, or set SCIMHUB_DATABASE."
-        raise Refused([problem])
+    if not creates:
+        _check_database(settings)
     return await ask_database(settings, request)
+
+
+def _check_database(settings: Settings) -> None:
+    """Raise Refused when there is no database that could be opened."""
+    file = settings.database_file
+    if file is not None and not file.exists():
+        problem = f"There is no database {file}; start the hub with: scimhub serve, or set SCIMHUB_DATABASE."
+        raise Refused([problem])
 
 
 async def _send(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Any:

@@ -14,6 +14,8 @@ from scimhub.cli import connection, manage, output
 from scimhub.cli.demo import demo
 from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
+from scimhub.cli.exports import export_file
+from scimhub.cli.imports import import_file
 from scimhub.cli.simulate import simulate
 from scimhub.cli.trace import trace
 from scimhub.directory.errors import Fault
@@ -36,6 +38,8 @@ commands.add_typer(exchange_verbs, name="exchanges")
 commands.command()(trace)
 commands.command()(simulate)
 commands.command()(demo)
+commands.command("import")(import_file)
+commands.command("export")(export_file)
 
 
 def run() -> None:

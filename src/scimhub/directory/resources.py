@@ -97,14 +97,31 @@ async def replace(
     """Put the whole resource in the place of the stored one (RFC 7644 §3.5.1); it never creates."""
 
     def decide(stored: StoredResource) -> Update:
-        before = orjson.loads(stored.document)
-        submitted = resource.check_replace(body, kind, caller.dialect, notes, before)
-        members = None if submitted.members is None else MemberEdit(submitted.members, exact=True)
-        return _update(
-            caller, kind, stored, before, submitted.document, ExternalId(submitted.external_id), members, notes, exact=True
-        )
+        return replacement(caller, kind, stored, body, notes)
 
     return await _write(store, caller, kind, id, decide, notes, precondition)
+
+
+async def renew(
+    store: ResourceStore,
+    caller: Caller,
+    kind: Kind,
+    id: str,
+    compose: Callable[[Mapping[str, object]], Mapping[str, object]],
+    notes: Notes,
+    *,
+    names_external_id: bool,
+) -> Written:
+    """Put what ``compose`` makes of the stored document in its place; for who knows a part of the resource only.
+
+    The externalId and what is kept of unmapped content stay, unless ``names_external_id`` says that the body names one.
+    """
+
+    def decide(stored: StoredResource) -> Update:
+        body = compose(orjson.loads(stored.document))
+        return replacement(caller, kind, stored, body, notes, is_whole=False, names_external_id=names_external_id)
+
+    return await _write(store, caller, kind, id, decide, notes, None)
 
 
 async def modify(
@@ -144,6 +161,28 @@ async def delete(store: ResourceStore, caller: Caller, kind: Kind, id: str, prec
 
 
 # --------------------------------------------------------------------------- computing a write
+
+
+def replacement(
+    caller: Caller,
+    kind: Kind,
+    stored: StoredResource,
+    body: Mapping[str, object],
+    notes: Notes,
+    *,
+    is_whole: bool = True,
+    names_external_id: bool = True,
+) -> Update:
+    """What is to be written so that the body takes the place of the stored resource; raises ScimError.
+
+    A body that was made of the stored one (not ``is_whole``) leaves members that it does not name.
+    """
+    before = orjson.loads(stored.document)
+    submitted = resource.check_replace(body, kind, caller.dialect, notes, before)
+    is_silent = submitted.members is None or (not is_whole and "members" not in body)
+    members = None if is_silent else MemberEdit(submitted.members or (), exact=True)
+    external_id = ExternalId(submitted.external_id) if names_external_id else None
+    return _update(caller, kind, stored, before, submitted.document, external_id, members, notes, exact=is_whole)
 
 
 def content_of(document: Mapping[str, object], kind: Kind) -> Content:
@@ -201,7 +240,7 @@ async def _write(
             _admitted(precondition, stored)
         notes.rewind(mark)
         intent = decide(stored)
-        if _is_idle(intent, stored):
+        if is_idle(intent, stored):
             return Written(stored, None)
         outcome = await store.submit(intent)
         if not isinstance(outcome, VersionConflict):
@@ -218,7 +257,7 @@ async def _write(
     return _written(await store.submit(Compute(caller.actor, kind.name, id, inside)), kind, id)
 
 
-def _is_idle(intent: Update, stored: StoredResource) -> bool:
+def is_idle(intent: Update, stored: StoredResource) -> bool:
     """Whether the update would change nothing; identity providers send many of those (Okta's PUTs above all)."""
     return (
         intent.content is None
@@ -243,13 +282,23 @@ def _written(outcome: Outcome, kind: Kind, id: str) -> Written:
         case NotFound():
             raise _absent(kind, id)
         case UniqueConflict(path, holder):
-            raise errors.uniqueness(f"Another {kind.name}, with the id {holder}, has the same {path}; it must be unique.")
+            raise taken(kind, path, holder)
         case MembersMissing(ids):
-            raise errors.invalid_value(
-                f"members: no resource of this directory has the id {_listed(ids)}; create it first, then add it."
-            )
+            raise members_missing(ids)
         case VersionConflict(current):
             raise _stale(current)
+
+
+def taken(kind: Kind, path: str, holder: str) -> ScimError:
+    """The refusal of a value that another resource has, which is the one with the id ``holder``."""
+    return errors.uniqueness(f"Another {kind.name}, with the id {holder}, has the same {path}; it must be unique.")
+
+
+def members_missing(ids: Sequence[str]) -> ScimError:
+    """The refusal of members that are no resources of the directory."""
+    return errors.invalid_value(
+        f"members: no resource of this directory has the id {_listed(ids)}; create it first, then add it."
+    )
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from scimhub.web import (
     admin_directories,
     admin_exchanges,
     admin_hub,
+    admin_loading,
     admin_schemas,
     admin_trace,
 )
@@ -82,7 +83,8 @@ def build_admin_api(
         redirect_slashes=False,
     )
     api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    for part in (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_hub):
+    parts = (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_loading, admin_hub)
+    for part in parts:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)
@@ -105,9 +107,10 @@ class _Door:
         refusal = None if self._trusted or _is_description(scope) else self._check(dict(scope["headers"]))
         if refusal is not None:
             return await refusal(scope, receive, send)
-        body = await _read_body(receive)
+        limit = admin_loading.BODY_LIMIT if scope["path"].endswith(admin_loading.PATHS) else _BODY_LIMIT
+        body = await _read_body(receive, limit)
         if body is None:
-            too_large = _problem(413, "Too large", f"The body is larger than the limit of {_BODY_LIMIT} bytes.")
+            too_large = _problem(413, "Too large", f"The body is larger than the limit of {limit} bytes.")
             return await too_large(scope, receive, send)
         return await self._api(scope, _replay(body, receive), send)
 
@@ -130,7 +133,7 @@ def _is_description(scope: _Scope) -> bool:
     return bool(scope["path"] == f"{PREFIX}/openapi.json")
 
 
-async def _read_body(receive: _Receive) -> bytes | None:
+async def _read_body(receive: _Receive, limit: int) -> bytes | None:
     """The whole body, None when it is over the limit or the client has gone."""
     body = bytearray()
     while True:
@@ -138,7 +141,7 @@ async def _read_body(receive: _Receive) -> bytes | None:
         if message["type"] != "http.request":
             return None
         body += message.get("body", b"")
-        if len(body) > _BODY_LIMIT:
+        if len(body) > limit:
             return None
         if not message.get("more_body", False):
             return bytes(body)

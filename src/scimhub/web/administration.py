@@ -7,7 +7,9 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
-from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore
+from scimhub.directory.exporting import ExportStore
+from scimhub.directory.loading import LoadingStore
+from scimhub.directory.ports import ChangeLog, DirectoryStore
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.ports import AttemptLog
@@ -31,7 +33,7 @@ class Health(Protocol):
     def free_disk(self) -> int: ...
 
 
-class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Trail, Protocol):
+class AdminStore(LoadingStore, ExportStore, DirectoryStore, ChangeLog, Trail, Protocol):
     """The whole store."""
 
     @property

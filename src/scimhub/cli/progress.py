@@ -1,0 +1,75 @@
+"""How far long work has come: a bar with rate and remaining time on a terminal, else a line every few seconds."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+# Told the phase, how much is done, and how much there is; 0 when nobody knows.
+Watch = Callable[[str, int, int], None]
+_EVERY = 5.0
+
+
+@contextmanager
+def watching(*, is_silent: bool) -> Iterator[Watch]:
+    """What is to be told of the work while this lasts."""
+    if is_silent:
+        yield lambda phase, done, total: None
+    elif sys.stderr.isatty():
+        with _bar() as watch:
+            yield watch
+    else:
+        yield Lines(time.monotonic).tell
+
+
+class _Rate(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+
+@contextmanager
+def _bar() -> Iterator[Watch]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield partial(_move, progress, {})
+
+
+def _move(progress: Progress, shown: dict[str, TaskID], phase: str, done: int, total: int) -> None:
+    """Show how far the phase is; a new one takes the place of the one before."""
+    if phase in shown:
+        progress.update(shown[phase], completed=done, total=total or None)
+        return
+    for task in shown.values():
+        progress.update(task, visible=False)
+    shown[phase] = progress.add_task(phase, total=total or None, completed=done)
+
+
+class Lines:
+    """A line on standard error now and then, for logs."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._phase = ""
+        self._begun = (monotonic(), 0)
+        self._told = monotonic()
+
+    def tell(self, phase: str, done: int, total: int) -> None:
+        """Print how far the phase is, unless that was done a moment ago."""
+        now = self._monotonic()
+        if phase != self._phase:
+            self._phase, self._begun = phase, (now, done)
+        if now - self._told < _EVERY:
+            return
+        self._told = now
+        seconds = now - self._begun[0]
+        rate = (done - self._begun[1]) / seconds if seconds > 0 else 0.0
+        of = f" of {total:,}" if total else ""
+        left = f", {(total - done) / rate:,.0f} s left" if total and rate else ""
+        print(f"{phase}: {done:,}{of}, {rate:,.0f}/s{left}", file=sys.stderr, flush=True)
