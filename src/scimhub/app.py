@@ -158,7 +158,7 @@ def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalo
         new_id=clock.new_id,
         reach=reach,
     )
-    return Engine(destinations.kinds(policy, time.time), place, given)
+    return Engine(destinations.kinds(policy, time.time, store), place, given)
 
 
 def _services(

@@ -188,7 +188,7 @@ async def test_what_is_committed_arrives_signed_and_is_counted(
 
 MISTAKES = [
     ({"name": "Pay Roll"}, "The name 'Pay Roll' does not fit;"),
-    ({"kind": "pigeon"}, "'pigeon' is no kind of destination; there are webhook, feed."),
+    ({"kind": "pigeon"}, "'pigeon' is no kind of destination; there are webhook, "),
     ({"configuration": {}}, "A webhook needs url,"),
     ({"configuration": {"url": "ftp://a.example/"}}, "The url begins with 'ftp'; it must begin with https:// or http://."),
     ({"configuration": {"url": "https://a.example/", "ulr": 1}}, "A webhook's configuration has no key 'ulr';"),
@@ -321,6 +321,7 @@ async def test_a_rotated_secret_signs_beside_the_former_one(
         "status": 401,
         "reason": "The receiver answered 401 Unauthorized; check its credentials and its check of the signature.",
         "excerpt": "",
+        "notes": [],
     }
     receiver.secrets[:] = [last]
     assert (await client.post(f"{ONE}/check")).json()["outcome"] == "delivered"
@@ -333,7 +334,13 @@ async def test_a_rotated_secret_signs_beside_the_former_one(
 
 async def test_a_check_tells_what_came_of_it(client: httpx.AsyncClient, receiver: Receiver):
     await create(client, receiver)
-    assert (await client.post(f"{ONE}/check")).json() == {"outcome": "delivered", "status": 204, "reason": "", "excerpt": ""}
+    assert (await client.post(f"{ONE}/check")).json() == {
+        "outcome": "delivered",
+        "status": 204,
+        "reason": "",
+        "excerpt": "",
+        "notes": [],
+    }
     assert [arrival.event.type for arrival in receiver.arrivals] == ["scimhub.test"]
     for status, outcome in ((500, "retry"), (400, "rejected"), (410, "gone")):
         receiver.answer = lambda event, status=status: status

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -34,9 +35,18 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--set", help="Another part of the configuration as KEY=VALUE, such as timeout=5; repeat it."),
 ]
+Configuration = Annotated[
+    Path | None,
+    typer.Option(
+        "--configuration", help="A file with the configuration, JSON or YAML; - is standard input. --set overrides it."
+    ),
+]
 Secret = Annotated[
     Path | None,
-    typer.Option("--secret-file", help="A file with a secret to use in the place of a new one; - is standard input."),
+    typer.Option(
+        "--secret-file",
+        help="A file with the secret to use: one of your own, or what the destination gave out; - is standard input.",
+    ),
 ]
 _KIND_AND_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 _LOOK_EVERY = 0.3
@@ -54,8 +64,9 @@ def create(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    kind: Annotated[str, typer.Option(help="webhook or feed.")] = "webhook",
+    kind: Annotated[str, typer.Option(help="webhook, feed, or scim_app.")] = "webhook",
     url: Url = None,
+    configuration: Configuration = None,
     options: Options = None,
     types: Types = None,
     filters: Filters = None,
@@ -68,7 +79,7 @@ def create(
     wish = {
         "name": name,
         "kind": kind,
-        "configuration": _configuration(url, options),
+        "configuration": _configuration(configuration, url, options),
         "subscription": _subscription(types, filters, attributes),
         "after": after,
         "secret": _read_secret(secret_file),
@@ -78,9 +89,12 @@ def create(
         output.print_json(made)
         return
     output.print_facts(_facts(made["destination"]))
-    output.print_facts({"secret": made["secret"]})
+    told = ""
+    if made["secret"]:
+        output.print_facts({"secret": made["secret"]})
+        told = "The secret is shown this once. "
     if kind != "feed":
-        print(f"The secret is shown this once. Next: scimhub destination check {name} --directory {directory}")
+        print(f"{told}Next: scimhub destination check {name} --directory {directory}")
 
 
 @destination_verbs.command("update")
@@ -89,6 +103,7 @@ def update(
     name: str,
     directory: InDirectory = "default",
     url: Url = None,
+    configuration: Configuration = None,
     options: Options = None,
     types: Types = None,
     filters: Filters = None,
@@ -97,9 +112,9 @@ def update(
 ) -> None:
     """Change a destination. Each option that is given replaces what was there; --type '*' wants all types again."""
     current = connection.ask(context, "GET", _path(directory, name))
-    configuration = {**current["configuration"], **_configuration(url, options)}
+    written = {**current["configuration"], **_configuration(configuration, url, options)}
     changed = {key: value for key, value in _subscription(types, filters, attributes).items() if value}
-    wish = {"configuration": configuration, "subscription": {**current["subscription"], **changed}}
+    wish = {"configuration": written, "subscription": {**current["subscription"], **changed}}
     shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
     _print(shown, as_json)
     if not as_json and changed:
@@ -128,8 +143,11 @@ def rotate(
     if as_json:
         output.print_json(made)
         return
-    output.print_facts({"secret": made["secret"]})
-    print(f"The secret is shown this once. The former one holds for {overlap:g} hours more.")
+    told = ""
+    if made["secret"]:
+        output.print_facts({"secret": made["secret"]})
+        told = "The secret is shown this once. "
+    print(f"{told}The former one holds for {overlap:g} hours more.")
 
 
 # --------------------------------------------------------------------------- looking
@@ -172,6 +190,8 @@ def check(context: typer.Context, name: str, directory: InDirectory = "default",
         output.print_json(result)
     elif result["outcome"] == "delivered":
         print(f"The test event arrived: {result['status'] or 'confirmed'}.")
+        for note in result["notes"]:
+            print(f"Note: {note}")
     if result["outcome"] != "delivered":
         reason = result["reason"] + (f" It answered: {result['excerpt']}" if result["excerpt"] else "")
         raise output.fail([reason])
@@ -290,8 +310,9 @@ def skip(
 # --------------------------------------------------------------------------- reading options, printing answers
 
 
-def _configuration(url: str | None, options: list[str] | None) -> dict[str, object]:
-    configuration: dict[str, object] = {} if url is None else {"url": url}
+def _configuration(file: Path | None, url: str | None, options: list[str] | None) -> dict[str, object]:
+    configuration: dict[str, object] = {} if file is None else read_object(file, "configuration")
+    configuration |= {} if url is None else {"url": url}
     for option in options or []:
         key, equals, value = option.partition("=")
         if not equals:
@@ -301,6 +322,17 @@ def _configuration(url: str | None, options: list[str] | None) -> dict[str, obje
         except ValueError:
             configuration[key] = value  # a text needs no quotes
     return configuration
+
+
+def read_object(path: Path, what: str) -> dict[str, object]:
+    """The object in a file of JSON or YAML, of which JSON is a part."""
+    try:
+        read = yaml.safe_load(sys.stdin.read() if str(path) == "-" else path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise output.fail([f"The {what} cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
+    if not isinstance(read, dict):
+        raise output.fail([f"The {what} in {path} is no object; write keys and values."], output.WRONG_SETTINGS)
+    return read
 
 
 def _subscription(types: list[str] | None, filters: list[str] | None, attributes: list[str] | None) -> dict[str, object]:

@@ -5,6 +5,7 @@ A receiver may hang, dribble, redirect, or answer without end. None of that reac
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -46,14 +47,18 @@ def own_headers() -> CIMultiDict[str]:
 class HttpClient:
     """Connections to one destination; the session is made with the first request, within the running loop.
 
-    ``timeout`` is in seconds, for one whole request; ``tls`` is what to prove who we are with.
+    ``timeout`` is in seconds, for one whole request; ``tls`` gives what to prove who we are with, and may raise.
     """
 
-    def __init__(self, policy: Policy, concurrency: int, timeout: float, tls: SSLContext | None = None) -> None:
+    def __init__(
+        self, policy: Policy, concurrency: int, timeout: float, tls: Callable[[], SSLContext | None] = lambda: None
+    ) -> None:
         self._policy = policy
         self._concurrency = concurrency
         self._timeout = timeout
-        self._tls = tls
+        self._find_tls = tls
+        # True is aiohttp's word for its own context.
+        self._tls: SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -90,10 +95,9 @@ class HttpClient:
     ) -> Answer:
         session = self._session
         if session is None:
+            self._tls = self._find_tls() or True
             session = self._session = self._open_session()
-        response = await session.request(
-            method, url, data=body, headers=headers, allow_redirects=False, ssl=True if self._tls is None else self._tls
-        )
+        response = await session.request(method, url, data=body, headers=headers, allow_redirects=False, ssl=self._tls)
         # Usually a short answer has come whole, and the connection is free again.
         if response.content.is_eof():
             found = response.content.read_nowait()

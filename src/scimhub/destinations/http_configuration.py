@@ -112,7 +112,7 @@ def check_headers(value: object, problems: list[str]) -> None:
         elif lower in seen:
             problems.append(f"The header {name[:80]} is there twice, in different case.")
         # The value may be a credential and is therefore not shown.
-        if not isinstance(content, str) or not _FIELD_VALUE.fullmatch(content) or len(content) > _LONGEST_HEADER:
+        if not isinstance(content, str) or not is_field_value(content):
             problems.append(
                 f"The value of the header {shown(name)} cannot be sent; "
                 f"it must be a line of at most {_LONGEST_HEADER} printable ASCII characters."
@@ -123,3 +123,8 @@ def check_headers(value: object, problems: list[str]) -> None:
 def shown(value: object) -> str:
     """The beginning of what was written."""
     return repr(value)[:80]
+
+
+def is_field_value(text: str) -> bool:
+    """Whether the text may be the value of a header."""
+    return len(text) <= _LONGEST_HEADER and _FIELD_VALUE.fullmatch(text) is not None

@@ -13,8 +13,9 @@ import orjson
 # itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
-# What a secret is for: signing with HMAC-SHA256 or ed25519, or opening a feed (then the value is the token's digest).
-Purpose = Literal["hmac", "ed25519", "token"]
+# What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
+# proving to the destination who we are, with what it gave out.
+Purpose = Literal["hmac", "ed25519", "token", "password"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,10 @@ Blame = Literal["resource", "destination"]
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination confirmed it."""
+    """The destination confirmed it. ``notes`` are sentences for who checks it: what it cannot do, and what follows."""
 
     status: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

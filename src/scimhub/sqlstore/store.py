@@ -12,6 +12,7 @@ from scimhub.sqlstore.database import Database, Health
 from scimhub.sqlstore.destinations import Destinations
 from scimhub.sqlstore.directories import Directories
 from scimhub.sqlstore.execution import Rules
+from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.tracing import Tracing
@@ -21,8 +22,8 @@ from scimhub.sqlstore.walking import Walking
 DEFAULT_TOMBSTONE_DAYS = 30
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, Tracing):
-    """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore in one, and its own upkeep."""
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Ledgers, Walking, Tracing):
+    """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
         Directories.__init__(self, opened)
@@ -30,6 +31,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Walking, 
         Changes.__init__(self, opened)
         Sources.__init__(self, opened, rules.new_id)
         Destinations.__init__(self, opened, rules.new_id)
+        Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)
         Tracing.__init__(self, opened)
         self.database = opened

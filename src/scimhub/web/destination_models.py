@@ -29,11 +29,13 @@ class SubscriptionShape(Wish):
 
 class NewDestination(Wish):
     name: str = Field(description="1 to 64 of a-z, 0-9, dot, hyphen, underscore.", examples=["payroll"])
-    kind: str = Field("webhook", description="webhook or feed.")
+    kind: str = Field("webhook", description="webhook, feed, or scim_app.")
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
-    secret: str | None = Field(None, description="A secret to use in the place of a new one: whsec_… or whsk_….")
+    secret: str | None = Field(
+        None, description="A secret to use: one of your own, whsec_… or whsk_…, or what the destination gave out."
+    )
 
 
 class DestinationWish(Wish):
@@ -105,7 +107,9 @@ class Destinations(BaseModel):
 
 class DestinationMade(BaseModel):
     destination: DestinationShown
-    secret: str = Field(description="Shown this once: the signing secret, the public key, or a feed's token.")
+    secret: str = Field(
+        description="Shown this once: the signing secret, the public key, or a feed's token; empty if it was brought."
+    )
 
 
 class CheckResult(BaseModel):
@@ -115,6 +119,7 @@ class CheckResult(BaseModel):
     status: int | None
     reason: str
     excerpt: str
+    notes: list[str] = Field(description="What the destination cannot do, and what follows.")
 
 
 class HeldShown(BaseModel):
@@ -168,9 +173,9 @@ def show_made(made: Made, status: Status) -> DestinationMade:
 def show_outcome(outcome: Outcome) -> CheckResult:
     """What came of a test event."""
     if isinstance(outcome, Delivered):
-        return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="")
+        return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="", notes=list(outcome.notes))
     name: Any = type(outcome).__name__.lower()
-    return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt)
+    return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt, notes=[])
 
 
 def show_owed(owed: Owed) -> HeldShown:
