@@ -1,11 +1,15 @@
 """A hub that keeps another hub as a SCIM application: people and groups come, move and leave, and the ends are equal."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.end_to_end.live import ADMIN_TOKEN, TOKEN, LiveHub, group, patch, user, wait_until
+from tests.end_to_end.live import ADMIN_TOKEN, TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
 
 Json = dict[str, Any]
 
@@ -14,8 +18,8 @@ def admin(hub: LiveHub) -> httpx.Client:
     return httpx.Client(base_url=f"{hub.url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=30)
 
 
-def create(hub: LiveHub, target: LiveHub, name: str = "twin", **wish: Any) -> Json:
-    configuration = {"base_url": target.scim_url, **wish.pop("configuration", {})}
+def create(hub: LiveHub, target: str, name: str = "twin", **wish: Any) -> Json:
+    configuration = {"base_url": target, **wish.pop("configuration", {})}
     body = {"name": name, "kind": "scim_app", "configuration": configuration, "secret": TOKEN, "after": 0, **wish}
     with admin(hub) as client:
         answer = client.post("/directories/default/destinations", json=body)
@@ -41,10 +45,13 @@ def everybody(client: httpx.Client) -> dict[str, Json]:
 
 
 def teams(client: httpx.Client) -> dict[str, set[str]]:
-    """The userNames of each group's members."""
+    """The userNames of each group's members; some applications keep members who have been deleted, and are not looked at."""
     names = {one["id"]: one["userName"] for one in client.get("/Users", params={"count": 200}).json()["Resources"]}
     groups = client.get("/Groups", params={"count": 200}).json()["Resources"]
-    return {one["displayName"]: {names[member["value"]] for member in one.get("members", ())} for one in groups}
+    return {
+        one["displayName"]: {names[member["value"]] for member in one.get("members", ()) if member["value"] in names}
+        for one in groups
+    }
 
 
 def test_people_and_groups_come_move_and_leave(start_hub: Callable[..., LiveHub]):
@@ -52,7 +59,7 @@ def test_people_and_groups_come_move_and_leave(start_hub: Callable[..., LiveHub]
     with hub.client() as source, target.client() as twin:
         ids = [source.post("/Users", json=user(f"kim{number}", title="clerk")).json()["id"] for number in range(12)]
         staff = source.post("/Groups", json=group("staff", *ids[:6])).json()["id"]
-        create(hub, target)
+        create(hub, target.scim_url)
         settled(hub)
         assert everybody(twin) == everybody(source)
         assert teams(twin) == teams(source) == {"staff": {f"kim{number}" for number in range(6)}}
@@ -79,3 +86,79 @@ def test_people_and_groups_come_move_and_leave(start_hub: Callable[..., LiveHub]
         assert there.pop("kim3")["active"] is False  # who is deleted is deactivated there, unless told otherwise
         assert there == here
         assert teams(twin) == {}
+
+
+def test_who_leaves_the_scope_leaves_and_who_enters_comes_with_the_groups(start_hub: Callable[..., LiveHub]):
+    hub, target = start_hub(egress_loopback="true"), start_hub()
+    with hub.client() as source, target.client() as twin:
+        ids = [
+            source.post("/Users", json=user(f"kim{n}", userType="Employee" if n else "Guest")).json()["id"] for n in range(3)
+        ]
+        source.post("/Groups", json=group("staff", *ids))
+        create(hub, target.scim_url, subscription={"filters": {"User": 'userType eq "Employee"'}})
+        settled(hub)
+        assert set(everybody(twin)) == {"kim1", "kim2"}
+        assert teams(twin) == {"staff": {"kim1", "kim2"}}
+        # Nothing about the group changes; it is the person's coming that brings the membership.
+        source.patch(f"/Users/{ids[0]}", json=patch({"op": "replace", "path": "userType", "value": "Employee"}))
+        source.patch(f"/Users/{ids[1]}", json=patch({"op": "replace", "path": "userType", "value": "Guest"}))
+        settled(hub)
+        assert {name: one["active"] for name, one in everybody(twin).items()} == {"kim0": True, "kim1": False, "kim2": True}
+        assert teams(twin)["staff"] >= {"kim0", "kim2"}
+        with admin(hub) as client:
+            listed = client.get("/directories/default/destinations/twin/ledger").json()["items"]
+        states = {one["resource_id"]: one["state"] for one in listed if one["resource_type"] == "User"}
+        assert states == {ids[0]: "present", ids[1]: "left", ids[2]: "present"}
+
+
+@pytest.fixture
+def other_server(tmp_path: Path) -> Iterator[str]:
+    """scim2-server in a process of its own: an application that we did not write."""
+    port = free_port()
+    words = [str(Path(sys.executable).with_name("scim2-server")), "--port", str(port), "--bearer-token", TOKEN]
+    with (tmp_path / "scim2-server.log").open("wb") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}/v2"
+
+    def answers() -> bool:
+        assert process.poll() is None, (tmp_path / "scim2-server.log").read_text()
+        try:
+            return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(answers, 20, "the start of scim2-server")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_an_application_that_we_did_not_write(start_hub: Callable[..., LiveHub], other_server: str):
+    hub = start_hub(egress_loopback="true")
+    with hub.client() as source, httpx.Client(base_url=other_server, headers=scim_headers(TOKEN)) as twin:
+        there = twin.post("/Users", json=user("kim0", title="from before")).json()["id"]
+        boss = source.post("/Users", json=user("boss")).json()["id"]
+        ids = [source.post("/Users", json=user(f"kim{number}", title="clerk")).json()["id"] for number in range(6)]
+        staff = source.post("/Groups", json=group("staff", *ids)).json()["id"]
+        create(hub, other_server, configuration={"on_delete": "delete"})
+        settled(hub)
+        assert everybody(twin) == {name: one | {"active": True} for name, one in everybody(source).items()}
+        assert teams(twin) == teams(source)
+        assert twin.get(f"/Users/{there}").json()["title"] == "clerk"  # adopted, and written
+
+        urn = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+        source.patch(f"/Users/{ids[0]}", json=patch({"op": "replace", "path": "name.familyName", "value": "Okoro"}))
+        source.patch(f"/Users/{ids[1]}", json=patch({"op": "remove", "path": "title"}))
+        source.patch(f"/Users/{ids[2]}", json=patch({"op": "replace", "path": f"{urn}:manager.value", "value": boss}))
+        source.patch(f"/Users/{ids[3]}", json=patch({"op": "replace", "path": "active", "value": False}))
+        source.patch(f"/Groups/{staff}", json=patch({"op": "remove", "path": f'members[value eq "{ids[0]}"]'}))
+        source.delete(f"/Users/{ids[5]}")
+        settled(hub)
+        here, now = everybody(source), everybody(twin)
+        manager = now["kim2"].pop(urn)["manager"]["value"]
+        assert twin.get(f"/Users/{manager}").json()["userName"] == "boss"
+        here["kim2"].pop(urn)
+        assert now == {name: {"active": True} | one for name, one in here.items()}
+        assert teams(twin) == teams(source) == {"staff": {"kim1", "kim2", "kim3", "kim4"}}

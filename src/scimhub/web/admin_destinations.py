@@ -1,6 +1,8 @@
 """Destinations of a directory: made, checked, stopped, replayed, and what is held for them."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
@@ -14,6 +16,7 @@ from scimhub.web.destination_models import (
     DestinationShown,
     DestinationWish,
     HeldList,
+    LedgerPage,
     NewDestination,
     PauseWish,
     ReplayWish,
@@ -22,6 +25,7 @@ from scimhub.web.destination_models import (
     RotationWish,
     SkipWish,
     show_destination,
+    show_entry,
     show_made,
     show_outcome,
     show_owed,
@@ -134,3 +138,13 @@ async def retry_held(parts: Parts, directory: str, name: str, wish: RetryWish) -
 async def skip_held(parts: Parts, directory: str, name: str, wish: SkipWish) -> None:
     found = await _find(parts, directory, name)
     await control.skip_held(parts.engine, found, wish.resource_id, everything=wish.everything)
+
+
+@routes.get(f"{_ONE}/ledger", summary="List what the destination was given, under which ids")
+async def list_ledger(
+    parts: Parts, directory: str, name: str, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> LedgerPage:
+    found = await _find(parts, directory, name)
+    entries = await parts.store.list_remotes(found.key, after, limit)
+    following = entries[-1].remote.resource_id if len(entries) == limit else None
+    return LedgerPage(items=[show_entry(entry) for entry in entries], next=following)

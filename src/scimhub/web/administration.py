@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
+from scimhub.distribution.ledger import Ledger
 from scimhub.distribution.ports import AttemptLog
 from scimhub.exchanges.ports import ExchangeStore
 from scimhub.timeline.ports import Trail
@@ -31,7 +32,7 @@ class Health(Protocol):
     def free_disk(self) -> int: ...
 
 
-class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Trail, Protocol):
+class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Ledger, Trail, Protocol):
     """The whole store."""
 
     @property

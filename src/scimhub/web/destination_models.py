@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed, Status
 from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subscription
+from scimhub.distribution.ledger import Entry
 from scimhub.web.admin_models import Time, Wish
 
 
@@ -139,6 +140,29 @@ class HeldList(BaseModel):
     items: list[HeldShown]
 
 
+class LedgerEntry(BaseModel):
+    """What a destination was given of one resource."""
+
+    resource_id: str
+    resource_type: str
+    remote_id: str | None = Field(description="Its id at the destination; null while it is not known, or gone.")
+    state: Literal["creating", "present", "left", "gone"] = Field(
+        description="creating: asked for without an answer; left: deactivated because it was deleted or left the scope."
+    )
+    version: int = Field(description="The version that was written last.")
+    awaits: str | None = Field(
+        description="A resource of ours whose id at the destination is still to be written into this one."
+    )
+    delete_at: Time | None
+    updated: Time
+    waiting: int = Field(description="Members of a group that are still to be added or removed.")
+
+
+class LedgerPage(BaseModel):
+    items: list[LedgerEntry]
+    next: str | None = Field(description="Give it as after for what follows; null at the end.")
+
+
 class Retried(BaseModel):
     retried: int
 
@@ -176,6 +200,22 @@ def show_outcome(outcome: Outcome) -> CheckResult:
         return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="", notes=list(outcome.notes))
     name: Any = type(outcome).__name__.lower()
     return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt, notes=[])
+
+
+def show_entry(entry: Entry) -> LedgerEntry:
+    """A line of the ledger."""
+    remote = entry.remote
+    return LedgerEntry(
+        resource_id=remote.resource_id,
+        resource_type=remote.resource_type,
+        remote_id=remote.remote_id,
+        state=remote.state,
+        version=remote.version,
+        awaits=remote.awaits,
+        delete_at=remote.delete_at,
+        updated=remote.updated,
+        waiting=entry.waiting,
+    )
 
 
 def show_owed(owed: Owed) -> HeldShown:
