@@ -78,3 +78,35 @@ def test_a_configuration_that_cannot_be_read_is_told(running: LiveHub, tmp_path:
     (tmp_path / "configuration").write_text(json.dumps({"base_url": "ftp://x"}))
     refused = run("destination", "create", "odd", "--kind", "scim_app", "--configuration", str(tmp_path / "configuration"))
     assert refused.code == 1
+
+
+def test_a_preview_shows_who_enters_leaves_and_changes(running: LiveHub, tmp_path: Path):
+    with running.client() as client:
+        ids = [client.post("/Users", json=user(name, title="clerk")).json()["id"] for name in ("ann", "ben")]
+        client.post("/Users", json=user("cat", title="boss"))
+    run("destination", "create", "hook", "--url", "http://127.0.0.1:1/", "--filter", 'title eq "clerk"')
+    (tmp_path / "mapping.yaml").write_text("User:\n  keep: true\n  set:\n    nickName: userName\n")
+    words = ("preview", "hook", "--mapping", str(tmp_path / "mapping.yaml"))
+
+    shown = run("destination", *words, "--filter", 'title pr and userName ne "ben"', "--samples", "1")
+    assert (shown.code, shown.errors) == (0, "")
+    lines = shown.output.splitlines()
+    assert [line.split() for line in lines[:2]] == [
+        ["type", "enters", "leaves", "changes", "stays"],
+        ["User", "1", "1", "1", "0"],
+    ]
+    assert f"User {ids[1]} leaves" in lines
+    assert lines[lines.index(f"User {ids[0]} changes") + 1 :][:1] == ['  nickName: - → "ann"']
+
+    (sample,) = run("destination", *words, "--resource", ids[0], "--json").json["samples"]
+    assert (sample["fate"], sample["then"]["nickName"]) == ("changes", "ann")
+    (tmp_path / "mapping.yaml").write_text("User: {set: {a: shoeSize}}")
+    refused = run("destination", *words)
+    assert (refused.code, refused.errors.count("shoeSize")) == (1, 1)
+    run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"))
+    (tmp_path / "mapping.yaml").write_text("User: {set: {a: userName}}")
+    saved = run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--json").json
+    assert saved["subscription"]["mapping"] == {"User": {"set": {"a": "userName"}}}
+    (tmp_path / "mapping.yaml").write_text("{}")
+    cleared = run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--json").json
+    assert cleared["subscription"]["mapping"] == {}

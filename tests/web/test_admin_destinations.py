@@ -107,7 +107,7 @@ async def problems(answer: httpx.Response, status: int) -> list[str]:
 
 
 async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, receiver: Receiver):
-    wish = {"types": ["user.*"], "filters": {"User": "active eq true"}, "attributes": ["userName"]}
+    wish = {"types": ["user.*"], "filters": {"User": "active eq true"}, "attributes": ["userName"], "mapping": {}}
     made = await create(client, receiver, subscription=wish)
     assert made["secret"].startswith("whsec_")
     destination = made["destination"]
@@ -275,7 +275,7 @@ async def test_configuration_and_subscription_are_changed_apart(
     assert (configured["configuration"]["concurrency"], configured["subscription_version"]) == (2, 1)
     changed = (await client.patch(ONE, json={"subscription": {"types": ["group.*"]}})).json()
     assert (changed["configuration"], changed["subscription_version"]) == (configured["configuration"], 2)
-    assert changed["subscription"] == {"types": ["group.*"], "filters": {}, "attributes": []}
+    assert changed["subscription"] == {"types": ["group.*"], "filters": {}, "attributes": [], "mapping": {}}
     await person(scim, "kim")
     await shown_when(client, lambda now: now["status"]["lag"] == 0)
     assert receiver.arrivals == []
@@ -426,3 +426,23 @@ async def test_what_is_held_is_listed_tried_again_and_given_up(
     assert {(event.resource_id, event.position) for event in receiver.events()} == {(kim, 3), (sam, 2)}
     (told,) = await problems(await client.post(f"{ONE}/held/skip", json={"resource_id": kim, "everything": True}), 404)
     assert told.startswith("Destination payroll holds nothing of resource ")
+
+
+# --------------------------------------------------------------------------- previews and the ledger
+
+
+async def test_a_preview_tells_who_would_enter_and_saves_nothing(client: httpx.AsyncClient, receiver: Receiver):
+    await create(client, receiver, subscription={"filters": {"User": 'title eq "nobody"'}})
+    wish = {"filters": {}, "mapping": {"User": {"set": {"login": "userName"}}}, "samples": 1}
+    found = (await client.post(f"{ONE}/preview", json=wish)).json()
+    assert found["looked_at"] == sum(sum(counts.values()) for counts in found["counts"].values())
+    assert (await client.get(ONE)).json()["subscription"]["mapping"] == {}
+    (told,) = await problems(await client.post(f"{ONE}/preview", json={"mapping": {"User": {"set": {"a": "shoe"}}}}), 400)
+    assert told.startswith("The mapping for User, a: names a path")
+    (told,) = await problems(await client.patch(ONE, json={"subscription": {"mapping": {"Nobody": {}}}}), 400)
+    assert told.startswith("The mapping for 'Nobody' names no resource type")
+
+
+async def test_the_ledger_of_a_webhook_is_empty(client: httpx.AsyncClient, receiver: Receiver):
+    await create(client, receiver)
+    assert (await client.get(f"{ONE}/ledger")).json() == {"items": [], "next": None}

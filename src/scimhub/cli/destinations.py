@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scimhub.cli import connection, output
+from scimhub.cli import connection, files, output
 from scimhub.cli.connection import path_of
 from scimhub.cli.manage import AsJson, InDirectory
 
@@ -29,6 +28,10 @@ Filters = Annotated[
 ]
 Attributes = Annotated[
     list[str] | None, typer.Option("--attribute", help="An attribute that the destination may see; repeat it. Without it all.")
+]
+Mapping = Annotated[
+    Path | None,
+    typer.Option("--mapping", help="A file with the mapping, JSON or YAML; {} in it is none. Preview it before."),
 ]
 Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
 Options = Annotated[
@@ -71,6 +74,7 @@ def create(
     types: Types = None,
     filters: Filters = None,
     attributes: Attributes = None,
+    mapping: Mapping = None,
     after: Annotated[int | None, typer.Option(help="Begin behind this position; 0 is the beginning of the log.")] = None,
     secret_file: Secret = None,
     as_json: AsJson = False,
@@ -80,9 +84,9 @@ def create(
         "name": name,
         "kind": kind,
         "configuration": _configuration(configuration, url, options),
-        "subscription": _subscription(types, filters, attributes),
+        "subscription": subscription_of(types, filters, attributes, mapping),
         "after": after,
-        "secret": _read_secret(secret_file),
+        "secret": files.read_secret(secret_file),
     }
     made = connection.ask(context, "POST", _path(directory), json=wish)
     if as_json:
@@ -108,17 +112,22 @@ def update(
     types: Types = None,
     filters: Filters = None,
     attributes: Attributes = None,
+    mapping: Mapping = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a destination. Each option that is given replaces what was there; --type '*' wants all types again."""
     current = connection.ask(context, "GET", _path(directory, name))
     written = {**current["configuration"], **_configuration(configuration, url, options)}
-    changed = {key: value for key, value in _subscription(types, filters, attributes).items() if value}
+    given = subscription_of(types, filters, attributes, mapping)
+    changed = {key: value for key, value in given.items() if value or (key == "mapping" and mapping is not None)}
     wish = {"configuration": written, "subscription": {**current["subscription"], **changed}}
     shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
     _print(shown, as_json)
     if not as_json and changed:
-        print("The subscription holds for changes from now on; who enters or leaves by it is told when something changes.")
+        print(
+            "The subscription holds for changes from now on; who enters or leaves by it is told when something changes. "
+            "scimhub destination preview shows beforehand who that is."
+        )
 
 
 @destination_verbs.command("delete")
@@ -138,7 +147,7 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a new secret; messages are signed with the former ones too until the overlap ends."""
-    wish = {"overlap_hours": overlap, "secret": _read_secret(secret_file)}
+    wish = {"overlap_hours": overlap, "secret": files.read_secret(secret_file)}
     made = connection.ask(context, "POST", _path(directory, name, "secret"), json=wish)
     if as_json:
         output.print_json(made)
@@ -311,7 +320,7 @@ def skip(
 
 
 def _configuration(file: Path | None, url: str | None, options: list[str] | None) -> dict[str, object]:
-    configuration: dict[str, object] = {} if file is None else read_object(file, "configuration")
+    configuration: dict[str, object] = {} if file is None else files.read_object(file, "configuration")
     configuration |= {} if url is None else {"url": url}
     for option in options or []:
         key, equals, value = option.partition("=")
@@ -324,34 +333,17 @@ def _configuration(file: Path | None, url: str | None, options: list[str] | None
     return configuration
 
 
-def read_object(path: Path, what: str) -> dict[str, object]:
-    """The object in a file of JSON or YAML, of which JSON is a part."""
-    try:
-        read = yaml.safe_load(sys.stdin.read() if str(path) == "-" else path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise output.fail([f"The {what} cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
-    if not isinstance(read, dict):
-        raise output.fail([f"The {what} in {path} is no object; write keys and values."], output.WRONG_SETTINGS)
-    return read
-
-
-def _subscription(types: list[str] | None, filters: list[str] | None, attributes: list[str] | None) -> dict[str, object]:
+def subscription_of(
+    types: list[str] | None, filters: list[str] | None, attributes: list[str] | None, mapping: Path | None
+) -> dict[str, object]:
+    """What the options say of a subscription; empty where they say nothing."""
     by_kind = {}
     for text in filters or []:
         match = _KIND_AND_FILTER.fullmatch(text)
         kind, condition = ("User", text) if match is None else (match[1], match[2])
         by_kind[kind] = condition
-    return {"types": types or [], "filters": by_kind, "attributes": attributes or []}
-
-
-def _read_secret(path: Path | None) -> str | None:
-    """The secret's text: never on the command line, where every user of the machine could read it."""
-    if path is None:
-        return None
-    try:
-        return (sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise output.fail([f"The secret cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
+    rules = {} if mapping is None else files.read_object(mapping, "mapping")
+    return {"types": types or [], "filters": by_kind, "attributes": attributes or [], "mapping": rules}
 
 
 def _facts(shown: dict[str, Any]) -> dict[str, object]:
@@ -365,6 +357,7 @@ def _facts(shown: dict[str, Any]) -> dict[str, object]:
         "types": wish["types"] or "all",
         "filters": json.dumps(wish["filters"]) if wish["filters"] else "none",
         "attributes": wish["attributes"] or "all",
+        "mapping": json.dumps(wish["mapping"]) if wish["mapping"] else "none",
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
         "held": status["held"],

@@ -225,8 +225,11 @@ _NO_ACTIVE: Final = (
 
 def _shows(destination: Destination, attribute: str) -> bool:
     """Whether the subscription lets the destination see the attribute of users."""
-    names = [name.rpartition(":")[2].lower() for name in destination.subscription.attributes]
-    return not names or attribute in names
+    wish = destination.subscription
+    names = [name.rpartition(":")[2].lower() for name in wish.attributes]
+    mapped = next((content for name, content in wish.mapping.items() if name.lower() == "user"), None)
+    is_mapped = not isinstance(mapped, Mapping) or bool(mapped.get("keep")) or attribute in mapped.get("set", {})
+    return is_mapped and (not names or attribute in names)
 
 
 def _read(message: Message) -> Event:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import orjson
 
+from scimhub.scim import diff
+
 ENTERPRISE: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 MANAGER: Final = f"{ENTERPRISE}:manager"
 CORE: Final[Mapping[str, str]] = {
@@ -65,18 +67,7 @@ def _only_one(values: list[Any]) -> list[Any]:
 
 def flatten(body: Mapping[str, object]) -> Json:
     """The values of the body by path."""
-    return dict(_flat(body))
-
-
-def _flat(body: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    for name, value in body.items():
-        if name == "schemas":
-            continue
-        if isinstance(value, Mapping):
-            joint = ":" if name.startswith("urn:") else "."
-            yield from ((f"{name}{joint}{part}", item) for part, item in value.items())
-        else:
-            yield name, value
+    return {path: value for path, value in diff.flat_values(body).items() if path != "schemas"}
 
 
 def value_at(body: Mapping[str, object], path: str) -> object:

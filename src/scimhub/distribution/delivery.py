@@ -24,12 +24,14 @@ class Subscription:
 
     ``types`` are names such as ``user.created`` or ``group.*``; empty means all. ``filters`` has for a kind the SCIM filter
     that its resources must satisfy; a kind without one is wanted whole. ``attributes`` is the allow-list, in the writing of
-    the SCIM parameter of the same name; empty means whatever is returned by default.
+    the SCIM parameter of the same name; empty means whatever is returned by default. ``mapping`` forms what it sees of a
+    resource, as ``mapping`` the module says; empty means the resource as it is.
     """
 
     types: tuple[str, ...] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    mapping: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Destinations of a directory: made, checked, stopped, replayed, and what is held for them."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control
+from scimhub.distribution import control, preview
 from scimhub.distribution.delivery import Destination
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.destination_models import (
@@ -19,6 +20,8 @@ from scimhub.web.destination_models import (
     LedgerPage,
     NewDestination,
     PauseWish,
+    PreviewShown,
+    PreviewWish,
     ReplayWish,
     Retried,
     RetryWish,
@@ -29,6 +32,7 @@ from scimhub.web.destination_models import (
     show_made,
     show_outcome,
     show_owed,
+    show_preview,
 )
 
 routes = APIRouter(tags=["destinations"])
@@ -148,3 +152,23 @@ async def list_ledger(
     entries = await parts.store.list_remotes(found.key, after, limit)
     following = entries[-1].remote.resource_id if len(entries) == limit else None
     return LedgerPage(items=[show_entry(entry) for entry in entries], next=following)
+
+
+@routes.post(
+    f"{_ONE}/preview",
+    summary="Show what the destination sees of real resources, and what another mapping or filter would change",
+    description="Nothing is saved and nothing is sent. All resources of the directory are looked at.",
+)
+async def preview_destination(parts: Parts, directory: str, name: str, wish: PreviewWish) -> PreviewShown:
+    found = await _find(parts, directory, name)
+    now = found.subscription
+    proposed = replace(
+        now,
+        filters=now.filters if wish.filters is None else wish.filters,
+        attributes=now.attributes if wish.attributes is None else tuple(wish.attributes),
+        mapping=now.mapping if wish.mapping is None else wish.mapping,
+    )
+    seen = await preview.preview(
+        parts.store, parts.engine.place, found, proposed, samples=wish.samples, resource_id=wish.resource_id
+    )
+    return show_preview(seen)

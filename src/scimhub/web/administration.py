@@ -12,6 +12,7 @@ from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.ledger import Ledger
 from scimhub.distribution.ports import AttemptLog
+from scimhub.distribution.snapshot import Walk
 from scimhub.exchanges.ports import ExchangeStore
 from scimhub.timeline.ports import Trail
 
@@ -32,7 +33,7 @@ class Health(Protocol):
     def free_disk(self) -> int: ...
 
 
-class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Ledger, Trail, Protocol):
+class AdminStore(ResourceStore, DirectoryStore, ChangeLog, Ledger, Walk, Trail, Protocol):
     """The whole store."""
 
     @property

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed, Status
 from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subscription
 from scimhub.distribution.ledger import Entry
+from scimhub.distribution.preview import Preview
 from scimhub.web.admin_models import Time, Wish
 
 
@@ -23,9 +24,17 @@ class SubscriptionShape(Wish):
         [], description="The attributes that the destination may see; empty means what is returned by default."
     )
 
+    mapping: dict[str, Any] = Field(
+        {},
+        description="For a resource type the rules by which what is seen of it is formed; empty means the resource as it is.",
+        examples=[
+            {"User": {"keep": True, "set": {"displayName": {"join": ["name.givenName", "name.familyName"], "with": " "}}}}
+        ],
+    )
+
     def read(self) -> Subscription:
         """As distribution has it."""
-        return Subscription(tuple(self.types), self.filters, tuple(self.attributes))
+        return Subscription(tuple(self.types), self.filters, tuple(self.attributes), self.mapping)
 
 
 class NewDestination(Wish):
@@ -140,6 +149,34 @@ class HeldList(BaseModel):
     items: list[HeldShown]
 
 
+class PreviewWish(Wish):
+    """What is given takes the place of what the destination has; nothing is saved."""
+
+    filters: dict[str, str] | None = None
+    attributes: list[str] | None = None
+    mapping: dict[str, Any] | None = None
+    resource_id: str | None = Field(None, description="Look at this resource only.")
+    samples: int = Field(5, ge=0, le=100, description="So many samples of each fate.")
+
+
+class SampleShown(BaseModel, from_attributes=True):
+    """One resource as the destination sees it now, and as it would."""
+
+    resource_id: str
+    resource_type: str
+    fate: Literal["enters", "leaves", "changes", "stays"]
+    now: dict[str, Any] | None
+    then: dict[str, Any] | None
+
+
+class PreviewShown(BaseModel):
+    """How many resources meet which fate, by resource type, and some of them."""
+
+    looked_at: int
+    counts: dict[str, dict[str, int]]
+    samples: list[SampleShown]
+
+
 class LedgerEntry(BaseModel):
     """What a destination was given of one resource."""
 
@@ -178,7 +215,12 @@ def show_destination(destination: Destination, status: Status) -> DestinationSho
         state=destination.state,
         reason=destination.reason,
         configuration=dict(destination.configuration),
-        subscription=SubscriptionShape(types=list(wish.types), filters=dict(wish.filters), attributes=list(wish.attributes)),
+        subscription=SubscriptionShape(
+            types=list(wish.types),
+            filters=dict(wish.filters),
+            attributes=list(wish.attributes),
+            mapping=dict(wish.mapping),
+        ),
         subscription_version=destination.subscription_version,
         cursor=destination.cursor,
         replay=None if replay is None else replay.id,
@@ -200,6 +242,11 @@ def show_outcome(outcome: Outcome) -> CheckResult:
         return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="", notes=list(outcome.notes))
     name: Any = type(outcome).__name__.lower()
     return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt, notes=[])
+
+
+def show_preview(found: Preview) -> PreviewShown:
+    """What was previewed."""
+    return PreviewShown.model_validate(found, from_attributes=True)
 
 
 def show_entry(entry: Entry) -> LedgerEntry:
