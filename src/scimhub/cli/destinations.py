@@ -67,7 +67,7 @@ def create(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    kind: Annotated[str, typer.Option(help="webhook, feed, or scim_app.")] = "webhook",
+    kind: Annotated[str, typer.Option(help="webhook, feed, http_api or scim_app.")] = "webhook",
     url: Url = None,
     configuration: Configuration = None,
     options: Options = None,

@@ -6,6 +6,7 @@ A destination of kind ``feed`` is not here: it comes and fetches, so that there 
 from collections.abc import Callable, Mapping
 
 from scimhub.destinations.egress import Policy
+from scimhub.destinations.http_api import HttpApi
 from scimhub.destinations.scim_app import ScimApp
 from scimhub.destinations.webhook import Webhook
 from scimhub.distribution.ledger import Ledger
@@ -19,5 +20,5 @@ def kinds(policy: Policy, now_seconds: Callable[[], float], ledger: Ledger | Non
     """
     listed: list[DestinationKind] = [Webhook(policy, now_seconds)]
     if ledger is not None:
-        listed.append(ScimApp(policy, now_seconds, ledger))
+        listed += [HttpApi(policy, now_seconds, ledger), ScimApp(policy, now_seconds, ledger)]
     return {kind.name: kind for kind in listed}

@@ -7,16 +7,14 @@ the ledger, and its own coming adds it to its groups.
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 from weakref import WeakValueDictionary
 
 import orjson
 
-from scimhub.destinations import http_authorization, scim_ability, scim_app_configuration, scim_application, scim_content
+from scimhub.destinations import http_authorization, personal, scim_ability, scim_app_configuration, scim_application
 from scimhub.destinations.brought_secret import BroughtSecret
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Authorizer
@@ -33,9 +31,6 @@ from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
 
 _DUE_AT_ONCE: Final = 100
-_HIDDEN: Final = "[personal]"
-# Shorter texts are found in any answer.
-_SHORTEST_HIDDEN: Final = 3
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +99,7 @@ class ScimAppSender:
                 await self._deliver(event, await self._known_ability())
             return Delivered()
         except Failure as failure:
-            return _without_personal(failure.outcome, event.resource)
+            return personal.hidden(failure.outcome, event.resource)
 
     async def tend(self) -> None:
         """Delete those whose time has come."""
@@ -244,19 +239,3 @@ def _read(message: Message) -> Event:
         added=tuple(members.get("added", ())),
         removed=tuple(members.get("removed", ())),
     )
-
-
-def _without_personal(outcome: Outcome, resource: Mapping[str, object] | None) -> Outcome:
-    """The outcome with an excerpt in which nothing stands that the event said about somebody.
-
-    Applications repeat what they were sent; of a resource that is not at hand their words are left out.
-    """
-    if isinstance(outcome, Delivered) or not outcome.excerpt:
-        return outcome
-    if resource is None:
-        return replace(outcome, excerpt="")
-    told = sorted({text for text in scim_content.texts(resource) if len(text) >= _SHORTEST_HIDDEN}, key=len, reverse=True)
-    if not told:
-        return outcome
-    pattern = re.compile("|".join(re.escape(text) for text in told), re.IGNORECASE)
-    return replace(outcome, excerpt=pattern.sub(_HIDDEN, outcome.excerpt))

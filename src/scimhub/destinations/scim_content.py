@@ -6,7 +6,7 @@ attribute, a part of a singular complex one, or an attribute of an extension wit
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -105,16 +105,3 @@ def operations(flat: Mapping[str, object], written: Mapping[str, str]) -> list[J
 def patch(some: Sequence[Json]) -> Json:
     """A PatchOp with these operations."""
     return {"schemas": [PATCH_OP], "Operations": list(some)}
-
-
-def texts(value: object) -> Iterator[str]:
-    """Every text in the value that may say something about somebody."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if name not in ("schemas", "meta"):
-                yield from texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from texts(item)

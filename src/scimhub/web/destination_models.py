@@ -39,7 +39,7 @@ class SubscriptionShape(Wish):
 
 class NewDestination(Wish):
     name: str = Field(description="1 to 64 of a-z, 0-9, dot, hyphen, underscore.", examples=["payroll"])
-    kind: str = Field("webhook", description="webhook, feed, or scim_app.")
+    kind: str = Field("webhook", description="webhook, feed, http_api or scim_app.")
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
