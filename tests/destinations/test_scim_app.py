@@ -105,11 +105,16 @@ async def test_a_deletion_that_is_due_and_fails_waits(tmp_path: Path):
         await stage.send("user.created", "k", 1, **KIM)
         await stage.send("user.deleted", "k", 2)
         stage.now += 2 * 86400
-        stage.application.faults.append(once(error(500), "DELETE"))
+        await stage.send("user.created", "l", 1, userName="l")
+        await stage.send("user.deleted", "l", 2)
+        stage.now += 2 * 86400
+        for answer, left in ((error(500), 2), (error(400), 1)):
+            stage.application.faults.append(once(answer, "DELETE"))
+            await stage.sender.tend()
+            # While the application fails the others wait, too; whom it refuses keeps nobody else.
+            assert len(stage.application.users) == left
         await stage.sender.tend()
-        assert (await stage.remote("k")).state == "left"
-        await stage.sender.tend()
-        assert (await stage.remote("k")).state == "gone"
+        assert stage.application.users == {}
 
 
 async def test_an_update_of_somebody_unknown_makes_them(tmp_path: Path):
@@ -235,6 +240,15 @@ async def test_who_comes_back_under_a_new_id_takes_over_what_was_deactivated(tmp
         assert await stage.send("user.created", "l", 1, **KIM) == Delivered()
         assert shown(stage.application) == {**KIM, "externalId": "l"}
         assert ((await stage.remote("k")).remote_id, (await stage.remote("l")).state) == (None, "present")
+
+
+async def test_an_application_that_finds_whom_it_does_not_have_is_asked_only_once(tmp_path: Path):
+    async with on_stage(tmp_path) as stage:
+        stage.application.add("Users", userName="kim@example.com")
+        stage.application.faults.append(always(error(404), "PATCH"))
+        refused = await stage.send("user.created", "k", 1, **KIM)
+        assert refused == Rejected("The application finds the User, and answers 404 when it is to be changed.", 404)
+        assert stage.application.writes() == ["POST Users", "PATCH Users"]
 
 
 async def test_several_who_match_are_refused(tmp_path: Path):

@@ -162,3 +162,28 @@ def test_an_application_that_we_did_not_write(start_hub: Callable[..., LiveHub],
         here["kim2"].pop(urn)
         assert now == {name: {"active": True} | one for name, one in here.items()}
         assert teams(twin) == teams(source) == {"staff": {"kim1", "kim2", "kim3", "kim4"}}
+
+
+def test_a_hub_that_is_killed_again_and_again_makes_nobody_twice(start_hub: Callable[..., LiveHub]):
+    hub, target = start_hub(egress_loopback="true"), start_hub()
+    count, teams_count = 120, 12
+    with hub.client() as source:
+        ids = [source.post("/Users", json=user(f"kim{number}")).json()["id"] for number in range(count)]
+        for number in range(teams_count):
+            source.post("/Groups", json=group(f"team{number}", *ids[number::teams_count]))
+    create(hub, target.scim_url)
+    with target.client() as twin:
+        for wanted in (20, 60, 100):
+
+            def has_so_many(wanted: int = wanted) -> bool:
+                return twin.get("/Users", params={"count": 0}).json()["totalResults"] >= wanted
+
+            wait_until(has_so_many, 30, f"{wanted} people at the application")
+            hub.kill()
+            hub.start()
+        settled(hub)
+        with hub.client() as source:
+            assert everybody(twin) == everybody(source)
+            assert teams(twin) == teams(source)
+            # Nothing keeps two groups from having one name there.
+            assert twin.get("/Groups", params={"count": 0}).json()["totalResults"] == teams_count

@@ -107,8 +107,9 @@ class ScimAppSender:
         for due in await self._ledger.list_due(self._destination.key, now, _DUE_AT_ONCE):
             async with self._lock(due.resource_id):
                 known = await self._ledger.find_remote(self._destination.key, due.resource_id)
-                if known is not None and known.delete_at is not None and known.delete_at <= now:
-                    await self._remove_due(known)
+                is_due = known is not None and known.delete_at is not None and known.delete_at <= now
+                if known is not None and is_due and not await self._removes(known):
+                    return
 
     async def close(self) -> None:
         """End all connections; what is being sent fails."""
@@ -162,12 +163,15 @@ class ScimAppSender:
                 raise
             _log.warning("application refuses", extra={**self._names, "resource": other.resource_id})
 
-    async def _remove_due(self, known: Remote) -> None:
+    async def _removes(self, known: Remote) -> bool:
+        """Delete it; False when the application cannot be asked now, so that the others had better wait, too."""
         try:
             await self._resources.remove(known)
         except Failure as failure:
             reason = getattr(failure.outcome, "reason", "")
             _log.warning("deletion waits", extra={**self._names, "resource": known.resource_id, "reason": reason})
+            return isinstance(failure.outcome, Rejected)
+        return True
 
     # ------------------------------------------------------------------ what it can do
 

@@ -178,11 +178,13 @@ class Resources:
         releases = claim.resource_id if claim is not None and is_taken else None
         adopted = Remote(event.id, event.resource_type, "present", 0, self._now(), remote_id)
         await self._save(adopted, releases=releases)
-        return await self._change(event, adopted, body, awaits, ability)
+        return await self._change(event, adopted, body, awaits, ability, recreates=False)
 
     # ------------------------------------------------------------------ changed
 
-    async def _change(self, event: Event, known: Remote, body: Json, awaits: str | None, ability: Ability) -> Remote:
+    async def _change(
+        self, event: Event, known: Remote, body: Json, awaits: str | None, ability: Ability, *, recreates: bool = True
+    ) -> Remote:
         flat = scim_content.flatten(body)
         if scim_content.digests(flat) == known.written:
             return await self._note(event, None, body, awaits, ability, known)
@@ -195,6 +197,10 @@ class Resources:
             raise Failure(Retry("The application says twice that the resource was changed meanwhile.", status=412))
         if reply is None or reply.status == 404:
             lost = await self._lose(known)
+            if not recreates:
+                # Some keep whom they deleted among those whom a filter finds, and answer for nobody else.
+                reason = f"The application finds the {known.resource_type}, and answers 404 when it is to be changed."
+                raise Failure(Rejected(reason, 404))
             return await self._create(event, lost, body, awaits, ability)
         return await self._note(event, reply, body, awaits, ability, known)
 
