@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.live import ADMIN_TOKEN, TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
+from tests.end_to_end.live import ADMIN_TOKEN, ROOT, TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
 
 Json = dict[str, Any]
 
@@ -111,24 +111,38 @@ def test_who_leaves_the_scope_leaves_and_who_enters_comes_with_the_groups(start_
         assert states == {ids[0]: "present", ids[1]: "left", ids[2]: "present"}
 
 
-@pytest.fixture
-def other_server(tmp_path: Path) -> Iterator[str]:
-    """scim2-server in a process of its own: an application that we did not write."""
+# Where .ci/run installs what npm has; see tests/end_to_end/scimmy.
+SCIMMY = ROOT / "build" / "scimmy"
+NEEDS_SCIMMY = pytest.mark.skipif(not (SCIMMY / "node_modules").exists(), reason="SCIMMY is not installed; .ci/run does it")
+
+
+def scim2_server(port: int) -> tuple[list[str], str]:
+    """The command that serves, and the path before /Users."""
+    return [str(Path(sys.executable).with_name("scim2-server")), "--port", str(port), "--bearer-token", TOKEN], "/v2"
+
+
+def scimmy(port: int) -> tuple[list[str], str]:
+    return ["node", str(SCIMMY / "application.js"), str(port), TOKEN], "/scim"
+
+
+@pytest.fixture(params=[scim2_server, pytest.param(scimmy, marks=NEEDS_SCIMMY)])
+def other_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An application that we did not write, in a process of its own."""
     port = free_port()
-    words = [str(Path(sys.executable).with_name("scim2-server")), "--port", str(port), "--bearer-token", TOKEN]
-    with (tmp_path / "scim2-server.log").open("wb") as log:
+    words, path = request.param(port)
+    with (tmp_path / "application.log").open("wb") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}/v2"
+    url = f"http://127.0.0.1:{port}{path}"
 
     def answers() -> bool:
-        assert process.poll() is None, (tmp_path / "scim2-server.log").read_text()
+        assert process.poll() is None, (tmp_path / "application.log").read_text()
         try:
             return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN)).status_code == 200
         except httpx.TransportError:
             return False
 
     try:
-        wait_until(answers, 20, "the start of scim2-server")
+        wait_until(answers, 20, "the application's start")
         yield url
     finally:
         process.terminate()
