@@ -14,13 +14,17 @@ from scimhub import clock
 from scimhub.destinations import kinds
 from scimhub.destinations.egress import Policy
 from scimhub.directory.errors import Invalid
+from scimhub.directory.schemas import Catalogs
+from scimhub.distribution import control
 from scimhub.distribution.delivery import Delivered, Destination, Message, Rejected, Retry, Secret, Subscription
 from scimhub.distribution.ledger import Remote
 from scimhub.distribution.ports import Sender
 from scimhub.sqlstore.store import SqlStore
+from tests.assembly import build_engine
 from tests.consumer.hub import Place, open_sqlite
 from tests.destinations.receivers import LOOPBACK, Received, Receiver, receiving, says, status
 from tests.destinations.scim_application import T0, told
+from tests.distribution.outside import Noted, until
 
 TOKEN = "the-token-of-the-api"
 KIM = {"userName": "kim@example.com", "displayName": "Kim Reyes", "active": True}
@@ -59,6 +63,8 @@ class Api:
         elif request.path.startswith("/api/people") and request.method == "POST" and "lock" not in request.path:
             body = orjson.dumps({"ok": True, "data": {"id": 100 + len(self.requests)}})
             await status("201 Created", body, "Content-Type: application/json")(receiver, request, reader, writer)
+        elif request.method == "DELETE":
+            await status("204 No Content")(receiver, request, reader, writer)
         else:
             await status("200 OK", b"{}")(receiver, request, reader, writer)
 
@@ -106,7 +112,6 @@ async def test_each_operation_is_the_request_that_was_written_for_it(tmp_path: P
         assert await stage.send("user.updated", "k", 2, **{**KIM, "userName": "kim2@example.com"}) == Delivered(200)
         assert await stage.send("user.deactivated", "k", 3, **KIM) == Delivered(200)
         assert await stage.send("user.activated", "k", 4, **KIM) == Delivered(200)  # as an update
-        stage.api.answers.append(answer("204 No Content"))
         assert await stage.send("user.deleted", "k", 5) == Delivered(204)
         first = stage.api.requests[0]
         assert stage.api.asked() == [
@@ -178,6 +183,16 @@ async def test_each_member_is_a_request_and_one_without_an_id_waits(tmp_path: Pa
         ]
         keys = [one.headers["idempotency-key"] for one in stage.api.requests if "members/101" in one.path]
         assert keys == ["g-1_a", "g-1_a", "g-2_a"]
+
+
+async def test_who_is_gone_or_never_came_is_a_member_of_nothing(tmp_path: Path):
+    async with on_stage(tmp_path) as stage:
+        await stage.send("user.created", "a", 1, userName="a")
+        await stage.send("user.deleted", "a", 2)
+        before = stage.api.asked()
+        wish = {"displayName": "staff", "added": ("a",), "removed": ("a", "never")}
+        assert await stage.send("group.members.changed", "g", 2, **wish) == Delivered()
+        assert stage.api.asked() == before
 
 
 async def test_what_is_not_configured_is_not_asked(tmp_path: Path):
@@ -342,6 +357,39 @@ async def test_a_header_that_cannot_be_sent_is_refused(tmp_path: Path):
         assert isinstance(refused, Rejected)
         assert "X-Evil" not in str(refused)
         assert stage.api.requests == []
+
+
+# --------------------------------------------------------------------------- behind a real pump
+
+
+async def test_a_directory_reaches_an_api_through_the_pump(tmp_path: Path):
+    api, noted = Api(), Noted()
+    store = open_sqlite(tmp_path)
+    engine = build_engine(store, noted, Catalogs(store))
+    try:
+        async with receiving(api.answering) as receiver:
+            await engine.start()
+            place = await Place.open(store)
+            ids = [await place.user(f"u{number}") for number in range(3)]
+            configuration = {"base_url": f"http://127.0.0.1:{receiver.port}/api", "operations": OPERATIONS}
+            made = await control.create(
+                engine, place.directory, "api", "http_api", configuration, Subscription(), after=0, secret=TOKEN
+            )
+            staff = await place.group("staff", *ids)
+            await place.delete("User", ids[0])
+            head = await store.last_position()
+            pump = engine.find_pump(made.destination.key)
+            assert pump is not None
+            await until(lambda: pump.cursor >= head, "the API's being told")
+            await engine.close()
+    finally:
+        store.close()
+    asked = api.asked()
+    assert asked.count("POST /people?source=hub") == 3
+    assert asked.count(f"PUT /teams/{staff}") == 1
+    assert sum(one.startswith(f"PUT /teams/{staff}/members/") for one in asked) >= 3
+    assert sum(one.startswith("DELETE /people/") for one in asked) == 1
+    assert {attempt.outcome for attempt in noted.attempts} <= {"delivered", "retry"}
 
 
 # --------------------------------------------------------------------------- the configuration

@@ -8,10 +8,15 @@ from typing import Any
 import orjson
 import pytest
 
+from scimhub.destinations.http_authorization import Authorizer
+from scimhub.destinations.http_client import HttpClient
+from scimhub.destinations.scim_app_configuration import read
+from scimhub.destinations.scim_application import Application as ScimApplication
 from scimhub.distribution.delivery import Delivered, Rejected, Retry, Subscription
-from tests.destinations.receivers import Received
+from tests.destinations.receivers import LOOPBACK, Received, Receiver, receiving, status
 from tests.destinations.scim_application import (
     HTML_404,
+    TOKEN,
     Answer,
     Application,
     always,
@@ -362,22 +367,58 @@ async def test_an_application_without_etags_gets_none(tmp_path: Path):
 # --------------------------------------------------------------------------- the application as a whole
 
 
-@pytest.mark.parametrize("status, after", [(429, 7.0), (503, 7.0)])
-async def test_an_overloaded_application_pauses_the_destination_as_long_as_it_asks(tmp_path: Path, status: int, after: float):
+@pytest.mark.parametrize("code, after", [(429, 7.0), (503, 7.0)])
+async def test_an_overloaded_application_pauses_the_destination_as_long_as_it_asks(tmp_path: Path, code: int, after: float):
     async with on_stage(tmp_path) as stage:
-        stage.application.faults.append(always(Answer(status, headers=("Retry-After: 7",)), "POST"))
+        stage.application.faults.append(always(Answer(code, headers=("Retry-After: 7",)), "POST"))
         outcome = await stage.send("user.created", "k", 1, **KIM)
         assert isinstance(outcome, Retry)
-        assert (outcome.blame, outcome.after, outcome.status) == ("destination", after, status)
+        assert (outcome.blame, outcome.after, outcome.status) == ("destination", after, code)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_credentials_that_are_refused_are_the_destinations_fault(tmp_path: Path, status: int):
+@pytest.mark.parametrize("code", [401, 403])
+async def test_credentials_that_are_refused_are_the_destinations_fault(tmp_path: Path, code: int):
     async with on_stage(tmp_path) as stage:
-        stage.application.faults.append(always(error(status), "POST"))
+        stage.application.faults.append(always(error(code), "POST"))
         outcome = await stage.send("user.created", "k", 1, **KIM)
         assert isinstance(outcome, Retry)
-        assert (outcome.blame, outcome.status) == ("destination", status)
+        assert (outcome.blame, outcome.status) == ("destination", code)
+
+
+async def test_a_token_of_oauth_that_is_refused_is_renewed_once(tmp_path: Path):
+    given = iter([b"withdrawn", TOKEN.encode(), b"odd", b"odd"])
+
+    async def tokens(receiver: Receiver, request: Received, reader: Any, writer: Any) -> None:
+        body = b'{"access_token":"%b","expires_in":3600}' % next(given)
+        await status("200 OK", body, "Content-Type: application/json")(receiver, request, reader, writer)
+
+    async with receiving(tokens) as server:
+        auth = {"type": "oauth", "token_url": server.url, "client_id": "hub"}
+        async with on_stage(tmp_path, auth=auth) as stage:
+            assert await stage.send("user.created", "k", 1, **KIM) == Delivered()
+            assert len(server.requests) == 2
+            stage.application.faults.append(always(error(401), "PATCH"))
+            outcome = await stage.send("user.updated", "k", 2, **KIM, title="boss")
+            assert isinstance(outcome, Retry)
+            assert (outcome.blame, outcome.status, len(server.requests)) == ("destination", 401, 3)
+
+
+async def test_no_more_is_asked_than_the_profile_allows(tmp_path: Path):
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(round(seconds, 3))
+
+    async with on_stage(tmp_path, overrides={"per_minute": 60, "burst": 2}) as stage:
+        checked = read(stage.destination.configuration)
+        client = HttpClient(LOOPBACK, 1, 5)
+        authorizer = Authorizer(checked.auth, stage.secrets, LOOPBACK, lambda: 0.0)
+        application = ScimApplication(checked, client, authorizer, lambda: 0.0, lambda: 0.0, sleep)
+        for _ in range(4):
+            await application.ask("GET", "/Users")
+        assert waits == [1.0, 2.0]
+        await client.close()
+        await authorizer.close()
 
 
 async def test_redirects_are_not_followed(tmp_path: Path):
@@ -386,6 +427,22 @@ async def test_redirects_are_not_followed(tmp_path: Path):
         outcome = await stage.send("user.created", "k", 1, **KIM)
         assert isinstance(outcome, Retry)
         assert outcome.blame == "destination"
+
+
+async def test_an_application_that_keeps_only_what_it_likes_is_not_written_again_and_again(tmp_path: Path):
+    def forgets(request: Received, answer: Answer) -> Answer:
+        for one in stage.application.users.values():
+            one.pop("title", None)
+            one["userName"] = one["userName"].upper()
+        return answer
+
+    async with on_stage(tmp_path) as stage:
+        stage.application.after.append(forgets)
+        await stage.send("user.created", "k", 1, **KIM, title="boss")
+        await stage.send("user.updated", "k", 2, **KIM, title="boss")
+        assert stage.application.writes() == ["POST Users"]
+        await stage.send("user.updated", "k", 3, **KIM, title="chief")
+        assert stage.application.bodies("PATCH")[0]["Operations"] == [{"op": "replace", "path": "title", "value": "chief"}]
 
 
 async def test_a_check_tells_what_the_application_cannot_do(tmp_path: Path):

@@ -4,16 +4,17 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from scimhub.directory.errors import Invalid
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import control
-from scimhub.distribution.delivery import Destination, Subscription
+from scimhub.distribution.delivery import Delivered, Destination, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.sqlstore.store import SqlStore
 from tests.assembly import build_engine
@@ -121,6 +122,36 @@ async def test_a_mapping_forms_what_the_application_gets(tmp_path: Path):
         await hub.caught_up(made)
         (there,) = hub.application.users.values()
         assert (there["userName"], there["title"]) == ("kim@corp.example", "boss")
+
+
+async def test_deletions_that_are_due_are_made_without_an_event(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        kim = await hub.place.user("kim")
+        made = await hub.create(on_delete="deactivate_then_delete")
+        await hub.place.delete("User", kim)
+        await hub.caught_up(made)
+        await hub.engine.tend()
+        assert len(hub.application.users) == 1
+        known = await hub.store.find_remote(made.key, kim)
+        assert known is not None
+        await hub.store.save_remote(made.key, replace(known, delete_at="2026-01-01T00:00:00.000Z"))
+        await hub.engine.tend()
+        assert hub.application.users == {}
+
+
+async def test_an_application_without_authorisation_needs_no_secret(tmp_path: Path):
+    application = Application(after=[lambda request, answer: Answer(200, {})])
+    async with hub_with(tmp_path, application) as hub:
+        configuration = {"base_url": application.url, "auth": {"type": "none"}}
+        made = await control.create(hub.engine, hub.place.directory, "open", "scim_app", configuration, Subscription())
+        assert made.secret == ""
+        assert await hub.store.list_secrets(made.destination.key) == []
+        assert isinstance(await control.check(hub.engine, made.destination), Delivered)
+        assert "authorization" not in application.requests[-1].headers
+        with pytest.raises(Invalid, match="bring it with --secret-file"):
+            await control.create(
+                hub.engine, hub.place.directory, "shut", "scim_app", {"base_url": application.url}, Subscription()
+            )
 
 
 async def test_nothing_personal_is_logged_or_kept_of_attempts(tmp_path: Path, caplog: pytest.LogCaptureFixture):

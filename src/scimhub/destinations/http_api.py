@@ -128,7 +128,8 @@ class HttpApiSender:
         for verb, members in (("member.removed", told.removed), ("member.added", told.added)):
             operation = self._configuration.operations.get(f"{told.resource_type}.{verb}")
             if operation is not None:
-                status = await self._tell_members(told, known, operation, members) or status
+                is_addition = verb == "member.added"
+                status = await self._tell_members(told, known, operation, members, is_addition=is_addition) or status
         return Delivered(status)
 
     async def _tell_resource(self, told: _Told, known: Remote | None) -> tuple[Remote | None, int | None]:
@@ -161,14 +162,17 @@ class HttpApiSender:
         return told.verb, None
 
     async def _tell_members(
-        self, told: _Told, known: Remote | None, operation: Operation, members: Sequence[str]
+        self, told: _Told, known: Remote | None, operation: Operation, members: Sequence[str], *, is_addition: bool
     ) -> int | None:
         status = None
         for id in members:
             remote = await self._ledger.find_remote(self._key, id)
+            if "member.remote_id" in operation.uses and (remote is None or remote.remote_id is None):
+                if is_addition and remote is None:
+                    raise Failure(Retry(f"The member {id} has no id at the destination yet."))
+                # Whoever is gone there, or never came, is a member of nothing.
+                continue
             member = {"id": id, "remote_id": None if remote is None else remote.remote_id}
-            if "member.remote_id" in operation.uses and member["remote_id"] is None:
-                raise Failure(Retry(f"The member {id} has no id at the destination yet."))
             source = {**_source(told, known), "member": member}
             status = (await self._ask(operation, source, f"{told.delivery_id}_{id}")).status
         return status
