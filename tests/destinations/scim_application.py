@@ -75,6 +75,7 @@ class Application:
     versions: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     ignores_filters: bool = False
+    keeps_dead_members: bool = False
     url: str = ""
 
     @property
@@ -137,7 +138,7 @@ class Application:
         found = self.stored[endpoint][id]
         if method == "DELETE":
             del self.stored[endpoint][id]
-            for group in self.groups.values():
+            for group in () if self.keeps_dead_members else self.groups.values():
                 group["members"] = [one for one in group.get("members", ()) if one["value"] != id]
             return Answer(204)
         if method == "PUT":

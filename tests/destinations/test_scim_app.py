@@ -595,6 +595,17 @@ async def test_who_was_deleted_there_waits_for_the_way_back_into_the_groups(tmp_
         assert stage.application.members("staff") == {"a"}
 
 
+async def test_an_application_that_keeps_the_dead_among_the_members_is_told_to_take_them_out(tmp_path: Path):
+    async with on_stage(tmp_path, Application(keeps_dead_members=True), on_delete="delete") as stage:
+        await people(stage, "a", "b")
+        await stage.send("group.created", "g", 1, displayName="staff", added=("a", "b"))
+        await stage.send("user.deleted", "a", 2)  # before the group tells so
+        assert stage.application.members("staff") == {"b"}
+        await stage.send("group.member.removed", "g", 2, displayName="staff", removed=("a",))
+        await stage.send("user.created", "a", 3, userName="a")
+        assert stage.application.members("staff") == {"b"}
+
+
 async def test_groups_within_groups(tmp_path: Path):
     for nested in (True, False):
         folder = tmp_path / str(nested)

@@ -67,7 +67,7 @@ async def test_memberships_go_from_waiting_to_written_to_leaving(store: SqlStore
     await store.note_members(app, "g", ["a", "b"], [])
     assert await store.list_pending(app, "g", "waiting") == [Pending("a", "r-a", "User"), Pending("b", None, None)]
     assert await store.list_pending(app, "g", "waiting", "b") == [Pending("b", None, None)]
-    assert await store.list_groups_awaiting(app, "b") == ["g"]
+    assert await store.list_groups_of(app, "b", "waiting") == ["g"]
     await store.confirm_members(app, "g", ["a"], [])
     await store.note_members(app, "g", ["a"], [])  # once more: it is written already
     assert await store.list_pending(app, "g", "written") == [Pending("a", "r-a", "User")]
@@ -84,13 +84,13 @@ async def test_who_is_gone_waits_for_its_groups_again(store: SqlStore, desk: Des
         await store.note_members(app, group, ["a", "b"], [])
         await store.confirm_members(app, group, ["a", "b"], [])
     await store.forget_memberships(app, "a")
-    assert await store.list_groups_awaiting(app, "a") == ["g", "h"]
+    assert await store.list_groups_of(app, "a", "waiting") == ["g", "h"]
     await store.note_members(app, "g", [], ["b"])
     await store.forget_members(app, "g", for_good=False)
     assert [one.member_id for one in await store.list_pending(app, "g", "waiting")] == ["a"]
     assert await store.list_pending(app, "g", "leaving") == []
     await store.forget_members(app, "h", for_good=True)
-    assert await store.list_groups_awaiting(app, "a") == ["g"]
+    assert await store.list_groups_of(app, "a", "waiting") == ["g"]
 
 
 async def test_a_destination_that_is_deleted_takes_its_ledger_along(store: SqlStore, desk: Desk):

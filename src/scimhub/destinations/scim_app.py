@@ -121,7 +121,9 @@ class ScimAppSender:
     async def _deliver(self, event: Event, ability: Ability) -> None:
         async with self._lock(event.id):
             if event.is_deleted:
-                await self._resources.leave(event, ability)
+                going = await self._resources.leave(event, ability)
+                if going is not None:
+                    await self._remove(going, ability)
                 return
             written = await self._write(event, ability)
         if written is not None and written.remote_id is not None:
@@ -140,10 +142,24 @@ class ScimAppSender:
             await self._memberships.write(known, ability)
         return known
 
+    async def _remove(self, going: Remote, ability: Ability) -> None:
+        """Delete it there, out of its groups first: many applications keep a deleted member among the others."""
+        key = self._destination.key
+        for id in await self._ledger.list_groups_of(key, going.resource_id, "written"):
+            async with self._lock(id):
+                group = await self._ledger.find_remote(key, id)
+                if group is None or group.remote_id is None:
+                    continue
+                await self._ledger.note_members(key, id, (), [going.resource_id])
+                await self._unless_refused(self._memberships.write(group, ability, going.resource_id), group)
+                # Whether it still belongs to the group is the group's to say; if so, it waits for the way back.
+                await self._ledger.note_members(key, id, [going.resource_id], ())
+        await self._resources.remove(going)
+
     async def _follow(self, member: Remote, ability: Ability) -> None:
         """Whoever is there now becomes a member of the groups that wait for it, and the manager of those who do."""
         key = self._destination.key
-        for id in await self._ledger.list_groups_awaiting(key, member.resource_id):
+        for id in await self._ledger.list_groups_of(key, member.resource_id, "waiting"):
             async with self._lock(id):
                 group = await self._ledger.find_remote(key, id)
                 if group is not None and group.remote_id is not None:
@@ -166,7 +182,7 @@ class ScimAppSender:
     async def _removes(self, known: Remote) -> bool:
         """Delete it; False when the application cannot be asked now, so that the others had better wait, too."""
         try:
-            await self._resources.remove(known)
+            await self._remove(known, await self._known_ability())
         except Failure as failure:
             reason = getattr(failure.outcome, "reason", "")
             _log.warning("deletion waits", extra={**self._names, "resource": known.resource_id, "reason": reason})

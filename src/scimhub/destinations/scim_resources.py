@@ -251,32 +251,35 @@ class Resources:
 
     # ------------------------------------------------------------------ gone
 
-    async def leave(self, event: Event, ability: Ability) -> None:
-        """The resource was deleted or left the scope: do what the configuration says; raises Failure."""
+    async def leave(self, event: Event, ability: Ability) -> Remote | None:
+        """The resource was deleted or left the scope: do what the configuration says; raises Failure.
+
+        What is to be deleted there now is returned, for ``remove``.
+        """
         known = await self._ledger.find_remote(self._key, event.id)
         if known is not None and known.version > event.version:
-            return
+            return None
         if known is not None and known.state == "creating":
             known = await self._found_after_all(known, ability)
         if known is None or known.remote_id is None:
             await self._save(Remote(event.id, event.resource_type, "gone", event.version, self._now()))
-            return
+            return None
         known = replace(known, version=event.version)
         leaving = self._configuration.on_delete
         if known.resource_type == "Group":
-            await self.remove(known)
-            return
+            return known
         is_there = await self._deactivate(known, ability, refuses=leaving != "delete")
         if not is_there:
             await self._lose(known)
         elif leaving == "delete":
-            await self.remove(known)
+            return known
         else:
             due = times.text(self._now_seconds() + self._configuration.delete_after_days * _DAY)
             delete_at = due if leaving == "deactivate_then_delete" else None
             written = {**known.written, "active": _INACTIVE}
             left = replace(known, state="left", written=written, updated=self._now(), etag=None, awaits=None)
             await self._save(replace(left, delete_at=known.delete_at or delete_at))
+        return None
 
     async def _found_after_all(self, known: Remote, ability: Ability) -> Remote:
         """What was asked for without an answer may be there; only our own id tells."""

@@ -85,8 +85,8 @@ class Ledger(Protocol):
     async def confirm_members(self, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
         """These have been written."""
 
-    async def list_groups_awaiting(self, destination: int, member: str) -> Sequence[str]:
-        """The groups to which the member is still to be added."""
+    async def list_groups_of(self, destination: int, member: str, state: MemberState) -> Sequence[str]:
+        """The groups in which the member's membership is in that state."""
 
     async def forget_memberships(self, destination: int, member: str) -> None:
         """The member is gone at the destination, and so are its memberships: they are to be written again."""

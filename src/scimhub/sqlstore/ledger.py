@@ -112,7 +112,7 @@ _ADDED = """
 UPDATE remote_members SET state = 'written'
 WHERE destination = ? AND group_id = ? AND member_id = ? AND state = 'waiting'"""
 _REMOVED = "DELETE FROM remote_members WHERE destination = ? AND group_id = ? AND member_id = ? AND state = 'leaving'"
-_GROUPS = "SELECT group_id FROM remote_members WHERE destination = ? AND member_id = ? AND state = 'waiting' ORDER BY group_id"
+_GROUPS = "SELECT group_id FROM remote_members WHERE destination = ? AND member_id = ? AND state = ? ORDER BY group_id"
 _FORGET_MEMBERSHIPS = """
 UPDATE remote_members SET state = 'waiting' WHERE destination = ? AND member_id = ? AND state = 'written'"""
 _FORGET_LEAVING = "DELETE FROM remote_members WHERE destination = ? AND group_id = ? AND state = 'leaving'"
@@ -199,8 +199,8 @@ class Ledgers:
     async def confirm_members(self, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
         await self._database.write(lambda connection: confirm_members(connection, destination, group, added, removed))
 
-    async def list_groups_awaiting(self, destination: int, member: str) -> Sequence[str]:
-        rows = self._database.read(lambda connection: sqlite.fetch(connection, _GROUPS, (destination, member)))
+    async def list_groups_of(self, destination: int, member: str, state: MemberState) -> Sequence[str]:
+        rows = self._database.read(lambda connection: sqlite.fetch(connection, _GROUPS, (destination, member, state)))
         return [row[0] for row in rows]
 
     async def forget_memberships(self, destination: int, member: str) -> None:
