@@ -441,3 +441,40 @@ def test_operations_are_named_after_types_and_there_is_at_least_one():
 def test_a_destination_of_the_kind_is_a_value():
     made = kinds(LOOPBACK, lambda: 0.0, object())["http_api"]  # type: ignore[arg-type]
     assert made.check({"base_url": "http://127.0.0.1/", "operations": OPERATIONS, "auth": {"type": "none"}})["timeout"] == 15
+
+
+ODD: list[Any] = [
+    None,
+    "",
+    "x",
+    5,
+    -1,
+    True,
+    [],
+    [1],
+    [[]],
+    {},
+    {"a": 1},
+    {"": None},
+    {"type": []},
+    {"type": "oauth", "scope": []},
+]
+
+
+@pytest.mark.parametrize("name", ["http_api", "scim_app"])
+def test_whatever_stands_in_a_configuration_is_taken_or_refused_with_sentences(name: str):
+    kind = kinds(Policy(), lambda: 0.0, object())[name]  # type: ignore[arg-type]
+    configuration = {"base_url": "https://a.example", **({"operations": OPERATIONS} if name == "http_api" else {})}
+    whole = kind.check(configuration)
+    wishes = [{**configuration, key: value} for key in whole for value in ODD]
+    if name == "http_api":
+        first = OPERATIONS["user.created"]
+        wishes += [{**configuration, "operations": {"user.created": {**first, key: value}}} for key in first for value in ODD]
+    said: list[str] = []
+    for wish in wishes:
+        try:
+            kind.check(wish)
+        except Invalid as refused:
+            said += refused.problems
+    assert len(said) > len(whole)
+    assert [problem for problem in said if not problem.endswith(".")] == []

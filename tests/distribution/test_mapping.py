@@ -194,6 +194,22 @@ def test_no_document_makes_a_rule_fail():
         bound.apply({name: dice.choice(values) for name in KIM} | {"id": "7c", "schemas": []})
 
 
+def test_whatever_stands_in_a_mapping_is_taken_or_refused_with_sentences():
+    odd: list[Any] = [None, "", "x y", 5, True, [], [1], {}, {"a": 1}, {"path": []}, {"when": {}, "then": 1}, "active"]
+    keys = ("path", "constant", "join", "first_of", "lookup", "when", "object", "list", "with", "table", "then", "otherwise")
+    written = (
+        [{"User": one} for one in odd]
+        + [{"User": {"set": one}} for one in odd]
+        + [{"User": {"set": {"a": one}}} for one in odd]
+    )
+    written += [{"User": {"set": {"a": {"lookup": "id", "when": "id pr", key: one}}}} for key in keys for one in odd]
+    written += [{"User": {"set": {"a": {key: one}}}} for key in keys for one in odd]
+    for one in written:
+        problems: list[str] = []
+        mapping.bind(one, CATALOG, problems)
+        assert all(problem.endswith(".") for problem in problems), problems
+
+
 # --------------------------------------------------------------------------- events behind a mapping
 
 WISH = Subscription(

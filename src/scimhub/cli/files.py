@@ -1,5 +1,6 @@
 """Files that verbs are given: objects in JSON or YAML, and secrets. A hyphen is standard input."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def read_object(path: Path, what: str) -> dict[str, object]:
         raise output.fail([f"The {what} cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
     if not isinstance(read, dict):
         raise output.fail([f"The {what} in {path} is no object; write keys and values."], output.WRONG_SETTINGS)
-    return read
+    # YAML knows dates and keys that JSON does not; as texts they can be sent.
+    shown: dict[str, object] = json.loads(json.dumps({str(key): value for key, value in read.items()}, default=str))
+    return shown
 
 
 def read_secret(path: Path | None) -> str | None:

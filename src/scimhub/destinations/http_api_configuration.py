@@ -90,7 +90,10 @@ def check(written: Mapping[str, object], policy: Policy) -> Mapping[str, object]
         problems.append("The base_url has a query (?…); it must end where the url of an operation begins.")
     http_authorization.check(filled["auth"], policy, problems)
     http_configuration.check_headers(filled["headers"], problems)
-    http_configuration.check_headers({filled["idempotency_header"] or "X-Id": "x"}, problems)
+    if not isinstance(name := filled["idempotency_header"], str):
+        problems.append("The idempotency_header must be the name of a header, or empty for none.")
+    elif name:
+        http_configuration.check_headers({name: "x"}, problems)
     http_configuration.check_pace(filled, problems)
     _operations(filled["operations"], problems)
     if problems:

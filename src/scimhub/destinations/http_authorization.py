@@ -58,7 +58,7 @@ class Wish:
 
 def check(value: object, policy: Policy, problems: list[str]) -> None:
     """Add every mistake of the configured ``auth``."""
-    if not isinstance(value, Mapping) or value.get("type") not in _KEYS:
+    if not isinstance(value, Mapping) or value.get("type") not in tuple(_KEYS):
         problems.append(f'The auth must be an object whose type is one of {", ".join(_KEYS)}, such as {{"type": "bearer"}}.')
         return
     needed, possible = _KEYS[str(value["type"])]
