@@ -24,5 +24,5 @@ def build_engine(store: SqlStore, attempts: AttemptLog, catalogs: Catalogs) -> E
         random=os.urandom,
         new_id=clock.new_id,
     )
-    kinds = destinations.kinds(Policy(allow_loopback=True), time.time)
+    kinds = destinations.kinds(Policy(allow_loopback=True), time.time, store)
     return Engine(kinds, Place(catalogs, "https://hub.example", store.log_epoch), given)

@@ -165,7 +165,7 @@ def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalo
         lease_seconds=settings.lease_seconds,
         monotonic=time.monotonic,
     )
-    return Engine(destinations.kinds(policy, time.time), place, given)
+    return Engine(destinations.kinds(policy, time.time, store), place, given)
 
 
 def _services(

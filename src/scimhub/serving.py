@@ -240,12 +240,13 @@ async def _purge_tombstones(hub: Hub) -> None:
 
 
 async def _purge_changes(hub: Hub, settings: Settings) -> None:
-    """Keep the change log within its limits, and let secrets go whose time has ended."""
+    """Keep the change log within its limits, let secrets go whose time has ended, and have senders do what is due."""
     limits = retention.Limits(settings.change_days, settings.change_count, settings.change_days_max)
     while True:
         try:
             await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest, hub.engine.halted)
             await hub.engine.drop_expired_secrets()
+            await hub.engine.tend()
         except StoreUnavailable as fault:
             _logger.warning("changes not purged", extra={"reason": str(fault)})
         await asyncio.sleep(_PURGE_EVERY)

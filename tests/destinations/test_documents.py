@@ -8,12 +8,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scimhub.consumer import NoMatchingSignature
-from scimhub.destinations import webhook_configuration, webhook_signing
-from scimhub.distribution import contract, contract_examples
+from scimhub.destinations import (
+    http_api_configuration,
+    scim_app_configuration,
+    scim_profile,
+    templates,
+    webhook_configuration,
+    webhook_signing,
+)
+from scimhub.destinations.egress import Policy
+from scimhub.distribution import contract, contract_examples, mapping, rules
 from scimhub.distribution.retry import DELAYS
+from scimhub.scim.catalog import standard_catalog
 from scimhub.settings import Settings
 from tests.destinations.receivers import message, receiving, secret, sending
 
@@ -101,3 +111,62 @@ async def test_the_shell_verifies_with_the_public_key(tmp_path):
     other = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
     wrong = "whpk_" + base64.b64encode(other).decode()
     assert run(SHELL[1], tmp_path, request, PUBLIC_KEY=wrong, SIGNATURE=signature).returncode != 0
+
+
+# --------------------------------------------------------------------------- applications, APIs and mappings
+
+APPLICATIONS, API, MAPPING = ((DOCS / f"{name}.md").read_text("utf-8") for name in ("scim-applications", "http-api", "mapping"))
+
+
+def yaml_in(page: str) -> dict[str, object]:
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    read = yaml.safe_load(text)
+    assert isinstance(read, dict)
+    return read
+
+
+def test_every_profile_is_described_with_its_own_address():
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| `?([^|`]+?)`? \|", APPLICATIONS.partition("## Profiles")[2], re.MULTILINE))
+    assert rows == {name: scim_profile.load(name).base_url or "any" for name in scim_profile.names()}
+
+
+def test_every_key_of_an_application_and_of_an_api_is_described():
+    table = APPLICATIONS.partition("## Configuration")[2].partition("\n## ")[0]
+    assert {key for key in scim_app_configuration._DEFAULTS if f"`{key}`" not in table} == set()
+    assert {key for key in scim_profile.OVERRIDABLE if f"`{key}`" not in APPLICATIONS} == set()
+    keys = {*http_api_configuration._DEFAULTS, *http_api_configuration._KEYS, *http_api_configuration.VERBS, *templates.NAMES}
+    assert {key for key in keys if f"`{key}`" not in API and key != "resource"} == set()
+
+
+def test_the_example_of_an_api_can_be_used():
+    http_api_configuration.check(yaml_in(API), Policy())
+
+
+def test_the_example_of_a_mapping_forms_what_it_says():
+    problems: list[str] = []
+    bound = mapping.bind(yaml_in(MAPPING), standard_catalog(), problems)
+    assert problems == []
+    urn = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    kim = {
+        "userName": "kr",
+        "name": {"givenName": "Kim", "familyName": "Reyes"},
+        "emails": [{"value": "kim@example.com", "primary": True}],
+        "userType": "Employee",
+        "nickName": "K",
+        "active": True,
+        urn: {"department": "IT"},
+    }
+    assert bound["User"].apply(kim) == {
+        "userName": "kim@example.com",
+        "name": {"givenName": "Kim", "familyName": "Reyes"},
+        "displayName": "Kim Reyes",
+        "title": "Employee",
+        "emails": [{"value": "kim@example.com", "primary": True}],
+        "userType": "FTE",
+        "active": True,
+        urn: {"department": "IT", "costCenter": "4711"},
+    }
+
+
+def test_every_rule_is_described():
+    assert {key for key in rules._KEYS if f"{key}:" not in MAPPING} == set()

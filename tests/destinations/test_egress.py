@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from scimhub.destinations.egress import Policy, Resolver, parse_address
-from scimhub.destinations.webhook_connection import Connector
+from scimhub.destinations.http_connection import Connector
 from scimhub.distribution.delivery import Delivered, Retry
 from tests.destinations.receivers import message, receiving, says, sending
 

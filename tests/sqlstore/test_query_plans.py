@@ -13,6 +13,7 @@ from scimhub.sqlstore import (
     destinations,
     directories,
     execution,
+    ledger,
     memberships,
     rows,
     selection,
@@ -26,11 +27,11 @@ from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.test_reading import condition
 
 USER, GROUP = (standard_catalog().kinds[name] for name in ("User", "Group"))
-MODULES = (changes, counters, destinations, directories, execution, memberships, rows, sources, tombstones, walking)
+MODULES = (changes, counters, destinations, directories, execution, ledger, memberships, rows, sources, tombstones, walking)
 # Tables that grow with the resources.
 GROWING = {
     *("resources", "links", "unique_values", "attribute_values", "memberships", "unmapped"),
-    *("changes", "tombstones", "tombstone_links"),
+    *("changes", "tombstones", "tombstone_links", "remote_resources", "remote_members"),
 }
 ALIASES = {"r": "resources", "l": "links", "u": "unique_values", "m": "memberships", "given": "links"}
 _STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")

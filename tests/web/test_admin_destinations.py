@@ -107,7 +107,7 @@ async def problems(answer: httpx.Response, status: int) -> list[str]:
 
 
 async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, receiver: Receiver):
-    wish = {"types": ["user.*"], "filters": {"User": "active eq true"}, "attributes": ["userName"]}
+    wish = {"types": ["user.*"], "filters": {"User": "active eq true"}, "attributes": ["userName"], "mapping": {}}
     made = await create(client, receiver, subscription=wish)
     assert made["secret"].startswith("whsec_")
     destination = made["destination"]
@@ -188,7 +188,7 @@ async def test_what_is_committed_arrives_signed_and_is_counted(
 
 MISTAKES = [
     ({"name": "Pay Roll"}, "The name 'Pay Roll' does not fit;"),
-    ({"kind": "pigeon"}, "'pigeon' is no kind of destination; there are webhook, feed."),
+    ({"kind": "pigeon"}, "'pigeon' is no kind of destination; there are webhook, "),
     ({"configuration": {}}, "A webhook needs url,"),
     ({"configuration": {"url": "ftp://a.example/"}}, "The url begins with 'ftp'; it must begin with https:// or http://."),
     ({"configuration": {"url": "https://a.example/", "ulr": 1}}, "A webhook's configuration has no key 'ulr';"),
@@ -275,7 +275,7 @@ async def test_configuration_and_subscription_are_changed_apart(
     assert (configured["configuration"]["concurrency"], configured["subscription_version"]) == (2, 1)
     changed = (await client.patch(ONE, json={"subscription": {"types": ["group.*"]}})).json()
     assert (changed["configuration"], changed["subscription_version"]) == (configured["configuration"], 2)
-    assert changed["subscription"] == {"types": ["group.*"], "filters": {}, "attributes": []}
+    assert changed["subscription"] == {"types": ["group.*"], "filters": {}, "attributes": [], "mapping": {}}
     await person(scim, "kim")
     await shown_when(client, lambda now: now["status"]["lag"] == 0)
     assert receiver.arrivals == []
@@ -321,6 +321,7 @@ async def test_a_rotated_secret_signs_beside_the_former_one(
         "status": 401,
         "reason": "The receiver answered 401 Unauthorized; check its credentials and its check of the signature.",
         "excerpt": "",
+        "notes": [],
     }
     receiver.secrets[:] = [last]
     assert (await client.post(f"{ONE}/check")).json()["outcome"] == "delivered"
@@ -333,7 +334,13 @@ async def test_a_rotated_secret_signs_beside_the_former_one(
 
 async def test_a_check_tells_what_came_of_it(client: httpx.AsyncClient, receiver: Receiver):
     await create(client, receiver)
-    assert (await client.post(f"{ONE}/check")).json() == {"outcome": "delivered", "status": 204, "reason": "", "excerpt": ""}
+    assert (await client.post(f"{ONE}/check")).json() == {
+        "outcome": "delivered",
+        "status": 204,
+        "reason": "",
+        "excerpt": "",
+        "notes": [],
+    }
     assert [arrival.event.type for arrival in receiver.arrivals] == ["scimhub.test"]
     for status, outcome in ((500, "retry"), (400, "rejected"), (410, "gone")):
         receiver.answer = lambda event, status=status: status
@@ -419,3 +426,23 @@ async def test_what_is_held_is_listed_tried_again_and_given_up(
     assert {(event.resource_id, event.position) for event in receiver.events()} == {(kim, 3), (sam, 2)}
     (told,) = await problems(await client.post(f"{ONE}/held/skip", json={"resource_id": kim, "everything": True}), 404)
     assert told.startswith("Destination payroll holds nothing of resource ")
+
+
+# --------------------------------------------------------------------------- previews and the ledger
+
+
+async def test_a_preview_tells_who_would_enter_and_saves_nothing(client: httpx.AsyncClient, receiver: Receiver):
+    await create(client, receiver, subscription={"filters": {"User": 'title eq "nobody"'}})
+    wish = {"filters": {}, "mapping": {"User": {"set": {"login": "userName"}}}, "samples": 1}
+    found = (await client.post(f"{ONE}/preview", json=wish)).json()
+    assert found["looked_at"] == sum(sum(counts.values()) for counts in found["counts"].values())
+    assert (await client.get(ONE)).json()["subscription"]["mapping"] == {}
+    (told,) = await problems(await client.post(f"{ONE}/preview", json={"mapping": {"User": {"set": {"a": "shoe"}}}}), 400)
+    assert told.startswith("The mapping for User, a: names a path")
+    (told,) = await problems(await client.patch(ONE, json={"subscription": {"mapping": {"Nobody": {}}}}), 400)
+    assert told.startswith("The mapping for 'Nobody' names no resource type")
+
+
+async def test_the_ledger_of_a_webhook_is_empty(client: httpx.AsyncClient, receiver: Receiver):
+    await create(client, receiver)
+    assert (await client.get(f"{ONE}/ledger")).json() == {"items": [], "next": None}

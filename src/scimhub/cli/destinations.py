@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scimhub.cli import connection, output
+from scimhub.cli import connection, files, output
 from scimhub.cli.connection import path_of
 from scimhub.cli.manage import AsJson, InDirectory
 
@@ -29,14 +29,27 @@ Filters = Annotated[
 Attributes = Annotated[
     list[str] | None, typer.Option("--attribute", help="An attribute that the destination may see; repeat it. Without it all.")
 ]
+Mapping = Annotated[
+    Path | None,
+    typer.Option("--mapping", help="A file with the mapping, JSON or YAML; {} in it is none. Preview it before."),
+]
 Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
 Options = Annotated[
     list[str] | None,
     typer.Option("--set", help="Another part of the configuration as KEY=VALUE, such as timeout=5; repeat it."),
 ]
+Configuration = Annotated[
+    Path | None,
+    typer.Option(
+        "--configuration", help="A file with the configuration, JSON or YAML; - is standard input. --set overrides it."
+    ),
+]
 Secret = Annotated[
     Path | None,
-    typer.Option("--secret-file", help="A file with a secret to use in the place of a new one; - is standard input."),
+    typer.Option(
+        "--secret-file",
+        help="A file with the secret to use: one of your own, or what the destination gave out; - is standard input.",
+    ),
 ]
 _KIND_AND_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 _LOOK_EVERY = 0.3
@@ -54,12 +67,14 @@ def create(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    kind: Annotated[str, typer.Option(help="webhook or feed.")] = "webhook",
+    kind: Annotated[str, typer.Option(help="webhook, feed, http_api or scim_app.")] = "webhook",
     url: Url = None,
+    configuration: Configuration = None,
     options: Options = None,
     types: Types = None,
     filters: Filters = None,
     attributes: Attributes = None,
+    mapping: Mapping = None,
     after: Annotated[int | None, typer.Option(help="Begin behind this position; 0 is the beginning of the log.")] = None,
     secret_file: Secret = None,
     as_json: AsJson = False,
@@ -68,19 +83,22 @@ def create(
     wish = {
         "name": name,
         "kind": kind,
-        "configuration": _configuration(url, options),
-        "subscription": _subscription(types, filters, attributes),
+        "configuration": _configuration(configuration, url, options),
+        "subscription": subscription_of(types, filters, attributes, mapping),
         "after": after,
-        "secret": _read_secret(secret_file),
+        "secret": files.read_secret(secret_file),
     }
     made = connection.ask(context, "POST", _path(directory), json=wish)
     if as_json:
         output.print_json(made)
         return
     output.print_facts(_facts(made["destination"]))
-    output.print_facts({"secret": made["secret"]})
+    told = ""
+    if made["secret"]:
+        output.print_facts({"secret": made["secret"]})
+        told = "The secret is shown this once. "
     if kind != "feed":
-        print(f"The secret is shown this once. Next: scimhub destination check {name} --directory {directory}")
+        print(f"{told}Next: scimhub destination check {name} --directory {directory}")
 
 
 @destination_verbs.command("update")
@@ -89,21 +107,27 @@ def update(
     name: str,
     directory: InDirectory = "default",
     url: Url = None,
+    configuration: Configuration = None,
     options: Options = None,
     types: Types = None,
     filters: Filters = None,
     attributes: Attributes = None,
+    mapping: Mapping = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a destination. Each option that is given replaces what was there; --type '*' wants all types again."""
     current = connection.ask(context, "GET", _path(directory, name))
-    configuration = {**current["configuration"], **_configuration(url, options)}
-    changed = {key: value for key, value in _subscription(types, filters, attributes).items() if value}
-    wish = {"configuration": configuration, "subscription": {**current["subscription"], **changed}}
+    written = {**current["configuration"], **_configuration(configuration, url, options)}
+    given = subscription_of(types, filters, attributes, mapping)
+    changed = {key: value for key, value in given.items() if value or (key == "mapping" and mapping is not None)}
+    wish = {"configuration": written, "subscription": {**current["subscription"], **changed}}
     shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
     _print(shown, as_json)
     if not as_json and changed:
-        print("The subscription holds for changes from now on; who enters or leaves by it is told when something changes.")
+        print(
+            "The subscription holds for changes from now on; who enters or leaves by it is told when something changes. "
+            "scimhub destination preview shows beforehand who that is."
+        )
 
 
 @destination_verbs.command("delete")
@@ -123,13 +147,16 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a new secret; messages are signed with the former ones too until the overlap ends."""
-    wish = {"overlap_hours": overlap, "secret": _read_secret(secret_file)}
+    wish = {"overlap_hours": overlap, "secret": files.read_secret(secret_file)}
     made = connection.ask(context, "POST", _path(directory, name, "secret"), json=wish)
     if as_json:
         output.print_json(made)
         return
-    output.print_facts({"secret": made["secret"]})
-    print(f"The secret is shown this once. The former one holds for {overlap:g} hours more.")
+    told = ""
+    if made["secret"]:
+        output.print_facts({"secret": made["secret"]})
+        told = "The secret is shown this once. "
+    print(f"{told}The former one holds for {overlap:g} hours more.")
 
 
 # --------------------------------------------------------------------------- looking
@@ -172,6 +199,8 @@ def check(context: typer.Context, name: str, directory: InDirectory = "default",
         output.print_json(result)
     elif result["outcome"] == "delivered":
         print(f"The test event arrived: {result['status'] or 'confirmed'}.")
+        for note in result["notes"]:
+            print(f"Note: {note}")
     if result["outcome"] != "delivered":
         reason = result["reason"] + (f" It answered: {result['excerpt']}" if result["excerpt"] else "")
         raise output.fail([reason])
@@ -290,8 +319,9 @@ def skip(
 # --------------------------------------------------------------------------- reading options, printing answers
 
 
-def _configuration(url: str | None, options: list[str] | None) -> dict[str, object]:
-    configuration: dict[str, object] = {} if url is None else {"url": url}
+def _configuration(file: Path | None, url: str | None, options: list[str] | None) -> dict[str, object]:
+    configuration: dict[str, object] = {} if file is None else files.read_object(file, "configuration")
+    configuration |= {} if url is None else {"url": url}
     for option in options or []:
         key, equals, value = option.partition("=")
         if not equals:
@@ -303,23 +333,17 @@ def _configuration(url: str | None, options: list[str] | None) -> dict[str, obje
     return configuration
 
 
-def _subscription(types: list[str] | None, filters: list[str] | None, attributes: list[str] | None) -> dict[str, object]:
+def subscription_of(
+    types: list[str] | None, filters: list[str] | None, attributes: list[str] | None, mapping: Path | None
+) -> dict[str, object]:
+    """What the options say of a subscription; empty where they say nothing."""
     by_kind = {}
     for text in filters or []:
         match = _KIND_AND_FILTER.fullmatch(text)
         kind, condition = ("User", text) if match is None else (match[1], match[2])
         by_kind[kind] = condition
-    return {"types": types or [], "filters": by_kind, "attributes": attributes or []}
-
-
-def _read_secret(path: Path | None) -> str | None:
-    """The secret's text: never on the command line, where every user of the machine could read it."""
-    if path is None:
-        return None
-    try:
-        return (sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise output.fail([f"The secret cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
+    rules = {} if mapping is None else files.read_object(mapping, "mapping")
+    return {"types": types or [], "filters": by_kind, "attributes": attributes or [], "mapping": rules}
 
 
 def _facts(shown: dict[str, Any]) -> dict[str, object]:
@@ -333,6 +357,7 @@ def _facts(shown: dict[str, Any]) -> dict[str, object]:
         "types": wish["types"] or "all",
         "filters": json.dumps(wish["filters"]) if wish["filters"] else "none",
         "attributes": wish["attributes"] or "all",
+        "mapping": json.dumps(wish["mapping"]) if wish["mapping"] else "none",
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
         "held": status["held"],

@@ -12,6 +12,7 @@ import typer
 
 from scimhub.cli import connection, manage, output
 from scimhub.cli.demo import demo
+from scimhub.cli.destination_contents import ledger, preview
 from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.exports import export_file
@@ -34,6 +35,8 @@ commands.add_typer(manage.source_verbs, name="source")
 commands.add_typer(manage.token_verbs, name="token")
 commands.add_typer(manage.schema_verbs, name="schema")
 commands.add_typer(destination_verbs, name="destination")
+destination_verbs.command()(ledger)
+destination_verbs.command()(preview)
 commands.add_typer(exchange_verbs, name="exchanges")
 commands.command()(trace)
 commands.command()(simulate)

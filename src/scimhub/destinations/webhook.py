@@ -1,32 +1,25 @@
-"""The kind ``webhook``: each event is a POST, signed after Standard Webhooks 1.0.0, with a CloudEvent in it.
+"""The kind ``webhook``: each event is a POST, signed after Standard Webhooks 1.0.0, with a CloudEvent in it."""
 
-A receiver may hang, dribble, redirect, or answer without end. None of that reaches further than the one attempt: it has a
-time limit, and at most ``EXCERPT_LIMIT`` bytes of an answer are read.
-"""
-
-import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from importlib.metadata import version
 from typing import Final
 
-import aiohttp
 from multidict import CIMultiDict, istr
 
 from scimhub import clock
-from scimhub.destinations import cloudevents_http, redaction, webhook_configuration, webhook_outcomes, webhook_signing
+from scimhub.destinations import (
+    cloudevents_http,
+    http_client,
+    http_outcomes,
+    redaction,
+    webhook_configuration,
+    webhook_signing,
+)
 from scimhub.destinations.egress import Policy
-from scimhub.destinations.redaction import EXCERPT_LIMIT
+from scimhub.destinations.http_client import HttpClient
 from scimhub.destinations.webhook_configuration import Configuration
-from scimhub.destinations.webhook_connection import Connector, StaleConnection
 from scimhub.destinations.webhook_signing import Signer
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Retry, Secret
 
-# Once the status is known the rest of an answer is worth no more than this, in seconds.
-_BODY_PATIENCE: Final = 1.0
-# A stale connection shows itself at once; what breaks off later may have been received.
-_STALE_WITHIN: Final = 1.0
 _ID: Final = istr("webhook-id")
 _TIMESTAMP: Final = istr("webhook-timestamp")
 _SIGNATURE: Final = istr("webhook-signature")
@@ -67,14 +60,14 @@ class Webhook:
 
 
 class WebhookSender:
-    """One open webhook. The session is made when the first message comes, within the running loop."""
+    """One open webhook."""
 
     def __init__(
         self, configuration: Configuration, secrets: Sequence[Secret], policy: Policy, now_seconds: Callable[[], float]
     ) -> None:
         self._configuration = configuration
-        self._policy = policy
         self._now_seconds = now_seconds
+        self._client = HttpClient(policy, configuration.concurrency, configuration.timeout)
         self._signers = [
             (webhook_signing.signer(secret.purpose, secret.value), _end(secret))
             for secret in secrets
@@ -83,10 +76,7 @@ class WebhookSender:
         self._host = configuration.url.host or ""
         self._is_structured = configuration.format == "structured"
         self._headers = CIMultiDict({istr(name): value for name, value in configuration.headers.items()})
-        self._headers[istr("User-Agent")] = f"scimhub/{version('scimhub')}"
-        # A small answer may unfold to a huge one; nothing here needs that.
-        self._headers[istr("Accept-Encoding")] = "identity"
-        self._session: aiohttp.ClientSession | None = None
+        self._headers.update(http_client.own_headers())
 
     async def send(self, message: Message) -> Outcome:
         """POST the message once; a second time only when the connection turned out to be stale."""
@@ -100,52 +90,17 @@ class WebhookSender:
         body = message.body if self._is_structured else message.data
         headers = self._headers_of(message, body, signers, int(now))
         try:
-            return await self._post_again_if_stale(body, headers)
-        # RuntimeError: what uvloop raises for some faults of a socket.
-        except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
-            return webhook_outcomes.of_failure(error, self._host, self._configuration.timeout)
+            answer = await self._client.ask("POST", self._configuration.url, headers, body)
+        except http_client.FAULTS as error:
+            return http_outcomes.of_failure(error, self._host, self._configuration.timeout)
+        if 200 <= answer.status < 300:
+            return Delivered(answer.status)
+        retry_after = answer.headers.get("Retry-After")
+        return http_outcomes.of_answer(answer.status, retry_after, redaction.excerpt(answer.body), self._now_seconds())
 
     async def close(self) -> None:
         """End all connections; what is being sent fails."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def _post_again_if_stale(self, body: bytes, headers: CIMultiDict[str]) -> Outcome:
-        started = time.monotonic()
-        try:
-            return await self._post(body, headers)
-        except StaleConnection:
-            if time.monotonic() - started > _STALE_WITHIN:
-                raise
-        return await self._post(body, headers)
-
-    async def _post(self, body: bytes, headers: CIMultiDict[str]) -> Outcome:
-        session = self._session
-        if session is None:
-            session = self._session = self._open_session()
-        response = await session.post(self._configuration.url, data=body, headers=headers, allow_redirects=False)
-        status = response.status
-        is_confirmed = 200 <= status < 300
-        # Usually a short answer has come whole, and the connection is free again.
-        if is_confirmed and response.content.is_eof():
-            return Delivered(status)
-        answer = await _read_beginning(response)
-        if is_confirmed:
-            return Delivered(status)
-        retry_after = response.headers.get("Retry-After")
-        return webhook_outcomes.of_answer(status, retry_after, redaction.excerpt(answer), self._now_seconds())
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        timeout = self._configuration.timeout
-        return aiohttp.ClientSession(
-            connector=Connector(self._policy, self._configuration.concurrency),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout * 2 / 3, sock_read=timeout, ceil_threshold=60),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=EXCERPT_LIMIT,
-            skip_auto_headers=("Accept",),
-        )
+        await self._client.close()
 
     def _headers_of(self, message: Message, body: bytes, signers: Sequence[Signer], timestamp: int) -> CIMultiDict[str]:
         headers = self._headers.copy()
@@ -157,18 +112,6 @@ class WebhookSender:
         else:
             headers.update(cloudevents_http.binary_headers(message.attributes))
         return headers
-
-
-async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
-    """The first bytes of the answer's body; the connection is kept only if that was all of it."""
-    beginning = b""
-    with suppress(aiohttp.ClientError, OSError):
-        async with asyncio.timeout(_BODY_PATIENCE):
-            while (missing := EXCERPT_LIMIT - len(beginning)) and (some := await response.content.read(missing)):
-                beginning += some
-    if not response.content.is_eof():
-        response.close()
-    return beginning
 
 
 def _end(secret: Secret) -> float:

@@ -1,13 +1,12 @@
 """The configuration of a webhook, read and checked: every mistake is told at once, and unknown keys are refused."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Final, Literal, cast
 
 from yarl import URL
 
+from scimhub.destinations import http_configuration
 from scimhub.destinations.egress import Policy
 from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Format
@@ -22,21 +21,7 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "concurrency": 16,
     "signature": "hmac",
 }
-_LONGEST_URL: Final = 2000
-_TIMEOUT: Final = (1, 30)
-_CONCURRENCY: Final = (1, 64)
-_MOST_HEADERS: Final = 20
-_LONGEST_HEADER: Final = 4000
-
-# RFC 9110 §5.6.2, and its visible characters with blanks between them (§5.5).
-_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
-# Headers of one connection only (RFC 9110 §7.6.1), and those that the hub sets itself.
-_HOP_BY_HOP: Final = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"} | {
-    *("te", "trailer", "transfer-encoding", "upgrade")
-}
-_OWN: Final = {"host", "user-agent", "accept-encoding", "expect"}
-_OWN_PREFIXES: Final = ("webhook-", "ce-", "content-")
+_NO_URL: Final = "A webhook needs url, the address to which events are posted, such as https://example.com/events."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +38,15 @@ class Configuration:
 
 def check(written: Mapping[str, object], policy: Policy) -> Mapping[str, object]:
     """The configuration with its defaults; raises Invalid with every mistake."""
-    problems = [_unknown(key) for key in written if key not in _DEFAULTS]
+    problems = [
+        http_configuration.unknown_key("A webhook's configuration", key, _DEFAULTS) for key in written if key not in _DEFAULTS
+    ]
     filled = {**_DEFAULTS, **{key: value for key, value in written.items() if key in _DEFAULTS}}
-    _check_url(filled["url"], policy, problems)
-    _check_choice(filled, "format", ("structured", "binary"), problems)
-    _check_choice(filled, "signature", ("hmac", "ed25519"), problems)
-    _check_range(filled, "timeout", _TIMEOUT, (int, float), "a number of seconds", problems)
-    _check_range(filled, "concurrency", _CONCURRENCY, (int,), "a whole number", problems)
-    _check_headers(filled["headers"], problems)
+    http_configuration.check_url(filled["url"], policy, problems, _NO_URL)
+    http_configuration.check_choice(filled, "format", ("structured", "binary"), problems)
+    http_configuration.check_choice(filled, "signature", ("hmac", "ed25519"), problems)
+    http_configuration.check_pace(filled, problems)
+    http_configuration.check_headers(filled["headers"], problems)
     if problems:
         raise Invalid(problems)
     return filled
@@ -72,89 +58,3 @@ def read(checked: Mapping[str, object]) -> Configuration:
     known = cast(dict[str, Any], {**_DEFAULTS, **checked})
     known["url"] = URL(known["url"])
     return Configuration(**known)
-
-
-def _unknown(key: str) -> str:
-    close = get_close_matches(key, _DEFAULTS, 1)
-    meant = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(_DEFAULTS)}."
-    return f"A webhook's configuration has no key {key[:80]!r}{meant}"
-
-
-def _check_url(value: object, policy: Policy, problems: list[str]) -> None:
-    if not isinstance(value, str) or not value:
-        problems.append("A webhook needs url, the address to which events are posted, such as https://example.com/events.")
-        return
-    if len(value) > _LONGEST_URL:
-        problems.append(f"The url has {len(value)} characters; {_LONGEST_URL} are possible.")
-        return
-    if re.search(r"[\x00-\x20\x7f\\]", value):
-        problems.append("The url contains a blank, a control character or a backslash; write it percent-encoded.")
-        return
-    try:
-        url = URL(value)
-        port = url.port  # may raise ValueError as well
-    except ValueError as error:
-        problems.append(f"The url cannot be read: {error}; write it such as https://example.com/events.")
-        return
-    if url.scheme not in ("http", "https"):
-        problems.append(f"The url begins with {url.scheme or 'no scheme'!r}; it must begin with https:// or http://.")
-        return
-    if not url.raw_host or port == 0:
-        problems.append("The url names no host to connect to, or port 0; write it such as https://example.com/events.")
-        return
-    if url.raw_user is not None or url.raw_password is not None:
-        problems.append("The url holds a user name or password; put credentials into headers instead.")
-    if "#" in value:
-        problems.append("The url has a fragment (#…), which is never sent; leave it out.")
-    refusal = policy.refusal_of_host(url.raw_host)
-    if refusal is not None:
-        problems.append(f"The host of the url cannot be used: {refusal}")
-
-
-def _check_choice(filled: Mapping[str, object], key: str, choices: tuple[str, ...], problems: list[str]) -> None:
-    if filled[key] not in choices:
-        problems.append(f"The {key} is {_shown(filled[key])}; it must be {' or '.join(choices)}.")
-
-
-def _check_range(
-    filled: Mapping[str, object],
-    key: str,
-    limits: tuple[int, int],
-    types: tuple[type, ...],
-    what: str,
-    problems: list[str],
-) -> None:
-    value, (least, most) = filled[key], limits
-    is_number = isinstance(value, types) and not isinstance(value, bool)
-    if not is_number or not least <= cast(float, value) <= most:
-        problems.append(f"The {key} is {_shown(value)}; it must be {what} from {least} to {most}.")
-
-
-def _check_headers(value: object, problems: list[str]) -> None:
-    if not isinstance(value, Mapping):
-        problems.append('The headers are no object; write names and values, such as {"Authorization": "Bearer …"}.')
-        return
-    if len(value) > _MOST_HEADERS:
-        problems.append(f"There are {len(value)} headers; {_MOST_HEADERS} are possible.")
-    seen: set[str] = set()
-    for name, content in value.items():
-        lower = str(name).lower()
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            problems.append(
-                f"The header name {_shown(name)} has characters that a name cannot have; use letters, digits and -."
-            )
-        elif lower in _HOP_BY_HOP or lower in _OWN or lower.startswith(_OWN_PREFIXES):
-            problems.append(f"The header {name[:80]} cannot be set; it belongs to the connection or to the hub.")
-        elif lower in seen:
-            problems.append(f"The header {name[:80]} is there twice, in different case.")
-        # The value may be a credential and is therefore not shown.
-        if not isinstance(content, str) or not _FIELD_VALUE.fullmatch(content) or len(content) > _LONGEST_HEADER:
-            problems.append(
-                f"The value of the header {_shown(name)} cannot be sent; "
-                f"it must be a line of at most {_LONGEST_HEADER} printable ASCII characters."
-            )
-        seen.add(lower)
-
-
-def _shown(value: object) -> str:
-    return repr(value)[:80]

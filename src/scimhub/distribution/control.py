@@ -15,17 +15,14 @@ import orjson
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.directory.sources import digest_of
-from scimhub.distribution import delivery, times
+from scimhub.distribution import delivery, secrets, times
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import (
     Destination,
     Held,
     Message,
     Outcome,
-    Purpose,
     Replay,
-    Secret,
     State,
     Subscription,
 )
@@ -103,13 +100,14 @@ async def create(
     if not is_known:
         problems.append(f"{kind[:40]!r} is no kind of destination; there are {', '.join([*engine.kinds, FEED])}.")
     checked = _unless(problems, lambda: _checked(technology, configuration) if is_known else configuration, configuration)
-    brought = _unless(problems, lambda: _brought(technology, secret) if is_known else None, None)
+    brought = _unless(problems, lambda: secrets.parse(technology, secret) if is_known else None, None)
+    problems += secrets.missing(technology, checked, secret) if not problems else []
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += [] if after is None else await _after_problems(engine, after)
     if problems:
         raise Invalid(problems)
-    new, shown = _new_secret(engine, technology, _purpose(checked, technology), brought)
+    new, shown = secrets.first(engine.given, technology, checked, brought)
     store = engine.given.store
     made = await store.create_destination(directory.key, name, kind, checked, subscription, after, _now(engine), new)
     async with engine.halted(made):
@@ -158,11 +156,10 @@ async def rotate(
     if not 0 <= overlap_hours <= _LONGEST_OVERLAP:
         raise Invalid([f"The overlap is {overlap_hours:g} hours; it must be from 0 to {_LONGEST_OVERLAP:g}."])
     technology = engine.kinds.get(destination.kind)
-    brought = _brought(technology, secret)
+    brought = secrets.parse(technology, secret)
     ends = times.text(engine.given.now() + overlap_hours * 3600)
     async with engine.halted(destination):
-        purpose = _purpose(destination.configuration, technology)
-        new, shown = _new_secret(engine, technology, purpose, brought)
+        new, shown = secrets.another(engine.given, technology, destination.configuration, brought)
         kept = await engine.given.store.add_secret(destination.key, new.purpose, new.value, new.hint, new.created)
         await engine.given.store.expire_secrets(destination.key, kept.purpose, kept.id, ends)
     return Made(destination, shown)
@@ -229,8 +226,8 @@ async def check(engine: Engine, destination: Destination) -> Outcome:
     if technology is None:
         raise Conflict(f"Destination {destination.name} is a {destination.kind}: it fetches, nothing is sent to it.")
     now = _now(engine)
-    secrets = delivery.holding(await engine.given.store.list_secrets(destination.key), now)
-    sender = technology.open(destination, secrets)
+    holding = delivery.holding(await engine.given.store.list_secrets(destination.key), now)
+    sender = technology.open(destination, holding)
     try:
         return await sender.send(_test_message(engine, destination, now))
     finally:
@@ -345,35 +342,6 @@ def _checked(technology: DestinationKind | None, configuration: Mapping[str, obj
     if configuration:
         raise Invalid([f"A feed has no configuration; leave out {', '.join(sorted(configuration))}."])
     return {}
-
-
-def _brought(technology: DestinationKind | None, secret: str | None) -> tuple[Purpose, bytes] | None:
-    if secret is None:
-        return None
-    if technology is None:
-        raise Invalid(["A feed's token is made by the hub; leave the secret out."])
-    return technology.parse_secret(secret)
-
-
-def _purpose(configuration: Mapping[str, object], technology: DestinationKind | None) -> Purpose:
-    if technology is None:
-        return "token"
-    wished = configuration.get("signature")
-    return next((purpose for purpose in technology.purposes if purpose == wished), technology.purposes[0])
-
-
-def _new_secret(
-    engine: Engine, technology: DestinationKind | None, purpose: Purpose, brought: tuple[Purpose, bytes] | None
-) -> tuple[Secret, str]:
-    """A new secret, or the one that was brought, and the text of it that is shown."""
-    now = _now(engine)
-    if technology is None:
-        token = f"scimhub_feed_{engine.given.random(32).hex()}"
-        return Secret(engine.given.new_id(), "token", digest_of(token), token[-4:], now, None), token
-    purpose, value = brought or (purpose, technology.make_secret(purpose, engine.given.random))
-    secret = Secret(engine.given.new_id(), purpose, value, "", now, None)
-    shown = technology.show_secret(secret)
-    return replace(secret, hint=shown[-4:]), shown
 
 
 async def _after_problems(engine: Engine, after: int) -> list[str]:

@@ -13,8 +13,9 @@ import orjson
 # itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
-# What a secret is for: signing with HMAC-SHA256 or ed25519, or opening a feed (then the value is the token's digest).
-Purpose = Literal["hmac", "ed25519", "token"]
+# What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
+# proving to the destination who we are, with what it gave out.
+Purpose = Literal["hmac", "ed25519", "token", "password"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class Subscription:
 
     ``types`` are names such as ``user.created`` or ``group.*``; empty means all. ``filters`` has for a kind the SCIM filter
     that its resources must satisfy; a kind without one is wanted whole. ``attributes`` is the allow-list, in the writing of
-    the SCIM parameter of the same name; empty means whatever is returned by default.
+    the SCIM parameter of the same name; empty means whatever is returned by default. ``mapping`` forms what it sees of a
+    resource, as ``mapping`` the module says; empty means the resource as it is.
     """
 
     types: tuple[str, ...] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    mapping: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,10 @@ Blame = Literal["resource", "destination"]
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination confirmed it."""
+    """The destination confirmed it. ``notes`` are sentences for who checks it: what it cannot do, and what follows."""
 
     status: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

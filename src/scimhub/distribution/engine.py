@@ -113,6 +113,10 @@ class Engine:
                     pass
         await self.given.store.delete_expired_secrets(now)
 
+    async def tend(self) -> None:
+        """Have the senders do what is due without a message."""
+        await asyncio.gather(*(running.pump.tend() for running in list(self._running.values())))
+
     # ------------------------------------------------------------------ one destination
 
     def find_pump(self, key: int) -> Pump | None:

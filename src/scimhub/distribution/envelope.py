@@ -121,8 +121,11 @@ def render_state(
         "version": viewpoint.etag(version),
     }
     text = b"".join((orjson.dumps(head)[:-1], b",", document.encode()[1:-1], b',"meta":', orjson.dumps(meta), b"}"))
-    projection = envelope.interest.projection(kind)
-    return text if projection.shows_all(kind) else orjson.dumps(projection.apply(orjson.loads(text), kind))
+    projection, mapped = envelope.interest.projection(kind), envelope.interest.mapped(kind)
+    if mapped is None and projection.shows_all(kind):
+        return text
+    shown = projection.apply(orjson.loads(text), kind)
+    return orjson.dumps(shown if mapped is None else mapped.apply(shown))
 
 
 # --------------------------------------------------------------------------- the parts

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scimhub.directory.records import Change
 from scimhub.distribution.delivery import (
@@ -203,3 +203,19 @@ class DestinationKind(Protocol):
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> Sender:
         """Ready to send; connects when the first message comes. ``secrets`` are those that hold now, newest first."""
+
+
+@runtime_checkable
+class NeedsSecret(Protocol):
+    """A kind that cannot make its secret, because the destination gives it out."""
+
+    def needs_secret(self, configuration: Mapping[str, object]) -> bool:
+        """Whether nothing can be sent without one; the configuration was checked."""
+
+
+@runtime_checkable
+class Tended(Protocol):
+    """A sender that has something to do now and then, without a message."""
+
+    async def tend(self) -> None:
+        """Do what is due. Never raises for what a destination may do."""

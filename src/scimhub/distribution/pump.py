@@ -18,7 +18,7 @@ from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Me
 from scimhub.distribution.lanes import Item, Lanes, Unit
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
-from scimhub.distribution.ports import Sender, Settlement
+from scimhub.distribution.ports import Sender, Settlement, Tended
 from scimhub.distribution.retry import Again
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
@@ -95,6 +95,11 @@ class Pump:
         """Send nothing more; ``run`` then waits for what is in flight, settles and ends."""
         self._stopping = True
         self._awake.set()
+
+    async def tend(self) -> None:
+        """Have the sender do what is due without a message, while the destination is up."""
+        if isinstance(self._sender, Tended) and self.breaker.state == "closed" and not self._stopping:
+            await self._sender.tend()
 
     @property
     def cursor(self) -> int:

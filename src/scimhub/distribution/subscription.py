@@ -12,12 +12,13 @@ import orjson
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
-from scimhub.distribution import activation
+from scimhub.distribution import activation, conditions, mapping
 from scimhub.distribution.delivery import Subscription
-from scimhub.scim import expressions, filters, matching, normal, paths, projection, resource
-from scimhub.scim.catalog import COMMON_NAMES, AmbiguousName, Catalog, Kind, Target
+from scimhub.distribution.mapping import Mapped
+from scimhub.scim import paths, projection, resource
+from scimhub.scim.catalog import AmbiguousName, Catalog, Kind, Target
 from scimhub.scim.errors import ScimError
-from scimhub.scim.filters import And, Comparison, Condition, Elements, Not, Nothing, Or, Present
+from scimhub.scim.filters import Condition
 from scimhub.scim.projection import Projection
 
 # What a type may say of a resource, in order: where several are true of one change, the first that is wanted names it.
@@ -25,8 +26,6 @@ VERBS = ("created", "deleted", "deactivated", "activated", "updated", "member.ad
 # The verb of an event that tells of members added and of members removed.
 MEMBERS_CHANGED = "members.changed"
 _EVERYTHING = frozenset(VERBS)
-# What a change's images do not have, so that a filter on it could not be answered.
-_OUTSIDE = COMMON_NAMES - {"id", "schemas"} | {"members", "groups"}
 
 Cause = Literal["write", "scope"]
 
@@ -72,6 +71,7 @@ class _Wish:
     projection: Projection
     # The paths of the allow-list, None when there is none.
     visible: tuple[str, ...] | None
+    mapped: Mapped | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,15 @@ class Interest:
         wish = self.wishes.get(kind)
         if wish is None or activation.rule_met(document, wish.kind):
             return False
-        return wish.condition is None or matching.matches(wish.condition, _normal(wish.kind, id, document))
+        return wish.condition is None or conditions.holds(wish.condition, wish.kind, id, document)
 
     def projection(self, kind: Kind) -> Projection:
         """What the destination may see of a resource of the kind, which it wants."""
         return self.wishes[kind.name].projection
+
+    def mapped(self, kind: Kind) -> Mapped | None:
+        """What it sees in the place of that, None when it sees just that."""
+        return self.wishes[kind.name].mapped
 
 
 def bind(subscription: Subscription, catalog: Catalog) -> Interest:
@@ -118,6 +122,7 @@ def bind(subscription: Subscription, catalog: Catalog) -> Interest:
     verbs = _verbs(subscription.types, catalog, problems)
     conditions = dict(_conditions(subscription.filters, catalog, problems))
     visible = _visible(subscription.attributes, catalog, problems)
+    mapped = mapping.bind(subscription.mapping, catalog, problems)
     if problems:
         raise Invalid(problems)
     names = list(subscription.attributes) or None
@@ -128,6 +133,7 @@ def bind(subscription: Subscription, catalog: Catalog) -> Interest:
             conditions.get(kind.name),
             projection.parse(names, None, [kind]),
             visible,
+            mapped.get(kind.name),
         )
         for kind in catalog.kinds.values()
         if verbs[kind.name]
@@ -184,17 +190,14 @@ def _object_in(holder: dict[str, object], name: str) -> dict[str, object]:
 def _holds(wish: _Wish, change: Change, image: Mapping[str, object] | None) -> bool:
     if image is None:
         return False
-    return wish.condition is None or matching.matches(wish.condition, _normal(wish.kind, change.resource_id, image))
-
-
-def _normal(kind: Kind, id: str, document: Mapping[str, object]) -> Mapping[str, object]:
-    return {**normal.normal_form(document, kind), "id": id, "schemas": document.get("schemas", [])}
+    return wish.condition is None or conditions.holds(wish.condition, wish.kind, change.resource_id, image)
 
 
 def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after: Mapping[str, object]) -> Notice | None:
-    changed = tuple(path for path in change.before if _is_visible(path, wish.visible))
+    seen = tuple(path for path in change.before if _is_visible(path, wish.visible))
+    changed = seen if wish.mapped is None else _mapped_differences(wish, wish.mapped, before, after)
     told = set(_of_members(change) if _is_visible("members", wish.visible) else ())
-    if "active" in changed and _is_active(before) != _is_active(after):
+    if "active" in seen and _is_active(before) != _is_active(after):
         told.add("activated" if _is_active(after) else "deactivated")
     if any(path != "active" for path in changed) or (changed and told.isdisjoint(("activated", "deactivated"))):
         told.add("updated")
@@ -205,6 +208,12 @@ def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after:
     if wanted == {"member.added", "member.removed"}:
         verb = MEMBERS_CHANGED
     return Notice(change, wish.kind, verb, "write", changed, members=any(verb.startswith("member.") for verb in told))
+
+
+def _mapped_differences(
+    wish: _Wish, mapped: Mapped, before: Mapping[str, object], after: Mapping[str, object]
+) -> tuple[str, ...]:
+    return mapped.differences(wish.projection.apply(before, wish.kind), wish.projection.apply(after, wish.kind))
 
 
 def _of_members(change: Change) -> Iterator[str]:
@@ -257,37 +266,17 @@ def _conditions(texts: Mapping[str, str], catalog: Catalog, problems: list[str])
             problems.append(f"The filter for {name[:80]!r} names no resource type; there are {', '.join(catalog.kinds)}.")
             continue
         try:
-            condition = filters.bind(expressions.parse(text), kind, lenient=True)
+            condition = conditions.bind(text, kind)
         except ScimError as error:
             problems.append(f"The filter for {kind.name} cannot be used: {error.detail}")
             continue
-        outside = sorted({top for top in _tops(condition) if top in _OUTSIDE})
-        if outside:
+        if outside := conditions.untold(condition):
             problems.append(
-                f"The filter for {kind.name} asks for {' and '.join(outside)}, which a change does not tell; "
+                f"The filter for {kind.name} asks for {outside}, which a change does not tell; "
                 "filter by attributes of the resource itself."
             )
             continue
         yield kind.name, condition
-
-
-def _tops(condition: Condition) -> Iterator[str]:
-    """The names of the top-level attributes that the condition asks for."""
-    match condition:
-        case Comparison(target) | Present(target) | Elements(target):
-            yield from _top(target)
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from _tops(term)
-        case Not(term):
-            yield from _tops(term)
-        case Nothing():
-            return
-
-
-def _top(target: Target) -> Iterator[str]:
-    if target.extension is None and target.attribute is not None:
-        yield target.attribute.name
 
 
 def _visible(names: tuple[str, ...], catalog: Catalog, problems: list[str]) -> tuple[str, ...] | None:

@@ -44,3 +44,15 @@ def _compare_parts(
 
 def _object(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
+
+
+def flat_values(document: Mapping[str, object]) -> dict[str, object]:
+    """The values of any document by path, without a schema: as above, each attribute of an object named ``urn:…`` one."""
+    flat: dict[str, object] = {}
+    for name, value in document.items():
+        if not isinstance(value, Mapping):
+            flat[name] = value
+            continue
+        joint = ":" if name.startswith("urn:") else "."
+        flat |= {f"{name}{joint}{part}": item for part, item in value.items()}
+    return flat

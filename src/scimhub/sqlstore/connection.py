@@ -52,7 +52,7 @@ Work = Callable[[Connection], T]
 # shared: in one transaction with others; alone: in its own, because it takes long.
 Manner = Literal["shared", "alone"]
 # What a unit of work changes, where there are several writers: a directory by its key, which then has no other writer until
-# the commit; what administrators make; or rows that only this unit's caller writes.
+# the commit; what administrators make; a destination's ledger, by its key with a minus; or, None, rows that nobody else writes.
 ADMINISTRATION = 0
 Claim = int | None
 

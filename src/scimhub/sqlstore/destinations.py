@@ -98,7 +98,13 @@ def delete(connection: Connection, key: int) -> None:
 
 
 def _subscription_text(subscription: Subscription) -> str:
-    wish = {"types": subscription.types, "filters": subscription.filters, "attributes": subscription.attributes}
+    wish: dict[str, object] = {
+        "types": subscription.types,
+        "filters": subscription.filters,
+        "attributes": subscription.attributes,
+    }
+    # Left out where there is none, so that what was written before there were mappings stays the same text.
+    wish |= {"mapping": subscription.mapping} if subscription.mapping else {}
     return orjson.dumps(wish, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -106,7 +112,7 @@ def _destination(row: Row) -> Destination:
     wish: dict[str, Any] = orjson.loads(row[7])
     values: list[Any] = list(row)
     values[6] = orjson.loads(row[6])
-    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]))
+    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}))
     values[12] = frozenset(orjson.loads(row[12]))
     values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]
     return Destination(*values)

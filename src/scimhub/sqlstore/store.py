@@ -13,6 +13,7 @@ from scimhub.sqlstore.destinations import Destinations
 from scimhub.sqlstore.directories import Directories
 from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.leases import Leases
+from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.sqlite import database as sqlite_database
@@ -38,8 +39,8 @@ class Options(TypedDict):
     connections: NotRequired[int]
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Walking, Tracing):
-    """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore in one, and its own upkeep."""
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing):
+    """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
         Directories.__init__(self, opened)
@@ -48,6 +49,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, W
         Sources.__init__(self, opened, rules.new_id)
         Destinations.__init__(self, opened, rules.new_id)
         Leases.__init__(self, opened)
+        Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)
         Tracing.__init__(self, opened)
         self.database = opened

@@ -1,10 +1,13 @@
 """Destinations of a directory: made, checked, stopped, replayed, and what is held for them."""
 
-from fastapi import APIRouter
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control
+from scimhub.distribution import control, preview
 from scimhub.distribution.delivery import Destination
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.destination_models import (
@@ -14,17 +17,22 @@ from scimhub.web.destination_models import (
     DestinationShown,
     DestinationWish,
     HeldList,
+    LedgerPage,
     NewDestination,
     PauseWish,
+    PreviewShown,
+    PreviewWish,
     ReplayWish,
     Retried,
     RetryWish,
     RotationWish,
     SkipWish,
     show_destination,
+    show_entry,
     show_made,
     show_outcome,
     show_owed,
+    show_preview,
 )
 
 routes = APIRouter(tags=["destinations"])
@@ -134,3 +142,33 @@ async def retry_held(parts: Parts, directory: str, name: str, wish: RetryWish) -
 async def skip_held(parts: Parts, directory: str, name: str, wish: SkipWish) -> None:
     found = await _find(parts, directory, name)
     await control.skip_held(parts.engine, found, wish.resource_id, everything=wish.everything)
+
+
+@routes.get(f"{_ONE}/ledger", summary="List what the destination was given, under which ids")
+async def list_ledger(
+    parts: Parts, directory: str, name: str, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> LedgerPage:
+    found = await _find(parts, directory, name)
+    entries = await parts.store.list_remotes(found.key, after, limit)
+    following = entries[-1].remote.resource_id if len(entries) == limit else None
+    return LedgerPage(items=[show_entry(entry) for entry in entries], next=following)
+
+
+@routes.post(
+    f"{_ONE}/preview",
+    summary="Show what the destination sees of real resources, and what another mapping or filter would change",
+    description="Nothing is saved and nothing is sent. All resources of the directory are looked at.",
+)
+async def preview_destination(parts: Parts, directory: str, name: str, wish: PreviewWish) -> PreviewShown:
+    found = await _find(parts, directory, name)
+    now = found.subscription
+    proposed = replace(
+        now,
+        filters=now.filters if wish.filters is None else wish.filters,
+        attributes=now.attributes if wish.attributes is None else tuple(wish.attributes),
+        mapping=now.mapping if wish.mapping is None else wish.mapping,
+    )
+    seen = await preview.preview(
+        parts.store, parts.engine.place, found, proposed, samples=wish.samples, resource_id=wish.resource_id
+    )
+    return show_preview(seen)

@@ -12,7 +12,9 @@ from scimhub.directory.loading import LoadingStore
 from scimhub.directory.ports import ChangeLog, DirectoryStore
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
+from scimhub.distribution.ledger import Ledger
 from scimhub.distribution.ports import AttemptLog
+from scimhub.distribution.snapshot import Walk
 from scimhub.exchanges.ports import ExchangeStore
 from scimhub.timeline.ports import Trail
 
@@ -33,7 +35,7 @@ class Health(Protocol):
     def free_disk(self) -> int: ...
 
 
-class AdminStore(LoadingStore, ExportStore, DirectoryStore, ChangeLog, Trail, Protocol):
+class AdminStore(LoadingStore, ExportStore, DirectoryStore, ChangeLog, Ledger, Walk, Trail, Protocol):
     """The whole store."""
 
     @property

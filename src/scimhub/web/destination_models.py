@@ -6,6 +6,8 @@ from pydantic import BaseModel, Field
 
 from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed, Status
 from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subscription
+from scimhub.distribution.ledger import Entry
+from scimhub.distribution.preview import Preview
 from scimhub.web.admin_models import Time, Wish
 
 
@@ -22,18 +24,28 @@ class SubscriptionShape(Wish):
         [], description="The attributes that the destination may see; empty means what is returned by default."
     )
 
+    mapping: dict[str, Any] = Field(
+        {},
+        description="For a resource type the rules by which what is seen of it is formed; empty means the resource as it is.",
+        examples=[
+            {"User": {"keep": True, "set": {"displayName": {"join": ["name.givenName", "name.familyName"], "with": " "}}}}
+        ],
+    )
+
     def read(self) -> Subscription:
         """As distribution has it."""
-        return Subscription(tuple(self.types), self.filters, tuple(self.attributes))
+        return Subscription(tuple(self.types), self.filters, tuple(self.attributes), self.mapping)
 
 
 class NewDestination(Wish):
     name: str = Field(description="1 to 64 of a-z, 0-9, dot, hyphen, underscore.", examples=["payroll"])
-    kind: str = Field("webhook", description="webhook or feed.")
+    kind: str = Field("webhook", description="webhook, feed, http_api or scim_app.")
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
-    secret: str | None = Field(None, description="A secret to use in the place of a new one: whsec_… or whsk_….")
+    secret: str | None = Field(
+        None, description="A secret to use: one of your own, whsec_… or whsk_…, or what the destination gave out."
+    )
 
 
 class DestinationWish(Wish):
@@ -105,7 +117,9 @@ class Destinations(BaseModel):
 
 class DestinationMade(BaseModel):
     destination: DestinationShown
-    secret: str = Field(description="Shown this once: the signing secret, the public key, or a feed's token.")
+    secret: str = Field(
+        description="Shown this once: the signing secret, the public key, or a feed's token; empty if it was brought."
+    )
 
 
 class CheckResult(BaseModel):
@@ -115,6 +129,7 @@ class CheckResult(BaseModel):
     status: int | None
     reason: str
     excerpt: str
+    notes: list[str] = Field(description="What the destination cannot do, and what follows.")
 
 
 class HeldShown(BaseModel):
@@ -134,6 +149,57 @@ class HeldList(BaseModel):
     items: list[HeldShown]
 
 
+class PreviewWish(Wish):
+    """What is given takes the place of what the destination has; nothing is saved."""
+
+    filters: dict[str, str] | None = None
+    attributes: list[str] | None = None
+    mapping: dict[str, Any] | None = None
+    resource_id: str | None = Field(None, description="Look at this resource only.")
+    samples: int = Field(5, ge=0, le=100, description="So many samples of each fate.")
+
+
+class SampleShown(BaseModel, from_attributes=True):
+    """One resource as the destination sees it now, and as it would."""
+
+    resource_id: str
+    resource_type: str
+    fate: Literal["enters", "leaves", "changes", "stays"]
+    now: dict[str, Any] | None
+    then: dict[str, Any] | None
+
+
+class PreviewShown(BaseModel):
+    """How many resources meet which fate, by resource type, and some of them."""
+
+    looked_at: int
+    counts: dict[str, dict[str, int]]
+    samples: list[SampleShown]
+
+
+class LedgerEntry(BaseModel):
+    """What a destination was given of one resource."""
+
+    resource_id: str
+    resource_type: str
+    remote_id: str | None = Field(description="Its id at the destination; null while it is not known, or gone.")
+    state: Literal["creating", "present", "left", "gone"] = Field(
+        description="creating: asked for without an answer; left: deactivated because it was deleted or left the scope."
+    )
+    version: int = Field(description="The version that was written last.")
+    awaits: str | None = Field(
+        description="A resource of ours whose id at the destination is still to be written into this one."
+    )
+    delete_at: Time | None
+    updated: Time
+    waiting: int = Field(description="Members of a group that are still to be added or removed.")
+
+
+class LedgerPage(BaseModel):
+    items: list[LedgerEntry]
+    next: str | None = Field(description="Give it as after for what follows; null at the end.")
+
+
 class Retried(BaseModel):
     retried: int
 
@@ -149,7 +215,12 @@ def show_destination(destination: Destination, status: Status) -> DestinationSho
         state=destination.state,
         reason=destination.reason,
         configuration=dict(destination.configuration),
-        subscription=SubscriptionShape(types=list(wish.types), filters=dict(wish.filters), attributes=list(wish.attributes)),
+        subscription=SubscriptionShape(
+            types=list(wish.types),
+            filters=dict(wish.filters),
+            attributes=list(wish.attributes),
+            mapping=dict(wish.mapping),
+        ),
         subscription_version=destination.subscription_version,
         cursor=destination.cursor,
         replay=None if replay is None else replay.id,
@@ -168,9 +239,30 @@ def show_made(made: Made, status: Status) -> DestinationMade:
 def show_outcome(outcome: Outcome) -> CheckResult:
     """What came of a test event."""
     if isinstance(outcome, Delivered):
-        return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="")
+        return CheckResult(outcome="delivered", status=outcome.status, reason="", excerpt="", notes=list(outcome.notes))
     name: Any = type(outcome).__name__.lower()
-    return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt)
+    return CheckResult(outcome=name, status=outcome.status, reason=outcome.reason, excerpt=outcome.excerpt, notes=[])
+
+
+def show_preview(found: Preview) -> PreviewShown:
+    """What was previewed."""
+    return PreviewShown.model_validate(found, from_attributes=True)
+
+
+def show_entry(entry: Entry) -> LedgerEntry:
+    """A line of the ledger."""
+    remote = entry.remote
+    return LedgerEntry(
+        resource_id=remote.resource_id,
+        resource_type=remote.resource_type,
+        remote_id=remote.remote_id,
+        state=remote.state,
+        version=remote.version,
+        awaits=remote.awaits,
+        delete_at=remote.delete_at,
+        updated=remote.updated,
+        waiting=entry.waiting,
+    )
 
 
 def show_owed(owed: Owed) -> HeldShown:

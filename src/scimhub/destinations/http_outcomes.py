@@ -17,11 +17,19 @@ _LONGEST_WAIT: Final = 24 * 3600.0
 _OVERLOADED: Final = frozenset((429, 502, 503, 504))
 
 
+class Failure(Exception):
+    """What ended an attempt that takes several requests; ``outcome`` says what it means."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(type(outcome).__name__)
+        self.outcome = outcome
+
+
 def of_answer(status: int, retry_after: str | None, excerpt: str, now: float) -> Outcome:
     """The outcome of a whole answer; ``now`` is the Unix time in seconds."""
     if 200 <= status < 300:
         return Delivered(status)
-    shown = _shown(status)
+    shown = shown_status(status)
     if status == 410:
         return Gone(f"The receiver answered {shown}: it wants no more events.", status, excerpt)
     if status in (401, 403):
@@ -89,7 +97,8 @@ def of_failure(error: Exception, host: str, timeout: float) -> Outcome:
             return Retry(f"The event could not be sent to {host}: {type(error).__name__}.", "destination")
 
 
-def _shown(status: int) -> str:
+def shown_status(status: int) -> str:
+    """Such as ``404 Not Found``."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scimhub.destinations.webhook_outcomes import of_answer, parse_retry_after
+from scimhub.destinations.http_outcomes import of_answer, parse_retry_after
 from scimhub.distribution.delivery import Delivered, Gone, Rejected, Retry
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT

@@ -1,4 +1,4 @@
-"""Connections of a webhook: at most so many, to addresses that the policy permits, and honest about having gone stale."""
+"""Connections to one destination: at most so many, to addresses that the policy permits, and honest about having gone stale."""
 
 from functools import partial
 from typing import Any

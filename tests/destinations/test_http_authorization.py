@@ -1,0 +1,197 @@
+"""How the hub proves who it is to a destination: tokens that are shared and renewed, names and passwords, certificates."""
+
+import asyncio
+import base64
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from multidict import CIMultiDict
+from yarl import URL
+
+from scimhub.destinations.http_authorization import Authorizer, Wish, tls_of
+from scimhub.destinations.http_client import FAULTS, HttpClient
+from scimhub.destinations.http_outcomes import Failure
+from scimhub.distribution.delivery import Retry, Secret
+from tests.destinations.receivers import LOOPBACK, Answering, Receiver, receiving, status
+
+T0 = "2026-11-23T20:00:00.000Z"
+
+
+def secret(text: str = "the-secret") -> Secret:
+    return Secret("s", "password", text.encode(), "", T0, None)
+
+
+class Clock:
+    now = 1000.0
+
+
+@asynccontextmanager
+async def authorizer(wish: Wish, *secrets: Secret, clock: Clock | None = None) -> AsyncIterator[Authorizer]:
+    moment = clock or Clock()
+    opened = Authorizer(wish, secrets, LOOPBACK, lambda: moment.now)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def tokens(**told: Any) -> Answering:
+    """Gives token-1, token-2, and so on."""
+
+    async def answering(receiver: Receiver, request: Any, reader: Any, writer: Any) -> None:
+        body = orjson.dumps({"access_token": f"token-{len(receiver.requests)}", "token_type": "Bearer", **told})
+        await status("200 OK", body, "Content-Type: application/json")(receiver, request, reader, writer)
+
+    return answering
+
+
+def oauth(receiver: Receiver, **more: Any) -> Wish:
+    return Wish("oauth", token_url=receiver.url, client_id="the client", **more)
+
+
+async def test_a_bearer_token_and_a_password_are_sent_as_they_are():
+    async with authorizer(Wish("bearer"), secret()) as bearer, authorizer(Wish("basic", username="hub"), secret()) as basic:
+        assert await bearer.header() == "Bearer the-secret"
+        assert await basic.header() == f"Basic {base64.b64encode(b'hub:the-secret').decode()}"
+    async with authorizer(Wish("none")) as nobody:
+        assert await nobody.header() is None
+
+
+async def test_one_token_is_fetched_for_all_and_again_before_it_ends():
+    clock = Clock()
+    async with receiving(tokens(expires_in=3600)) as server, authorizer(oauth(server), secret(), clock=clock) as client:
+        assert set(await asyncio.gather(*(client.header() for _ in range(20)))) == {"Bearer token-1"}
+        clock.now += 3539
+        assert await client.header() == "Bearer token-1"
+        clock.now += 2
+        assert set(await asyncio.gather(*(client.header() for _ in range(20)))) == {"Bearer token-2"}
+        assert len(server.requests) == 2
+
+
+async def test_a_client_proves_itself_in_the_header_or_in_the_body():
+    async with receiving(tokens()) as server:
+        async with authorizer(oauth(server, scope="scim:write", audience="app"), secret("a+b c")) as client:
+            await client.header()
+        async with authorizer(oauth(server, credentials="body"), secret("a+b c")) as client:
+            await client.header()
+    first, second = server.requests
+    assert base64.b64decode(first.headers["authorization"].removeprefix("Basic ")) == b"the+client:a%2Bb+c"
+    form = {"grant_type": ["client_credentials"], "scope": ["scim:write"], "audience": ["app"]}
+    assert parse_qs(first.body.decode()) == form
+    assert parse_qs(second.body.decode()) == {
+        "grant_type": ["client_credentials"],
+        "client_id": ["the client"],
+        "client_secret": ["a+b c"],
+    }
+
+
+async def test_a_token_that_was_refused_is_fetched_anew_once():
+    async with receiving(tokens(expires_in=3600)) as server, authorizer(oauth(server), secret()) as client:
+        refused = await client.header()
+        client.forget_token(refused)
+        assert await client.header() == "Bearer token-2"
+        client.forget_token(refused)  # of others that were under way
+        assert await client.header() == "Bearer token-2"
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (status("401 Unauthorized", b'{"client_secret":"the-secret"}'), "the authorisation server answered 401 Unauthorized."),
+        (status("200 OK", b"{}"), "The authorisation server answered 200 without an access_token."),
+        (status("200 OK", b"[]"), "The authorisation server answered 200 without an access_token."),
+        (status("200 OK", b'{"access_token": "a\\nb"}'), "The authorisation server answered 200 without an access_token."),
+    ],
+)
+async def test_a_token_that_cannot_be_fetched_is_the_destinations_fault(answer: Answering, said: str):
+    async with receiving(answer) as server, authorizer(oauth(server), secret()) as client:
+        for _ in range(2):
+            with pytest.raises(Failure) as failed:
+                await client.header()
+            outcome = failed.value.outcome
+            assert isinstance(outcome, Retry)
+            assert (outcome.blame, outcome.reason.endswith(said)) == ("destination", True)
+            assert "the-secret" not in str(outcome)
+        assert len(server.requests) == 2
+
+
+async def test_nobody_listens_where_tokens_are():
+    wish = Wish("oauth", token_url="http://127.0.0.1:1/token", client_id="c")
+    async with authorizer(wish, secret()) as client:
+        with pytest.raises(Failure) as failed:
+            await client.header()
+        assert "No token could be fetched. No connection" in str(failed.value.outcome)
+
+
+async def test_a_lifetime_that_is_not_told_is_five_minutes():
+    clock = Clock()
+    async with receiving(tokens()) as server, authorizer(oauth(server), secret(), clock=clock) as client:
+        await client.header()
+        clock.now += 280
+        assert await client.header() == "Bearer token-2"
+
+
+def certificate(name: str) -> tuple[str, str]:
+    """A certificate that signed itself, and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return built.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+async def test_a_certificate_proves_who_we_are(tmp_path: Path):
+    theirs, ours = certificate("server"), certificate("hub")
+    (tmp_path / "server.pem").write_text("".join(theirs))
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_tls.load_cert_chain(tmp_path / "server.pem")
+    server_tls.verify_mode = ssl.CERT_REQUIRED
+    server_tls.load_verify_locations(cadata=ours[0])
+
+    def trusting(*secrets: Secret) -> Any:
+        def find() -> ssl.SSLContext:
+            context = Authorizer(Wish("mtls"), secrets, LOOPBACK, lambda: 0.0).tls() or ssl.create_default_context()
+            context.load_verify_locations(cadata=theirs[0])
+            return context
+
+        return find
+
+    async with receiving(tls=server_tls) as server:
+        with_it = HttpClient(LOOPBACK, 1, 5, trusting(secret("".join(ours))))
+        without = HttpClient(LOOPBACK, 1, 5, trusting())
+        assert (await with_it.ask("GET", URL(server.url), CIMultiDict())).status == 204
+        with pytest.raises(FAULTS):
+            await without.ask("GET", URL(server.url), CIMultiDict())
+        await with_it.close()
+        await without.close()
+
+
+def test_what_is_no_certificate_with_its_key_is_told_in_a_sentence():
+    for text in ("nothing", certificate("hub")[0]):
+        with pytest.raises(ValueError, match="no PEM text with a certificate and its unencrypted private key"):
+            tls_of(text)

@@ -1,0 +1,69 @@
+"""Previews on real resources: what is seen, who would enter, leave or change, and that nothing is written."""
+
+from pathlib import Path
+
+import pytest
+
+from scimhub.directory.errors import Invalid
+from scimhub.distribution.delivery import Subscription
+from scimhub.distribution.preview import preview
+from tests.distribution.outside import Hub, open_outside
+
+NOW = Subscription(filters={"User": 'userType eq "Employee"'})
+
+
+async def staff(hub: Hub) -> dict[str, str]:
+    kinds = {"kim": "Employee", "lee": "Employee", "max": "Guest", "ann": "Robot"}
+    return {name: await hub.place.user(name, userType=kind, title="clerk") for name, kind in kinds.items()}
+
+
+async def test_a_change_of_filter_and_mapping_tells_who_enters_leaves_and_changes(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = await staff(hub)
+        await hub.place.set(ids["lee"], title="boss")
+        made = await hub.destination(after=0, wish=NOW)
+        proposed = Subscription(
+            filters={"User": 'title eq "clerk" and userType ne "Robot"'},
+            mapping={"User": {"keep": True, "set": {"displayName": "userName"}}},
+        )
+        found = await preview(hub.store, hub.engine.place, made, proposed, samples=5)
+        assert found.looked_at == 4
+        assert found.counts == {"User": {"enters": 1, "leaves": 1, "changes": 1, "stays": 0}}
+        by_fate = {sample.fate: sample for sample in found.samples}
+        assert {fate: sample.resource_id for fate, sample in by_fate.items()} == {
+            "enters": ids["max"],
+            "leaves": ids["lee"],
+            "changes": ids["kim"],
+        }
+        changed = by_fate["changes"]
+        assert changed.now is not None
+        assert changed.then is not None
+        assert (changed.now.get("displayName"), changed.then["displayName"]) == (None, "kim")
+        assert (by_fate["enters"].now, by_fate["leaves"].then) == (None, None)
+        assert await hub.again() == made  # nothing was saved
+
+
+async def test_without_a_proposal_it_shows_what_is_seen(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = await staff(hub)
+        made = await hub.destination(after=0, wish=NOW)
+        found = await preview(hub.store, hub.engine.place, made, NOW, samples=1)
+        assert found.counts == {"User": {"enters": 0, "leaves": 0, "changes": 0, "stays": 2}}
+        assert [sample.resource_id for sample in found.samples] == [ids["kim"]]
+
+
+async def test_one_resource_alone(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = await staff(hub)
+        made = await hub.destination(after=0, wish=NOW)
+        found = await preview(hub.store, hub.engine.place, made, Subscription(), samples=5, resource_id=ids["ann"])
+        assert [(sample.resource_id, sample.fate) for sample in found.samples] == [(ids["ann"], "enters")]
+
+
+async def test_a_proposal_with_mistakes_is_refused(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination(after=0)
+        wrong = Subscription(filters={"User": "active eq"}, mapping={"User": {"set": {"a": "shoeSize"}}})
+        with pytest.raises(Invalid) as refused:
+            await preview(hub.store, hub.engine.place, made, wrong, samples=5)
+        assert len(refused.value.problems) == 2
