@@ -132,6 +132,14 @@ class Strike:
             return self.from_text(item) if name == "detail" else item
         return self.from_document(item, depth + 1)
 
+    def from_shown(self, value: object) -> object:
+        """The JSON value of an answer without the secrets that are known by now, which may stand in any text of it."""
+        if isinstance(value, dict):
+            return {name: self.from_shown(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.from_shown(item) for item in value]
+        return self.from_written(value) if isinstance(value, str) else value
+
     def from_filter(self, text: str) -> str:
         """A filter or an attribute path without what is compared with a secret: all that stands behind its name."""
         place = self.names.place_in(text)
