@@ -1,10 +1,11 @@
 """The one thread that writes: it gathers what waits, and commits it together (group commit, DECISIONS 2).
 
-What one turn of an event loop submits comes to the thread together. Up to 256 units share a transaction, and one unit's
-refusal leaves its neighbours alone. A savepoint costs a third of a write, and units refuse before they write: so the batch
-first runs without savepoints. Where one has written and then failed, the batch is run again with a savepoint each. Where
-a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails then gets
-StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than once.
+What an event loop submits in turns that follow each other comes to the thread together. Up to 256 units share a
+transaction, and one unit's refusal leaves its neighbours alone. A savepoint costs a third of a write, and units refuse
+before they write: so the batch first runs without savepoints. Where one has written and then failed, the batch is run again
+with a savepoint each. Where a full disk or an I/O error takes the whole transaction, the units are run again one by one;
+what fails then gets StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than
+once.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from scimhub.directory.intents import MembersMissing, NotFound, UniqueConflict, 
 from scimhub.sqlstore import sqlite
 
 LARGEST_BATCH = 256
+# With so many units what a transaction costs by itself is little for each of them.
+_WORTH_WAITING = 64
 # Answers that undo what their unit wrote before it found out.
 _REFUSALS = (VersionConflict, UniqueConflict, NotFound, MembersMissing)
 
@@ -53,7 +56,7 @@ class Writer:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
-        # What each loop submitted in its present turn. Guarded by the lock, as is ``_closed``.
+        # What each loop submitted and has not handed over. Guarded by the lock, as is ``_closed``.
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
         self._closing = threading.Lock()
         self._closed = False
@@ -78,9 +81,14 @@ class Writer:
                 loop.call_soon(self._hand_over, loop)
         return await future
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Queue what the loop submitted in the turn that ends now."""
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, seen: int = 0) -> None:
+        """Queue what the loop submitted, once a turn has gone by in which it submitted nothing more than the ``seen``."""
         with self._closing:
+            count = len(self._waiting.get(loop, ()))
+            if seen < count < _WORTH_WAITING:
+                # The requests of many clients come in over a few turns; one in which none comes takes microseconds.
+                loop.call_soon(self._hand_over, loop, count)
+                return
             for unit in self._waiting.pop(loop, ()):
                 self._queue.put(unit)
 
