@@ -85,7 +85,7 @@ async def write_each_turn(store: SqlStore, count: int) -> list["asyncio.Task[Non
 
 async def test_what_turns_in_a_row_submit_is_one_transaction(store: SqlStore):
     commits: list[None] = []
-    await store.database.write(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))), "bare")
+    await store.database.write_bare(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))))
     await asyncio.gather(*await write_each_turn(store, 20))
     assert len(commits) == 1
     assert len(names(store)) == 20
