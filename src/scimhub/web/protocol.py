@@ -49,5 +49,7 @@ class _Gathering:
     def _flush(self) -> None:
         gathered = self._gathered
         if gathered and not self._transport.is_closing():
-            self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+            # To copy a long body costs more than to write its head apart.
+            for piece in gathered if self._size > _MOST_GATHERED else (b"".join(gathered),):
+                self._transport.write(piece)
         self._gathered, self._size = [], 0
