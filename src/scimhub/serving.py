@@ -18,6 +18,7 @@ from scimhub.directory.errors import Fault, StoreUnavailable
 from scimhub.distribution import retention
 from scimhub.settings import Settings
 from scimhub.web.feed_api import FeedApi
+from scimhub.web.protocol import Protocol
 from scimhub.web.server import Application
 
 _logger = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ _COMMON: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
     "server_header": False,
-    "http": "httptools",
+    "http": Protocol,
     "ws": "none",
 }
 

@@ -82,6 +82,8 @@ def test_a_secret_is_struck_out_and_the_rest_stays(body: object, expected: objec
 
 def test_a_name_written_with_escapes_is_recognised():
     assert kept(b'{"p\\u0061ssword":"pw"}') == {"password": HIDDEN}
+    lines = b'"x":"' + b"\\n" * 9 + b'"'
+    assert kept(b"{" + lines + b',"p\\u0061ssword":"pw"}') == {"x": "\n" * 9, "password": HIDDEN}
 
 
 def test_what_a_schema_never_returns_is_a_secret():

@@ -11,7 +11,7 @@ import pytest
 from scimhub.directory.errors import StoreUnusable
 from scimhub.distribution.delivery import Attempt
 from scimhub.exchanges.records import Body, Exchange, Received, Search
-from scimhub.sqlstore import exchanges
+from scimhub.sqlstore import exchange_rows, exchanges
 from scimhub.sqlstore.exchanges import ExchangeFile
 from tests.store_contract.harness import T0, T1, T2
 
@@ -303,4 +303,28 @@ async def test_attempts_have_the_limits_of_exchanges(tmp_path: Path):
         file.record_attempt(replace(TRY, number=number, time=T2))
     await file.flush()
     assert [each.number for each in await file.list_attempts()] == [4, 3, 2]
+    file.close()
+
+
+@pytest.mark.parametrize("table", ["exchanges", "attempts"])
+def test_what_is_about_one_resource_is_found_by_the_index(tmp_path: Path, table: str):
+    ExchangeFile.open(tmp_path / "hub.db", now=lambda: T2).close()
+    connection = apsw.Connection(str(exchanges.path_beside(tmp_path / "hub.db")))
+    terms = "resource_id <> '' AND resource_id = 'u1'"
+    sql = f"EXPLAIN QUERY PLAN SELECT {table}.time FROM {exchange_rows.in_parts(table)} WHERE {terms}"
+    steps = [row[3] for row in connection.execute(sql)]
+    connection.close()
+    assert [step for step in steps if f"{table} USING INDEX {table}_by_resource (<expr>=? AND resource_id=?)" in step], steps
+
+
+async def test_what_is_about_one_resource_is_found_in_every_part_of_the_index(tmp_path: Path):
+    file = ExchangeFile.open(tmp_path / "hub.db", keep_count=100_000, now=lambda: T2)
+    for number in range(50_000):
+        file.record(FIRST._replace(id=f"x{number}", resource_id="rare" if number % 9_999 == 0 else "often", request=b""))
+        if number % 10_000 == 0:
+            await file.flush()
+    await file.flush()
+    assert await ids(file, resource="rare") == ["x49995", "x39996", "x29997", "x19998", "x9999", "x0"]
+    assert await ids(file, resource="rare", limit=2, until=T1) == ["x49995", "x39996"]
+    assert await ids(file, resource="none") == []
     file.close()

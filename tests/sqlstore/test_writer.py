@@ -71,6 +71,34 @@ async def test_what_one_turn_of_the_loop_submits_is_one_transaction(store: SqlSt
     assert len(names(store)) == 20
 
 
+async def write_each_turn(store: SqlStore, count: int) -> list["asyncio.Task[None]"]:
+    """Submit one write in each of so many turns of the loop."""
+    tasks = []
+    for number in range(count):
+        tasks.append(asyncio.create_task(store.database.write(insert(f"n{number}"))))
+        await asyncio.sleep(0)
+        # Each look lets the other threads run; the writer's must find nothing to begin with.
+        for _ in range(200):
+            names(store)
+    return tasks
+
+
+async def test_what_turns_in_a_row_submit_is_one_transaction(store: SqlStore):
+    commits: list[None] = []
+    await store.database.write_bare(lambda connection: connection.set_commit_hook(lambda: bool(commits.append(None))))
+    await asyncio.gather(*await write_each_turn(store, 20))
+    assert len(commits) == 1
+    assert len(names(store)) == 20
+
+
+async def test_nothing_waits_for_a_loop_that_never_stops_to_submit(store: SqlStore):
+    tasks = await write_each_turn(store, 64)
+    async with asyncio.timeout(10):
+        while not tasks[0].done():
+            tasks += await write_each_turn(store, 1)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_unit_that_fails_after_writing_leaves_its_neighbours_alone(store: SqlStore):
     def write_and_fail(connection: apsw.Connection) -> None:
         insert("half")(connection)

@@ -86,8 +86,9 @@ def took(exchange: dict[str, Any]) -> str:
 
 
 def body_size(body: dict[str, Any]) -> str:
-    """How large the body was, and whether all of it is kept."""
-    return f"{body['size']} bytes{', cut' if body['is_cut'] else ''}"
+    """How large the body was, and whether all of it is there."""
+    cut = ", cut" if body["is_cut"] else ""
+    return f"{body['size']} bytes{cut}{', without what the change had' if body.get('lacks_document') else ''}"
 
 
 def pretty(body: dict[str, Any]) -> str:

@@ -58,6 +58,15 @@ async def render(
     return rendered
 
 
+def without_document(rendered: bytes, resource: StoredResource) -> bytes:
+    """The rendered resource, of which nothing was left out, without its document: what no change in the log has."""
+    document = resource.document
+    length = len(document) if document.isascii() else len(document.encode())
+    begin = len(_beginning(resource).encode())
+    # The document stands without its braces between two commas, of which one is enough.
+    return rendered[: begin - 1] + rendered[begin + length - 2 :]
+
+
 async def _members(store: ResourceStore, viewpoint: Viewpoint, group: StoredResource) -> str | None:
     locations = {kind.name: viewpoint.location(kind, "") for kind in viewpoint.catalog.kinds.values()}
     return await store.members_json(group.key, locations)
@@ -76,14 +85,19 @@ def _groups_json(viewpoint: Viewpoint, views: Sequence[GroupView]) -> str:
 
 
 def _splice(viewpoint: Viewpoint, kind: Kind, resource: StoredResource, groups: str | None, members: str | None) -> bytes:
-    # Ids are ours and hold no character that JSON would escape; the URL was checked when the settings were read.
-    _, id, _, version, created, modified, document, external_id, _ = resource
-    named = "" if external_id is None else f'"externalId":{orjson.dumps(external_id).decode()},'
+    # The URL was checked when the settings were read.
+    _, id, _, version, created, modified, document, _, _ = resource
     rows = "" if groups is None else f',"groups":{groups}'
     if members is not None:
         rows += f',"members":{members}'
     return (
-        f'{{"id":"{id}",{named}{document[1:-1]}{rows},"meta":{{"resourceType":"{kind.name}","created":"{created}",'
+        f'{_beginning(resource)}{document[1:-1]}{rows},"meta":{{"resourceType":"{kind.name}","created":"{created}",'
         f'"lastModified":"{modified}","location":"{viewpoint.base_url}{kind.endpoint}/{id}",'
         f'"version":"W/\\"{viewpoint.epoch}.{version}\\""}}}}'
     ).encode()
+
+
+def _beginning(resource: StoredResource) -> str:
+    # Ids are ours and hold no character that JSON would escape.
+    named = "" if resource.external_id is None else f'"externalId":{orjson.dumps(resource.external_id).decode()},'
+    return f'{{"id":"{resource.id}",{named}'

@@ -21,7 +21,8 @@ class Received(NamedTuple):
     """A request and its answer as they were on the wire, for the recorder only: nothing of it is redacted yet.
 
     It is made once for each recorded request on the event loop, so it is a tuple, holds references and copies nothing.
-    ``request_size`` and ``answer_size`` are in bytes; the bodies themselves may be cut already.
+    ``request_size`` and ``answer_size`` are in bytes; the bodies themselves may be cut already. With ``lacks_document`` the
+    answer shows a resource and comes without the document, which the change has; then no secret may stand in the request.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Received(NamedTuple):
     request_size: int = 0
     answer: bytes = b""
     answer_size: int = 0
+    lacks_document: bool = False
     # Tells which attributes are never returned; None when no valid token told the directory.
     catalog: Catalog | None = None
 
@@ -51,12 +53,14 @@ class Received(NamedTuple):
 class Body(NamedTuple):
     """A body as it is kept: redacted JSON text, perhaps only its beginning.
 
-    ``text`` is None when there was a body of ``size`` bytes that is not kept; without a body the size is 0.
+    ``text`` is None when there was a body of ``size`` bytes that is not kept; without a body the size is 0. ``rest`` says
+    that a resource's document is missing, which the change has, and how it may be shown; ``completion`` puts it in.
     """
 
     text: str | None = None
     size: int = 0
     is_cut: bool = False
+    rest: Literal["", "full", "masked"] = ""
 
 
 NO_BODY = Body()

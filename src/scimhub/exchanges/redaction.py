@@ -69,7 +69,9 @@ def _plain(received: Received, body_limit: int) -> Exchange | None:
     if received.request_size > body_limit or received.answer_size > body_limit or "scimhub_" in received.path:
         return None
     names = secrets.names_of(received.catalog)
-    if names.may_stand_in(request) or names.may_stand_in_answer(answer):
+    if not received.lacks_document and names.may_stand_in(request):
+        return None
+    if names.may_stand_in_answer(answer):
         return None
     return Exchange(
         *received[:8],
@@ -82,7 +84,7 @@ def _plain(received: Received, body_limit: int) -> Exchange | None:
         "",
         _headers(received.headers),
         Body(request.decode(), len(request)) if request else NO_BODY,
-        Body(answer.decode(), len(answer)) if answer else NO_BODY,
+        Body(answer.decode(), received.answer_size, False, "full" if received.lacks_document else "") if answer else NO_BODY,
     )
 
 
@@ -155,6 +157,9 @@ class _Redaction:
         received = self._received
         if not received.answer_size:
             return NO_BODY
+        if received.lacks_document:
+            frame = self._body(received.answer, len(received.answer), is_valid=True, is_request=False)
+            return Body(frame.text, received.answer_size, rest="full" if self._is_full else "masked")
         return self._body(received.answer, received.answer_size, is_valid=True, is_request=False)
 
     def detail(self) -> str:
@@ -177,6 +182,8 @@ class _Redaction:
         if not found:
             return _not_kept(size)
         struck = self._strike.from_document(value)
+        if not is_request and self._strike.values:
+            struck = self._strike.from_shown(struck)
         if not self._is_full:
             if is_request and self._received.detail:
                 self._sent += masking.masked_texts(value)

@@ -70,8 +70,7 @@ class Names:
     def may_stand_in(self, text: bytes) -> bool:
         """A quick look, which is right when it says no; ``text`` must be JSON."""
         if len(text) <= _PIECE:
-            # One byte is found much faster than two; most texts have no backslash.
-            return (b"\\" in text and b"\\u" in text) or self._is_marked(text.lower())
+            return _has_escapes(text) or self._is_marked(text.lower())
         # Piece by piece, so that no other thread waits long; the pieces overlap by more than a marker's length.
         return any(self.may_stand_in(text[place : place + _PIECE]) for place in range(0, len(text), _PIECE - _OVERLAP))
 
@@ -132,6 +131,14 @@ class Strike:
             return self.from_text(item) if name == "detail" else item
         return self.from_document(item, depth + 1)
 
+    def from_shown(self, value: object) -> object:
+        """The JSON value of an answer without the secrets that are known by now, which may stand in any text of it."""
+        if isinstance(value, dict):
+            return {name: self.from_shown(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.from_shown(item) for item in value]
+        return self.from_written(value) if isinstance(value, str) else value
+
     def from_filter(self, text: str) -> str:
         """A filter or an attribute path without what is compared with a secret: all that stands behind its name."""
         place = self.names.place_in(text)
@@ -159,6 +166,17 @@ class Strike:
             return None
         self.values += [text for text in _scalars(value) if text]
         return STRUCK
+
+
+def _has_escapes(text: bytes) -> bool:
+    """Whether a character may be written as \\u…."""
+    # One byte is found much faster than two; most texts have no backslash, or a few for ends of lines.
+    place = text.find(b"\\")
+    for _ in range(8):
+        if place < 0 or text[place + 1 : place + 2] == b"u":
+            return place >= 0
+        place = text.find(b"\\", place + 1)
+    return b"\\u" in text
 
 
 def without_tokens(text: str) -> str:

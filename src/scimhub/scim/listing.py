@@ -62,6 +62,9 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
 
     Parameters that SCIM does not know are ignored (Entra adds its flags to the base URL).
     """
+    if len(pairs) == 1 and pairs[0][0] == "filter":
+        # What providers ask before each write.
+        return ListQuery(filter=pairs[0][1])
     given: dict[str, object] = {}
     for name, value in pairs:
         if name not in _PARAMETERS:
@@ -69,9 +72,6 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
         if name in given:
             raise errors.invalid_value(f"The parameter {name} is given twice; send it once.")
         given[name] = value
-    if given.keys() == _FILTER_ALONE:
-        # What providers ask before each write.
-        return ListQuery(filter=_text(given, "filter"))
     for name in ("startIndex", "count"):
         text = given.get(name)
         if isinstance(text, str):
@@ -101,7 +101,6 @@ def parse_search(body: object) -> ListQuery:
 
 
 _PARAMETERS = frozenset({"filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes"})
-_FILTER_ALONE = frozenset({"filter"})
 _PARAMETERS_BY_LOWER = {name.lower(): name for name in _PARAMETERS}
 
 

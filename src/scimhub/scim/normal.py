@@ -7,6 +7,7 @@ A document keeps every value as it was sent; its normal form has the same struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from scimhub.scim import values
 from scimhub.scim.catalog import Kind, Target
@@ -49,7 +50,7 @@ def display_of(document: Mapping[str, object], kind: Kind) -> str | None:
     name = document.get("name")
     formatted = name.get("formatted") if isinstance(name, Mapping) else name
     unique = (document.get(attribute.name) for attribute in kind.base.attributes if attribute.uniqueness != "none")
-    for text in (document.get("displayName"), formatted, document.get("userName"), *unique):
+    for text in chain((document.get("displayName"), formatted, document.get("userName")), unique):
         if isinstance(text, str) and text:
             return text
     return None

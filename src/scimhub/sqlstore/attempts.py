@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from scimhub.distribution.delivery import Attempt
+from scimhub.sqlstore import exchange_rows
 from scimhub.sqlstore.connection import SqlValue
 from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
@@ -25,7 +26,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     excerpt        TEXT NOT NULL,
     key_id         TEXT
 ) STRICT;
-CREATE INDEX IF NOT EXISTS attempts_by_resource ON attempts (resource_id, position)"""
+CREATE INDEX IF NOT EXISTS attempts_by_resource ON attempts (number >> 14, resource_id)"""
 
 COLUMNS = (
     "time, directory, destination, delivery_id, change_id, resource_id, first_position, position, attempt, outcome, status, "
@@ -74,6 +75,7 @@ def search(
     )
     kept = [(term, value) for term, value in wishes if value is not None]
     where = " AND ".join(("TRUE", *(term for term, _ in kept)))
-    sql = f"SELECT {COLUMNS} FROM attempts WHERE {where} ORDER BY number DESC LIMIT ?"
+    searched = "attempts" if resource_id is None else exchange_rows.in_parts("attempts")
+    sql = f"SELECT {COLUMNS} FROM {searched} WHERE {where} ORDER BY number DESC LIMIT ?"
     rows = connection.fetch(sql, (*(value for _, value in kept), limit))
     return [Attempt(*row) for row in rows]

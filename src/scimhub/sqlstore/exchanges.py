@@ -33,7 +33,7 @@ _LARGEST_BATCH = 5000
 _MOST_WAITING_BYTES = 64 * MIB
 _MOST_SEARCHED = 100_000
 _CACHE_MIB = 8
-_SHAPE = 2
+_SHAPE = len(exchange_rows.MIGRATIONS) + 1
 _PAGE_SIZE = 8192
 # At 8 MiB of log; nobody waits for this file's checkpoints.
 _CHECKPOINT_PAGES = 1000
@@ -293,8 +293,10 @@ def _open(path: Path) -> SqliteConnection:
             raise StoreUnusable(f"{path} was written by a newer scimhub; it may be moved away, it holds only exchanges.")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         with connection:
-            if shape == 1:
-                connection.execute(exchange_rows.MIGRATE)
+            # A file that has no shape yet is new.
+            for step in exchange_rows.MIGRATIONS[shape - 1 :] if shape else ():
+                connection.execute(step)
+            if 0 < shape < _SHAPE:
                 _log.info("exchanges file brought to its new shape", extra={"file": path.name})
             connection.execute(exchange_rows.CREATE)
             connection.execute(attempts.CREATE)

@@ -1,6 +1,6 @@
 """The recorded exchanges: searched newest first, shown one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from scimhub import clock
 from scimhub.directory.errors import Absent, Invalid
+from scimhub.exchanges import completion
 from scimhub.exchanges.records import Body, Exchange, Search
 from scimhub.web.admin_models import Time
 from scimhub.web.administration import Parts
@@ -34,6 +35,12 @@ class BodyShown(BaseModel):
     is_cut: bool
 
 
+class AnswerShown(BodyShown):
+    """An answer as it is kept; what a change has of it is put in as long as the change log has it."""
+
+    lacks_document: bool = Field(description="The resource's attributes are missing: the change does not have them any more.")
+
+
 class ExchangeShown(BaseModel):
     """One request of a source and our answer to it."""
 
@@ -54,7 +61,7 @@ class ExchangeShown(BaseModel):
     detail: str
     headers: Mapping[str, str] = Field(description="Those that matter to SCIM; never a credential.")
     request: BodyShown | None
-    answer: BodyShown | None
+    answer: AnswerShown | None
 
 
 class Exchanges(BaseModel):
@@ -95,7 +102,8 @@ async def list_exchanges(
         text=text,
     )
     found = await parts.exchanges.search(wanted, limit)
-    return Exchanges(items=[show_exchange(exchange) for exchange in found.exchanges], searched_to=found.searched_to)
+    whole = await completed(parts, found.exchanges)
+    return Exchanges(items=[show_exchange(exchange) for exchange in whole], searched_to=found.searched_to)
 
 
 @routes.get("/exchanges/{id}", summary="Show one exchange by its request id")
@@ -104,7 +112,25 @@ async def get_exchange(parts: Parts, id: str) -> ExchangeShown:
     found = await parts.exchanges.find([id.lower()])
     if not found:
         raise Absent(f"No exchange with the request id {id[:80]!r} is kept; X-Request-Id of an answer is its request id.")
-    return show_exchange(found[0])
+    return show_exchange((await completed(parts, found))[0])
+
+
+async def completed(parts: Parts, exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """The exchanges in the same order, their answers as whole as the change log can make them."""
+    wanting: dict[str, list[Exchange]] = {}
+    for exchange in exchanges:
+        if completion.is_wanting(exchange):
+            wanting.setdefault(exchange.directory, []).append(exchange)
+    whole: dict[str, Exchange] = {}
+    for name, some in wanting.items():
+        directory = await parts.store.find_directory(name)
+        if directory is None:
+            continue
+        catalog = await parts.catalogs.current(directory.key)
+        ids = [id for exchange in some for id in exchange.change_ids]
+        changes = {change.id: change for change in await parts.store.changes_with_ids(directory.key, ids)}
+        whole |= {exchange.id: completion.complete(exchange, changes, catalog) for exchange in some}
+    return [whole.get(exchange.id, exchange) for exchange in exchanges]
 
 
 def _moment(name: str, given: str | None) -> str | None:
@@ -136,9 +162,15 @@ def show_exchange(exchange: Exchange) -> ExchangeShown:
         detail=exchange.detail,
         headers=exchange.headers,
         request=_show_body(exchange.request),
-        answer=_show_body(exchange.answer),
+        answer=_show_answer(exchange.answer),
     )
 
 
 def _show_body(body: Body) -> BodyShown | None:
     return BodyShown(text=body.text, size=body.size, is_cut=body.is_cut) if body.size else None
+
+
+def _show_answer(body: Body) -> AnswerShown | None:
+    if not body.size:
+        return None
+    return AnswerShown(text=body.text, size=body.size, is_cut=body.is_cut, lacks_document=body.rest != "")

@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field
 
 from scimhub.directory import sources
 from scimhub.distribution.delivery import Attempt
+from scimhub.exchanges.records import Exchange
 from scimhub.timeline import following
 from scimhub.timeline.records import Arrival, Changed, Entry, Outcome, Sent, Timeline
-from scimhub.web.admin_exchanges import ExchangeShown, show_exchange
+from scimhub.web.admin_exchanges import ExchangeShown, completed, show_exchange
 from scimhub.web.admin_models import Time
 from scimhub.web.administration import Parts
 
@@ -108,26 +109,28 @@ class TimelineShown(BaseModel):
 async def trace(parts: Parts, directory: str, of: Of, last: Last = 100) -> TimelineShown:
     home = await sources.get_directory(parts.store, directory)
     catalog = await parts.catalogs.current(home.key)
-    return _show(await following.follow(parts.store, parts.exchanges, home, catalog, of, last))
+    timeline = await following.follow(parts.store, parts.exchanges, home, catalog, of, last)
+    sent = [entry.exchange for entry in timeline.entries if isinstance(entry, Sent)]
+    return _show(timeline, {exchange.id: exchange for exchange in await completed(parts, sent)})
 
 
-def _show(timeline: Timeline) -> TimelineShown:
+def _show(timeline: Timeline, exchanges: Mapping[str, Exchange]) -> TimelineShown:
     return TimelineShown(
         of=timeline.of,
         subjects=[
             SubjectShown(id=each.id, resource_type=each.kind, name=each.name, is_deleted=each.is_deleted)
             for each in timeline.subjects
         ],
-        entries=[_show_entry(entry) for entry in timeline.entries],
+        entries=[_show_entry(entry, exchanges) for entry in timeline.entries],
         notes=list(timeline.notes),
         names=timeline.names,
     )
 
 
-def _show_entry(entry: Entry) -> SentShown | ChangedShown | ArrivalShown:
+def _show_entry(entry: Entry, exchanges: Mapping[str, Exchange]) -> SentShown | ChangedShown | ArrivalShown:
     match entry:
         case Sent():
-            return SentShown(time=entry.time, exchange=show_exchange(entry.exchange))
+            return SentShown(time=entry.time, exchange=show_exchange(exchanges[entry.exchange.id]))
         case Changed():
             return _show_change(entry)
         case Arrival():

@@ -6,7 +6,9 @@ the recorder's own thread, see ``exchanges.redaction``.
 
 from dataclasses import dataclass, field
 
-from scimhub.directory.records import Grant
+from scimhub.directory import representation
+from scimhub.directory.records import Grant, StoredResource
+from scimhub.exchanges import secrets
 from scimhub.exchanges.records import Received
 from scimhub.scim.catalog import Catalog
 from scimhub.scim.notes import Notes
@@ -15,6 +17,10 @@ from scimhub.web.scim_routes import Route
 from scimhub.web.services import Services
 
 _READS = frozenset(("GET", "HEAD"))
+# Longer requests are not looked through on the event loop.
+_LONGEST_LOOKED_THROUGH = 16 * 1024
+# Of an answer without its document; a user in a thousand groups shows them all.
+_LONGEST_FRAME = 4 * 1024
 
 
 @dataclass(slots=True)
@@ -33,6 +39,8 @@ class Draft:
     # The request's body, once it has been read.
     body: bytes = b""
     catalog: Catalog | None = None
+    # The resource that the answer shows, when it shows all of what a change has just been given.
+    shown: StoredResource | None = None
 
 
 def record(services: Services, request: Request, draft: Draft, answer: Answer, seconds: float) -> None:
@@ -47,6 +55,7 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
     is_read = request.method in _READS or place in ("search", "root_search")
     if (is_read and status < 400) or not services.recorder.is_on:
         return
+    kept, lacks_document = _kept_of(draft, answer.body)
     received = Received(
         id=draft.request_id,
         time=draft.now,
@@ -66,9 +75,24 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
         headers=request.headers,
         request=draft.body,
         request_size=len(draft.body),
-        answer=answer.body,
+        answer=kept,
         answer_size=len(answer.body),
+        lacks_document=lacks_document,
         catalog=draft.catalog,
     )
     if not services.recorder.record(received):
         services.metrics.count_dropped_exchanges()
+
+
+def _kept_of(draft: Draft, answer: bytes) -> tuple[bytes, bool]:
+    """What of the answer is handed over, and whether it lacks the document.
+
+    The change log has the document already: to keep it twice costs a write more than all else of recording. What is struck
+    out of a request is struck out of its answer, so that the answer must be whole where a secret may be.
+    """
+    if draft.shown is None or len(draft.body) > _LONGEST_LOOKED_THROUGH:
+        return answer, False
+    if secrets.names_of(draft.catalog).may_stand_in(draft.body):
+        return answer, False
+    frame = representation.without_document(answer, draft.shown)
+    return (frame, True) if len(frame) <= _LONGEST_FRAME else (answer, False)

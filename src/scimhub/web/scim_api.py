@@ -296,6 +296,8 @@ class _Visit:
 
     async def _show(self, status: Literal[200, 201], kind: Kind, written: Written, shape: projection.Projection) -> Answer:
         [body] = await representation.render(self.services.store, self.viewpoint, [written.resource], shape)
+        if written.change_id is not None and shape.shows_all(kind) and not kind.has_members:
+            self.draft.shown = written.resource
         return self._answered(status, kind, written, body)
 
     def _answered(self, status: int, kind: Kind, written: Written, body: bytes) -> Answer:

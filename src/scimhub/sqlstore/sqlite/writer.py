@@ -1,8 +1,9 @@
 """The one thread that writes: it gathers what waits, and commits it together (group commit, DECISIONS 2).
 
-What one turn of an event loop submits comes to the thread together, and up to 256 units share a transaction (``batches``).
-Where a full disk or an I/O error takes the whole transaction, the units are run again one by one; what fails then gets
-StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more than once.
+What an event loop submits in turns that follow each other comes to the thread together, and up to 256 units share a
+transaction (``batches``). Where a full disk or an I/O error takes the whole transaction, the units are run again one by
+one; what fails then gets StoreUnavailable. Nothing is answered before its commit is on disk. A unit may therefore run more
+than once.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from scimhub.sqlstore import batches
 from scimhub.sqlstore.batches import LARGEST_BATCH, Unit
 from scimhub.sqlstore.sqlite import driver
 from scimhub.sqlstore.sqlite.driver import SqliteConnection
+
+# With so many units what a transaction costs by itself is little for each of them.
+_WORTH_WAITING = 64
 
 T = TypeVar("T")
 FileWork = Callable[[SqliteConnection], T]
@@ -45,7 +49,7 @@ class Writer:
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
-        # What each loop submitted in its present turn. Guarded by the lock, as is ``_closed``.
+        # What each loop submitted and has not handed over. Guarded by the lock, as is ``_closed``.
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
         self._closing = threading.Lock()
         self._closed = False
@@ -70,9 +74,14 @@ class Writer:
                 loop.call_soon(self._hand_over, loop)
         return await future
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Queue what the loop submitted in the turn that ends now."""
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, seen: int = 0) -> None:
+        """Queue what the loop submitted, once a turn has gone by in which it submitted nothing more than the ``seen``."""
         with self._closing:
+            count = len(self._waiting.get(loop, ()))
+            if seen < count < _WORTH_WAITING:
+                # The requests of many clients come in over a few turns; one in which none comes takes microseconds.
+                loop.call_soon(self._hand_over, loop, count)
+                return
             for unit in self._waiting.pop(loop, ()):
                 self._queue.put(unit)
 

@@ -1,0 +1,143 @@
+"""Answers over real connections: whole, in order, written at once, and never more than a slow reader takes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from scimhub.web.protocol import Protocol
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Piece = bytes | bytearray | memoryview
+
+
+class Counted(asyncio.Transport):
+    """A transport that counts the writes that reach it."""
+
+    def __init__(self, transport: Any, writes: list[int]) -> None:
+        super().__init__()
+        self._transport = transport
+        self._writes = writes
+
+    def write(self, data: Piece) -> None:
+        self._writes.append(len(data))
+        self._transport.write(data)
+
+    def __getattribute__(self, name: str) -> Any:
+        own = name in ("write", "_transport", "_writes")
+        return object.__getattribute__(self, name) if own else getattr(self._transport, name)
+
+
+@asynccontextmanager
+async def serving(application: Any, writes: list[int] | None = None) -> AsyncIterator[int]:
+    config = uvicorn.Config(application, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+
+    class Observed(Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(Counted(transport, [] if writes is None else writes))
+
+    server = await asyncio.get_running_loop().create_server(lambda: Observed(config, state, {}), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in state.tasks:
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+
+async def answer_with_path(scope: Any, receive: Any, send: Send) -> None:
+    body = scope["path"].encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def request(path: str, more: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: hub\r\n{more}\r\n".encode()
+
+
+async def test_head_and_body_are_one_write():
+    writes: list[int] = []
+    async with serving(answer_with_path, writes) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/one"))
+        answer = await reader.readuntil(b"/one")
+        writer.close()
+    assert writes == [len(answer)]
+
+
+async def test_requests_sent_at_once_are_answered_in_order():
+    async with serving(answer_with_path) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"".join(request(f"/{number}") for number in range(5)) + request("/last", "Connection: close\r\n"))
+        answers = await reader.read()
+        writer.close()
+    assert [head.rpartition(b"\r\n\r\n")[2] for head in answers.split(b"HTTP/1.1 200 OK")[1:]] == [
+        b"/0",
+        b"/1",
+        b"/2",
+        b"/3",
+        b"/4",
+        b"/last",
+    ]
+
+
+async def test_an_answer_is_whole_before_the_connection_closes():
+    length = 3_000_000
+
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % length)]})
+        await send({"type": "http.response.body", "body": b"x" * length})
+
+    async with serving(application) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/", "Connection: close\r\n"))
+        answer = await reader.read()
+        writer.close()
+    assert len(answer.partition(b"\r\n\r\n")[2]) == length
+
+
+async def test_a_stream_that_never_yields_to_the_loop_waits_for_a_reader_that_does_not_read():
+    sent = 0
+
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(10_000):
+            await send({"type": "http.response.body", "body": b"x" * 10_000, "more_body": True})
+            sent += 10_000
+
+    async with serving(application) as port, asyncio.timeout(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/"))
+        while not sent:
+            await asyncio.sleep(0)
+        # All that it sends without waiting is sent by now.
+        assert sent < 50_000_000
+        writer.close()
+
+
+async def test_a_client_that_is_gone_costs_nothing_more():
+    begun = asyncio.Event()
+    gone = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        begun.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+        await answer_with_path(scope, receive, send)
+
+    writes: list[int] = []
+    async with serving(application, writes) as port, asyncio.timeout(10):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/"))
+        await begun.wait()
+        writer.transport.abort()
+        await gone.wait()
+    assert writes == []
