@@ -23,7 +23,6 @@ from scimhub.distribution.delivery import (
     Held,
     Message,
     Outcome,
-    Purpose,
     Replay,
     Secret,
     State,
@@ -103,13 +102,13 @@ async def create(
     if not is_known:
         problems.append(f"{kind[:40]!r} is no kind of destination; there are {', '.join([*engine.kinds, FEED])}.")
     checked = _unless(problems, lambda: _checked(technology, configuration) if is_known else configuration, configuration)
-    brought = _unless(problems, lambda: _brought(technology, secret) if is_known else None, None)
+    none: tuple[Secret | None, str] = (None, "")
+    new, shown = _unless(problems, lambda: _new_secret(engine, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += [] if after is None else await _after_problems(engine, after)
     if problems:
         raise Invalid(problems)
-    new, shown = _new_secret(engine, technology, _purpose(checked, technology), brought)
     store = engine.given.store
     made = await store.create_destination(directory.key, name, kind, checked, subscription, after, _now(engine), new)
     async with engine.halted(made):
@@ -154,15 +153,15 @@ async def delete(engine: Engine, destination: Destination) -> None:
 async def rotate(
     engine: Engine, destination: Destination, *, overlap_hours: float = DEFAULT_OVERLAP, secret: str | None = None
 ) -> Made:
-    """A new secret; the former ones of its purpose hold for the overlap. Raises Invalid."""
+    """A new secret; the former ones of its purpose hold for the overlap, but of passwords only the newest. Raises Invalid."""
     if not 0 <= overlap_hours <= _LONGEST_OVERLAP:
         raise Invalid([f"The overlap is {overlap_hours:g} hours; it must be from 0 to {_LONGEST_OVERLAP:g}."])
     technology = engine.kinds.get(destination.kind)
-    brought = _brought(technology, secret)
-    ends = times.text(engine.given.now() + overlap_hours * 3600)
+    new, shown = _new_secret(engine, technology, destination.configuration, secret)
+    if new is None:
+        raise Invalid([f"Destination {destination.name} has no secret: its authentication is none."])
+    ends = times.text(engine.given.now() + (0 if new.purpose == "password" else overlap_hours * 3600))
     async with engine.halted(destination):
-        purpose = _purpose(destination.configuration, technology)
-        new, shown = _new_secret(engine, technology, purpose, brought)
         kept = await engine.given.store.add_secret(destination.key, new.purpose, new.value, new.hint, new.created)
         await engine.given.store.expire_secrets(destination.key, kept.purpose, kept.id, ends)
     return Made(destination, shown)
@@ -347,30 +346,28 @@ def _checked(technology: DestinationKind | None, configuration: Mapping[str, obj
     return {}
 
 
-def _brought(technology: DestinationKind | None, secret: str | None) -> tuple[Purpose, bytes] | None:
-    if secret is None:
-        return None
-    if technology is None:
-        raise Invalid(["A feed's token is made by the hub; leave the secret out."])
-    return technology.parse_secret(secret)
-
-
-def _purpose(configuration: Mapping[str, object], technology: DestinationKind | None) -> Purpose:
-    if technology is None:
-        return "token"
-    wished = configuration.get("signature")
-    return next((purpose for purpose in technology.purposes if purpose == wished), technology.purposes[0])
-
-
 def _new_secret(
-    engine: Engine, technology: DestinationKind | None, purpose: Purpose, brought: tuple[Purpose, bytes] | None
-) -> tuple[Secret, str]:
-    """A new secret, or the one that was brought, and the text of it that is shown."""
+    engine: Engine, technology: DestinationKind | None, configuration: Mapping[str, object], brought: str | None
+) -> tuple[Secret | None, str]:
+    """A new secret, or the one that was brought, and the text of it that is shown; None when it is to have none.
+
+    Raises Invalid.
+    """
     now = _now(engine)
     if technology is None:
+        if brought is not None:
+            raise Invalid(["A feed's token is made by the hub; leave the secret out."])
         token = f"scimhub_feed_{engine.given.random(32).hex()}"
         return Secret(engine.given.new_id(), "token", digest_of(token), token[-4:], now, None), token
-    purpose, value = brought or (purpose, technology.make_secret(purpose, engine.given.random))
+    purpose = technology.purpose(configuration)
+    if purpose is None:
+        if brought is not None:
+            raise Invalid(["So configured it has no secret; set its authentication, or leave the secret out."])
+        return None, ""
+    if brought is None:
+        value = technology.make_secret(purpose, engine.given.random)
+    else:
+        purpose, value = technology.parse_secret(brought)
     secret = Secret(engine.given.new_id(), purpose, value, "", now, None)
     shown = technology.show_secret(secret)
     return replace(secret, hint=shown[-4:]), shown

@@ -13,8 +13,9 @@ import orjson
 # itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
-# What a secret is for: signing with HMAC-SHA256 or ed25519, or opening a feed (then the value is the token's digest).
-Purpose = Literal["hmac", "ed25519", "token"]
+# What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
+# showing the destination who the hub is (then the administrator brings it, and it is never shown again).
+Purpose = Literal["hmac", "ed25519", "token", "password"]
 
 
 @dataclass(frozen=True, slots=True)

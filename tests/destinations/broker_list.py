@@ -1,0 +1,32 @@
+"""The brokers of the contract suite by kind, each opened from what this machine has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.destinations.broker import Broker
+from tests.destinations.broker_nats import NatsBroker
+from tests.servers import running
+from tests.servers.running import Missing
+
+_MAKERS = {"nats": NatsBroker}
+BROKERS = tuple(_MAKERS)
+
+
+@contextmanager
+def open_broker(kind: str, folder: Path) -> Iterator[Broker]:
+    """The broker, started; the test is left out when it cannot be had, unless nothing may be."""
+    try:
+        broker = _MAKERS[kind](folder)
+    except Missing as missing:
+        if running.IS_REQUIRED:
+            raise
+        running.left_out[kind] = str(missing)
+        pytest.skip(str(missing))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
