@@ -1,17 +1,18 @@
 """The brokers of the contract suite by kind, each opened from what this machine has."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.destinations.broker import Broker
+from tests.destinations.broker_kafka import ApacheKafkaBroker, MockKafkaBroker
 from tests.destinations.broker_nats import NatsBroker
 from tests.servers import running
 from tests.servers.running import Missing
 
-_MAKERS = {"nats": NatsBroker}
+_MAKERS: dict[str, Callable[[Path], Broker]] = {"kafka": MockKafkaBroker, "kafka-apache": ApacheKafkaBroker, "nats": NatsBroker}
 BROKERS = tuple(_MAKERS)
 
 

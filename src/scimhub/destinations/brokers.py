@@ -12,6 +12,7 @@ from typing import Any, Final
 from scimhub.destinations import broker_configuration
 from scimhub.destinations.broker_configuration import Keys
 from scimhub.destinations.egress import Policy
+from scimhub.destinations.kafka_configuration import KafkaKeys
 from scimhub.destinations.nats_configuration import NatsKeys
 from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Destination, Message, Outcome, Purpose, Retry, Secret
@@ -102,7 +103,16 @@ class _Unable:
 
 def brokers(policy: Policy) -> Sequence[DestinationKind]:
     """All of them; ``policy`` says which addresses may be reached."""
-    return (Broker("nats", NatsKeys, "nats", "nats", _open_nats, policy),)
+    return (
+        Broker("kafka", KafkaKeys, "confluent_kafka", "kafka", _open_kafka, policy),
+        Broker("nats", NatsKeys, "nats", "nats", _open_nats, policy),
+    )
+
+
+def _open_kafka(keys: KafkaKeys, password: str, policy: Policy) -> Sender:
+    from scimhub.destinations.kafka import KafkaSender
+
+    return KafkaSender(keys, password, policy)
 
 
 def _open_nats(keys: NatsKeys, password: str, policy: Policy) -> Sender:
