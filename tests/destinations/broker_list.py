@@ -9,10 +9,16 @@ import pytest
 from tests.destinations.broker import Broker
 from tests.destinations.broker_kafka import ApacheKafkaBroker, MockKafkaBroker
 from tests.destinations.broker_nats import NatsBroker
+from tests.destinations.broker_redis import RedisBroker
 from tests.servers import running
 from tests.servers.running import Missing
 
-_MAKERS: dict[str, Callable[[Path], Broker]] = {"kafka": MockKafkaBroker, "kafka-apache": ApacheKafkaBroker, "nats": NatsBroker}
+_MAKERS: dict[str, Callable[[Path], Broker]] = {
+    "kafka": MockKafkaBroker,
+    "kafka-apache": ApacheKafkaBroker,
+    "nats": NatsBroker,
+    "redis_streams": RedisBroker,
+}
 BROKERS = tuple(_MAKERS)
 
 

@@ -14,6 +14,7 @@ from scimhub.destinations.broker_configuration import Keys
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.kafka_configuration import KafkaKeys
 from scimhub.destinations.nats_configuration import NatsKeys
+from scimhub.destinations.redis_configuration import RedisKeys
 from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Destination, Message, Outcome, Purpose, Retry, Secret
 from scimhub.distribution.ports import DestinationKind, Sender
@@ -106,6 +107,7 @@ def brokers(policy: Policy) -> Sequence[DestinationKind]:
     return (
         Broker("kafka", KafkaKeys, "confluent_kafka", "kafka", _open_kafka, policy),
         Broker("nats", NatsKeys, "nats", "nats", _open_nats, policy),
+        Broker("redis_streams", RedisKeys, "redis", "redis", _open_redis, policy),
     )
 
 
@@ -119,3 +121,9 @@ def _open_nats(keys: NatsKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.nats import NatsSender
 
     return NatsSender(keys, password, policy)
+
+
+def _open_redis(keys: RedisKeys, password: str, policy: Policy) -> Sender:
+    from scimhub.destinations.redis_streams import RedisSender
+
+    return RedisSender(keys, password, policy)
