@@ -148,7 +148,8 @@ class RedisSender:
 
     def _waiting(self) -> list[Any]:
         """The command that waits for disk and replicas; empty when nothing has to be waited for."""
-        keys, milliseconds = self._keys, int(self._keys.timeout * 500)
+        # What is there already is waited for twice.
+        keys, milliseconds = self._keys, int(self._keys.timeout * 300)
         if keys.disk:
             return ["WAITAOF", 1, keys.replicas, milliseconds]
         return ["WAIT", keys.replicas, milliseconds] if keys.replicas else []
