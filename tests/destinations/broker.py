@@ -51,6 +51,8 @@ class Broker(Protocol):
     names_a_missing_place: bool
     # What a place may be told to take at most, in bytes; None when there is no such limit.
     least_limit: int | None
+    # What a destination must bring along to be made at all.
+    secret: str | None
     # A secret that the broker takes and the keys that ask for it; None when it lets everybody in.
     secured: tuple[str, Json] | None
 
@@ -108,7 +110,8 @@ async def opened(kind: str, configuration: Json, password: str = "", policy: Pol
         await sender.close()
 
 
-async def send(broker: Broker, place: str, message: Message | None = None, password: str = "", **more: Any) -> Outcome:
+async def send(broker: Broker, place: str, message: Message | None = None, password: str | None = None, **more: Any) -> Outcome:
     """What comes of one message; ``more`` is configuration."""
-    async with opened(broker.kind, {**broker.configuration(place), **more}, password) as sender:
+    secret = (password or broker.secret) or ""
+    async with opened(broker.kind, {**broker.configuration(place), **more}, secret) as sender:
         return await sender.send(message or receivers.message())

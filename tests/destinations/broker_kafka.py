@@ -20,6 +20,7 @@ class MockKafkaBroker:
     formats = ("structured", "binary")
     drops_repetitions = False
     is_durable = True
+    secret = None
     # It makes a topic as soon as somebody asks for it.
     names_a_missing_place = False
     least_limit: int | None = 2000
@@ -61,6 +62,7 @@ class ApacheKafkaBroker:
     formats = ("structured", "binary")
     drops_repetitions = False
     is_durable = True
+    secret = None
     names_a_missing_place = True
     least_limit: int | None = 2000
 

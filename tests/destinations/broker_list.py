@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.destinations.broker import Broker
+from tests.destinations.broker_aws import SnsBroker, SqsBroker
 from tests.destinations.broker_kafka import ApacheKafkaBroker, MockKafkaBroker
 from tests.destinations.broker_nats import NatsBroker
 from tests.destinations.broker_redis import RedisBroker
@@ -18,6 +20,10 @@ _MAKERS: dict[str, Callable[[Path], Broker]] = {
     "kafka-apache": ApacheKafkaBroker,
     "nats": NatsBroker,
     "redis_streams": RedisBroker,
+    "sns": SnsBroker,
+    "sns-fifo": partial(SnsBroker, is_fifo=True),
+    "sqs": SqsBroker,
+    "sqs-fifo": partial(SqsBroker, is_fifo=True),
 }
 BROKERS = tuple(_MAKERS)
 

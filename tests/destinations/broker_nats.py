@@ -33,6 +33,7 @@ class NatsBroker:
     formats = ("structured", "binary")
     drops_repetitions = True
     is_durable = True
+    secret = None
     names_a_missing_place = True
     least_limit = 2000
     secured = ("a secret of the tests", {"authentication": "password", "username": "hub"})

@@ -29,6 +29,7 @@ class RedisBroker:
     formats = ("structured",)
     drops_repetitions = True
     is_durable = True
+    secret = None
     # A stream is made by its first entry.
     names_a_missing_place = False
     least_limit = None

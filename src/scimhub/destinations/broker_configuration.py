@@ -233,9 +233,11 @@ class NetworkKeys(Keys):
             yield "There is a key_file without its certificate; set certificate_file too."
 
 
-def credentials_problems(authentication: str, username: str, *, named: tuple[str, ...]) -> Iterator[str]:
+def credentials_problems(
+    authentication: str, username: str, *, named: tuple[str, ...], name: str = "username"
+) -> Iterator[str]:
     """Whether a user name is there exactly if the authentication is one of those that need one."""
     if authentication in named and not username:
-        yield f"The authentication {authentication} needs a user name; set username."
+        yield f"The authentication {authentication} needs to know who the hub is; set {name}."
     if username and authentication not in named:
-        yield f"A username has no use with the authentication {authentication}; use {' or '.join(named)}, or leave it out."
+        yield f"The {name} has no use with the authentication {authentication}; use {' or '.join(named)}, or leave it out."

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from scimhub.destinations import broker_configuration
+from scimhub.destinations.aws_configuration import SnsKeys, SqsKeys
 from scimhub.destinations.broker_configuration import Keys
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.kafka_configuration import KafkaKeys
@@ -108,6 +109,8 @@ def brokers(policy: Policy) -> Sequence[DestinationKind]:
         Broker("kafka", KafkaKeys, "confluent_kafka", "kafka", _open_kafka, policy),
         Broker("nats", NatsKeys, "nats", "nats", _open_nats, policy),
         Broker("redis_streams", RedisKeys, "redis", "redis", _open_redis, policy),
+        Broker("sns", SnsKeys, "aiobotocore", "aws", _open_sns, policy),
+        Broker("sqs", SqsKeys, "aiobotocore", "aws", _open_sqs, policy),
     )
 
 
@@ -127,3 +130,15 @@ def _open_redis(keys: RedisKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.redis_streams import RedisSender
 
     return RedisSender(keys, password, policy)
+
+
+def _open_sns(keys: SnsKeys, secret_key: str, policy: Policy) -> Sender:
+    from scimhub.destinations import aws
+
+    return aws.AwsSender(aws.SNS, keys, secret_key, policy)
+
+
+def _open_sqs(keys: SqsKeys, secret_key: str, policy: Policy) -> Sender:
+    from scimhub.destinations import aws
+
+    return aws.AwsSender(aws.SQS, keys, secret_key, policy)
