@@ -11,6 +11,7 @@ from tests.destinations.broker import Broker
 from tests.destinations.broker_aws import SnsBroker, SqsBroker
 from tests.destinations.broker_kafka import ApacheKafkaBroker, MockKafkaBroker
 from tests.destinations.broker_nats import NatsBroker
+from tests.destinations.broker_rabbitmq import RabbitBroker
 from tests.destinations.broker_redis import RedisBroker
 from tests.servers import running
 from tests.servers.running import Missing
@@ -19,6 +20,7 @@ _MAKERS: dict[str, Callable[[Path], Broker]] = {
     "kafka": MockKafkaBroker,
     "kafka-apache": ApacheKafkaBroker,
     "nats": NatsBroker,
+    "rabbitmq": RabbitBroker,
     "redis_streams": RedisBroker,
     "sns": SnsBroker,
     "sns-fifo": partial(SnsBroker, is_fifo=True),

@@ -81,6 +81,10 @@ class Program:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+        # What it had started may take a moment longer to let go of the port.
+        end = time.monotonic() + 10
+        while self._accepts() and time.monotonic() < end:
+            time.sleep(0.01)
 
     def _accepts(self) -> bool:
         try:

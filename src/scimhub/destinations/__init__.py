@@ -5,7 +5,7 @@ A destination of kind ``feed`` is not here: it comes and fetches, so that there 
 
 from collections.abc import Callable, Mapping
 
-from scimhub.destinations.brokers import brokers
+from scimhub.destinations import brokers
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.webhook import Webhook
 from scimhub.distribution.ports import DestinationKind
@@ -13,5 +13,5 @@ from scimhub.distribution.ports import DestinationKind
 
 def kinds(policy: Policy, now_seconds: Callable[[], float]) -> Mapping[str, DestinationKind]:
     """Each kind by its name. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
-    listed: tuple[DestinationKind, ...] = (Webhook(policy, now_seconds), *brokers(policy))
+    listed: tuple[DestinationKind, ...] = (Webhook(policy, now_seconds), *brokers.kinds(policy))
     return {kind.name: kind for kind in listed}

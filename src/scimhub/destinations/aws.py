@@ -5,7 +5,6 @@ ever in the same batch, for the second might be accepted where the first was not
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -33,9 +32,6 @@ _OF_ONE_ENTRY: Final = frozenset(("InvalidParameterValue", "InvalidParameter", "
 _SHOWN: Final = ("id", "type", "source", "subject")
 # Characters that a message may not have, as JSON writes them otherwise (SQS, SendMessage).
 _FORBIDDEN: Final = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
-
-# At the level DEBUG they log whole requests, and with them what is personal.
-_TALKATIVE: Final = ("botocore", "aiobotocore")
 
 _Client = Any
 
@@ -90,6 +86,7 @@ class AwsSender:
     """One open destination. What one turn of the event loop brings is sent together."""
 
     def __init__(self, service: Service, keys: AwsKeys, secret_key: str, policy: Policy) -> None:
+        broker_connection.quieten("botocore", "aiobotocore")
         self._service = service
         self._keys = keys
         self._secret_key = secret_key
@@ -186,8 +183,6 @@ class AwsSender:
 
     async def _connect(self) -> _Opened:
         keys, stack = self._keys, AsyncExitStack()
-        for library in _TALKATIVE:
-            logging.getLogger(library).setLevel(logging.INFO)
         is_key = keys.authentication == "key"
         config = AioConfig(
             connector_args={**egress.connector_arguments(self._policy)},
@@ -262,10 +257,10 @@ def _land(some: Sequence[_Waiting], outcome: Outcome) -> None:
 
 def _cause(error: BaseException) -> BaseException:
     """What is behind the library's own exceptions, as far as that can be told."""
-    for found in _chain(error):
-        if isinstance(found, Refused | TimeoutError | OSError):
-            return found
-    return error
+    chain = _chain(error)
+    # aiohttp's own exceptions are OSErrors too; what the policy said is within them.
+    chain = [getattr(found, "os_error", found) for found in chain]
+    return next((found for found in chain if isinstance(found, Refused | TimeoutError | OSError)), error)
 
 
 def _chain(error: BaseException) -> Sequence[BaseException]:

@@ -1,6 +1,7 @@
 """One connection for all messages of a destination: made when the first needs it, and anew after it was lost."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -109,6 +110,12 @@ def of_failure(error: BaseException, where: str, seconds: float) -> Retry:
         case _:
             reason = f"No connection to {where} can be made: {type(error).__name__}."
     return Retry(reason, "destination")
+
+
+def quieten(*libraries: str) -> None:
+    """Keep loggers from telling, at the level DEBUG, of whole messages and with them of what is personal."""
+    for library in libraries:
+        logging.getLogger(library).setLevel(logging.INFO)
 
 
 def too_large(size: int, limit: int, whose: str) -> Rejected:

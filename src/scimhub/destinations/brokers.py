@@ -15,6 +15,7 @@ from scimhub.destinations.broker_configuration import Keys
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.kafka_configuration import KafkaKeys
 from scimhub.destinations.nats_configuration import NatsKeys
+from scimhub.destinations.rabbitmq_configuration import RabbitKeys
 from scimhub.destinations.redis_configuration import RedisKeys
 from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Destination, Message, Outcome, Purpose, Retry, Secret
@@ -103,11 +104,12 @@ class _Unable:
         """Nothing is open."""
 
 
-def brokers(policy: Policy) -> Sequence[DestinationKind]:
+def kinds(policy: Policy) -> Sequence[DestinationKind]:
     """All of them; ``policy`` says which addresses may be reached."""
     return (
         Broker("kafka", KafkaKeys, "confluent_kafka", "kafka", _open_kafka, policy),
         Broker("nats", NatsKeys, "nats", "nats", _open_nats, policy),
+        Broker("rabbitmq", RabbitKeys, "aio_pika", "rabbitmq", _open_rabbitmq, policy),
         Broker("redis_streams", RedisKeys, "redis", "redis", _open_redis, policy),
         Broker("sns", SnsKeys, "aiobotocore", "aws", _open_sns, policy),
         Broker("sqs", SqsKeys, "aiobotocore", "aws", _open_sqs, policy),
@@ -124,6 +126,12 @@ def _open_nats(keys: NatsKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.nats import NatsSender
 
     return NatsSender(keys, password, policy)
+
+
+def _open_rabbitmq(keys: RabbitKeys, password: str, policy: Policy) -> Sender:
+    from scimhub.destinations.rabbitmq import RabbitSender
+
+    return RabbitSender(keys, password, policy)
 
 
 def _open_redis(keys: RedisKeys, password: str, policy: Policy) -> Sender:
