@@ -109,6 +109,7 @@ def test_what_must_be_there_is_asked_for_with_what_it_must_be(name: str):
         ("kafka", {"ca_file": "/no/such/file"}, "The ca_file '/no/such/file' cannot be read by the hub; "),
         ("kafka", {"tls": False, "ca_file": "/dev/null"}, "The ca_file can be used with TLS only; "),
         ("kafka", {"key_file": "/dev/null"}, "There is a key_file without its certificate; set certificate_file too."),
+        ("kafka", {"password": "hunter2"}, "A secret such as password is no part of the configuration, which is shown; "),
         ("nats", {"subject_template": "a.{user}.b"}, "The subject_template has the token '{user}'; "),
         ("nats", {"subject_template": "a..b"}, "The subject_template has the token ''; "),
         ("nats", {"stream": "a.b"}, "The stream is 'a.b'; it must be a stream's name"),

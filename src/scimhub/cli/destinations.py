@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -34,9 +35,20 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--set", help="Another part of the configuration as KEY=VALUE, such as timeout=5; repeat it."),
 ]
+Configuration = Annotated[
+    Path | None,
+    typer.Option("--configuration", help="A file with the configuration as a JSON or YAML object; --set goes over it."),
+]
 Secret = Annotated[
     Path | None,
-    typer.Option("--secret-file", help="A file with a secret to use in the place of a new one; - is standard input."),
+    typer.Option(
+        "--secret-file",
+        help="A file with a secret to use in the place of a new one, or with a broker's password; - is standard input.",
+    ),
+]
+Kind = Annotated[
+    str,
+    typer.Option(help="What it is: webhook, feed, kafka, nats, rabbitmq, redis_streams, sns or sqs; see docs/destinations.md."),
 ]
 _KIND_AND_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 _LOOK_EVERY = 0.3
@@ -54,8 +66,9 @@ def create(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    kind: Annotated[str, typer.Option(help="webhook or feed.")] = "webhook",
+    kind: Kind = "webhook",
     url: Url = None,
+    configuration: Configuration = None,
     options: Options = None,
     types: Types = None,
     filters: Filters = None,
@@ -64,11 +77,11 @@ def create(
     secret_file: Secret = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a destination. Its secret is printed this once."""
+    """Create a destination. If the hub makes a secret for it, that is printed this once."""
     wish = {
         "name": name,
         "kind": kind,
-        "configuration": _configuration(url, options),
+        "configuration": _configuration(url, configuration, options),
         "subscription": _subscription(types, filters, attributes),
         "after": after,
         "secret": _read_secret(secret_file),
@@ -78,9 +91,12 @@ def create(
         output.print_json(made)
         return
     output.print_facts(_facts(made["destination"]))
-    output.print_facts({"secret": made["secret"]})
+    said = ""
+    if made["secret"]:
+        output.print_facts({"secret": made["secret"]})
+        said = "The secret is shown this once. "
     if kind != "feed":
-        print(f"The secret is shown this once. Next: scimhub destination check {name} --directory {directory}")
+        print(f"{said}Next: scimhub destination check {name} --directory {directory}")
 
 
 @destination_verbs.command("update")
@@ -89,6 +105,7 @@ def update(
     name: str,
     directory: InDirectory = "default",
     url: Url = None,
+    configuration: Configuration = None,
     options: Options = None,
     types: Types = None,
     filters: Filters = None,
@@ -97,9 +114,9 @@ def update(
 ) -> None:
     """Change a destination. Each option that is given replaces what was there; --type '*' wants all types again."""
     current = connection.ask(context, "GET", _path(directory, name))
-    configuration = {**current["configuration"], **_configuration(url, options)}
+    wished = {**current["configuration"], **_configuration(url, configuration, options)}
     changed = {key: value for key, value in _subscription(types, filters, attributes).items() if value}
-    wish = {"configuration": configuration, "subscription": {**current["subscription"], **changed}}
+    wish = {"configuration": wished, "subscription": {**current["subscription"], **changed}}
     shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
     _print(shown, as_json)
     if not as_json and changed:
@@ -122,11 +139,14 @@ def rotate(
     secret_file: Secret = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new secret; messages are signed with the former ones too until the overlap ends."""
+    """Make a new secret, or bring a broker's; messages are signed with the former ones too until the overlap ends."""
     wish = {"overlap_hours": overlap, "secret": _read_secret(secret_file)}
     made = connection.ask(context, "POST", _path(directory, name, "secret"), json=wish)
     if as_json:
         output.print_json(made)
+        return
+    if not made["secret"]:
+        print("The secret that you brought is in use.")
         return
     output.print_facts({"secret": made["secret"]})
     print(f"The secret is shown this once. The former one holds for {overlap:g} hours more.")
@@ -166,7 +186,7 @@ def show(context: typer.Context, name: str, directory: InDirectory = "default", 
 
 @destination_verbs.command("check")
 def check(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
-    """Send a signed test event now and tell what came of it."""
+    """Send a test event now and tell what came of it."""
     result = connection.ask(context, "POST", _path(directory, name, "check"))
     if as_json:
         output.print_json(result)
@@ -290,8 +310,8 @@ def skip(
 # --------------------------------------------------------------------------- reading options, printing answers
 
 
-def _configuration(url: str | None, options: list[str] | None) -> dict[str, object]:
-    configuration: dict[str, object] = {} if url is None else {"url": url}
+def _configuration(url: str | None, path: Path | None, options: list[str] | None) -> dict[str, object]:
+    configuration = _read_configuration(path) | ({} if url is None else {"url": url})
     for option in options or []:
         key, equals, value = option.partition("=")
         if not equals:
@@ -310,6 +330,19 @@ def _subscription(types: list[str] | None, filters: list[str] | None, attributes
         kind, condition = ("User", text) if match is None else (match[1], match[2])
         by_kind[kind] = condition
     return {"types": types or [], "filters": by_kind, "attributes": attributes or []}
+
+
+def _read_configuration(path: Path | None) -> dict[str, object]:
+    """What the file has; JSON is YAML too."""
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise output.fail([f"The configuration cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
+    if not isinstance(found, dict):
+        raise output.fail([f"The file {path} has no object; write keys and values as JSON or YAML."], output.WRONG_SETTINGS)
+    return found
 
 
 def _read_secret(path: Path | None) -> str | None:

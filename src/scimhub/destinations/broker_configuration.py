@@ -20,6 +20,8 @@ Server = tuple[str, int]
 
 _SERVER: Final = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _LONGEST_FIELD: Final = 1000
+# What people would look for; their values would be shown to every administrator.
+_SECRETS: Final = frozenset(("password", "secret", "token", "credentials", "secret_access_key", "aws_secret_access_key"))
 
 
 # --------------------------------------------------------------------------- checks of one key
@@ -200,6 +202,8 @@ def _check_hint(one: "Field[Any]") -> str:
 
 
 def _unknown(keys: type[Keys], name: str, known: Mapping[str, object]) -> str:
+    if name in _SECRETS:
+        return f"A secret such as {name} is no part of the configuration, which is shown; bring it with --secret-file FILE."
     close = get_close_matches(name, known, 1)
     meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
     return f"{keys.subject} has no key {name[:80]!r}; {meant}"

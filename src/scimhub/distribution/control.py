@@ -223,7 +223,7 @@ async def position_at(engine: Engine, moment: str) -> int:
 
 
 async def check(engine: Engine, destination: Destination) -> Outcome:
-    """Send a signed test event now, past the pump; what came of it. Raises Conflict for a kind that is not sent to."""
+    """Send a test event now, past the pump; what came of it. Raises Conflict for a kind that is not sent to."""
     technology = engine.kinds.get(destination.kind)
     if technology is None:
         raise Conflict(f"Destination {destination.name} is a {destination.kind}: it fetches, nothing is sent to it.")

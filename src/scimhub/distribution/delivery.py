@@ -118,12 +118,7 @@ class Message:
     @property
     def body(self) -> bytes:
         """The event in the structured mode of CloudEvents' JSON format."""
-        parts = [f'"{name}":{_quoted(value)}' for name, value in self.attributes.items()]
-        return b"".join((b"{", ",".join(parts).encode(), b',"data":', self.data, b"}"))
-
-
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
+        return b"".join((orjson.dumps(dict(self.attributes))[:-1], b',"data":', self.data, b"}"))
 
 
 # --------------------------------------------------------------------------- what came of it

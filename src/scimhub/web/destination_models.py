@@ -29,11 +29,13 @@ class SubscriptionShape(Wish):
 
 class NewDestination(Wish):
     name: str = Field(description="1 to 64 of a-z, 0-9, dot, hyphen, underscore.", examples=["payroll"])
-    kind: str = Field("webhook", description="webhook or feed.")
+    kind: str = Field("webhook", description="webhook, feed, kafka, nats, rabbitmq, redis_streams, sns or sqs.")
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
-    secret: str | None = Field(None, description="A secret to use in the place of a new one: whsec_… or whsk_….")
+    secret: str | None = Field(
+        None, description="A secret to use in the place of a new one (whsec_…, whsk_…), or a broker's password."
+    )
 
 
 class DestinationWish(Wish):
@@ -105,7 +107,9 @@ class Destinations(BaseModel):
 
 class DestinationMade(BaseModel):
     destination: DestinationShown
-    secret: str = Field(description="Shown this once: the signing secret, the public key, or a feed's token.")
+    secret: str = Field(
+        description="Shown this once: the signing secret, the public key, or a feed's token; empty if it was brought."
+    )
 
 
 class CheckResult(BaseModel):
