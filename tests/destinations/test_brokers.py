@@ -2,6 +2,7 @@
 
 import builtins
 import importlib.util
+import re
 import socket
 import subprocess
 import sys
@@ -49,6 +50,7 @@ AUTHENTICATIONS: dict[str, Json] = {
     "sqs": {"authentication": "key", "access_key_id": "AKIA1"},
 }
 KINDS = sorted(WISHES)
+ROOT = Path(__file__).parents[2]
 
 
 def kind_of(name: str, policy: Policy = Policy()) -> Broker:  # noqa: B008 - a frozen value
@@ -244,3 +246,21 @@ def test_no_client_library_is_imported_before_a_destination_is_opened():
     program = f"import sys, scimhub.app; print([name for name in {modules!r} if name in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+# --------------------------------------------------------------------------- documents
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_key_is_documented_with_its_default(name: str):
+    page = (ROOT / "docs" / "destinations.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    missing = [key for key in kind_of(name).check(WISHES[name]) if not any(f"`{key}`" in row.split("|")[1] for row in rows)]
+    assert missing == []
+
+
+def test_every_promise_names_a_test_that_there_is():
+    page = (ROOT / "docs" / "delivery.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", page)
+    assert len(named) > 20
+    assert [one for one in named if f"def {one[1]}(" not in (ROOT / one[0]).read_text("utf-8")] == []

@@ -31,6 +31,11 @@ class Connection(Generic[C]):
         # Who waits for the broker now; True once the connection was lost.
         self._waiting: dict[asyncio.Timeout, bool] = {}
 
+    @property
+    def client(self) -> C | None:
+        """What is connected now."""
+        return self._client
+
     async def use(self, act: Callable[[C], Awaitable[R]]) -> R:
         """What ``act`` gives. Raises TimeoutError, Lost, whatever connecting raises, and whatever ``act`` does."""
         async with asyncio.timeout(self._seconds) as patience:

@@ -35,8 +35,6 @@ _LASTING: Final = frozenset(
         *(KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED),
     )
 )
-# The library gives up first, so that a record of which we gave up is never sent afterwards.
-_GRACE: Final = 10.0
 # A record is larger than what is in it by about so many bytes.
 _RECORD_OVERHEAD: Final = 100
 # Parts of an event's data that make no sense as a state.
@@ -61,7 +59,7 @@ class KafkaSender:
         self._policy = policy
         self._servers = broker_configuration.read_servers(keys.servers, PORT)
         self._where = ", ".join(broker_configuration.address(server) for server in self._servers)
-        self._connection: Connection[_Production] = Connection(self._connect, _Production.end, keys.timeout + _GRACE)
+        self._connection: Connection[_Production] = Connection(self._connect, _Production.end, keys.timeout)
 
     async def send(self, message: Message) -> Outcome:
         """Produce it and wait for the report; of a compacted topic's member lists there is nothing to send."""
@@ -71,15 +69,15 @@ class KafkaSender:
         value, headers = content
         key = broker_connection.key_of(message).encode()
         size = _RECORD_OVERHEAD + len(key) + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
-
-        async def produce(production: _Production) -> Outcome:
+        try:
+            production = self._connection.client
+            if production is None:
+                production = await self._connection.use(_itself)
             if size > production.limit:
                 return broker_connection.too_large(size, production.limit, self._limit_is_whose())
+            # The library's own time limit ends the waiting; another one here would let it send what we gave up.
             error = await production.produce(key, value, headers)
             return Delivered() if error is None else self._failed(error, size, production.noted)
-
-        try:
-            return await self._connection.use(produce)
         except BufferError:
             return Retry("The producer's queue is full.", "destination")
         except KafkaException as raised:
@@ -119,6 +117,8 @@ class KafkaSender:
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             what = f"The event has {size:,} bytes; the topic {topic} takes less (max.message.bytes)"
             return Rejected(f"{what}, also of a whole batch: set largest_message to what it takes.")
+        if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
         if code in _REFUSALS:
             return Rejected(f"Kafka refuses the record: {said}.")
         if code == KafkaError._MSG_TIMED_OUT:
@@ -165,10 +165,12 @@ class _Production:
         return report
 
     async def end(self) -> None:
-        """Forget what is not confirmed, and stop."""
+        """Forget what is not confirmed, tell who waits for it, and stop."""
         self._is_over = True
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
+        self._producer.poll(0)
+        self._land()
 
     def _poll(self) -> None:
         while not self._is_over:
@@ -177,7 +179,6 @@ class _Production:
                 # One call for all that came at once: each wakes the loop.
                 with contextlib.suppress(RuntimeError):  # the loop may have closed
                     self._loop.call_soon_threadsafe(self._land)
-        self._producer.poll(0)
 
     def _report(self, report: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
         self._reports.append((report, error))
@@ -229,6 +230,10 @@ def options(keys: KafkaKeys, password: str, limit: int) -> dict[str, Any]:
         "ssl.key.location": keys.key_file,
     }
     return chosen | {name: path for name, path in files.items() if path}
+
+
+async def _itself(production: _Production) -> _Production:
+    return production
 
 
 def _header(name: str, value: str) -> tuple[str, bytes]:
