@@ -27,7 +27,11 @@ _MAKERS: dict[str, Callable[[Path], Broker]] = {
     "sqs": SqsBroker,
     "sqs-fifo": partial(SqsBroker, is_fifo=True),
 }
-BROKERS = tuple(_MAKERS)
+# They differ little from the other two of AWS.
+_SELDOM = ("sns-fifo", "sqs")
+BROKERS = [
+    pytest.param(kind, marks=pytest.mark.long) if kind in _SELDOM and not running.IS_REQUIRED else kind for kind in _MAKERS
+]
 
 
 @contextmanager
