@@ -121,7 +121,8 @@ class Writer:
     async def _commit_somehow(self, claim: Claim, batch: list[_Unit]) -> None:
         for tries_left in reversed(range(_TRIES)):
             try:
-                return await self._commit_once(claim, batch)
+                await self._commit_once(claim, batch)
+                break
             except Exception as error:
                 if not tries_left or not driver.is_unavailable(error):
                     raise
