@@ -29,7 +29,7 @@ INSERT INTO unique_values (directory, kind, path, value, resource)
 SELECT {DIRECTORY}, kind, 'userName', 'user' || key, key FROM resources;
 INSERT INTO attribute_values (directory, kind, path, value, resource)
 SELECT {DIRECTORY}, kind, path, path || key, key FROM resources, unnest(ARRAY['emails.value', 'displayName']) AS path;
-INSERT INTO links (source, resource, external_id, directory) SELECT {SOURCE}, key, 'e' || key, {DIRECTORY} FROM resources;
+INSERT INTO links (source, resource, external_id, directory) SELECT {SOURCE}, key, 'x' || key, {DIRECTORY} FROM resources;
 INSERT INTO memberships (group_key, member) SELECT 20 * (1 + key % 900), key FROM resources;
 ANALYZE"""
 

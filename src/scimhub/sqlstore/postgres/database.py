@@ -31,8 +31,8 @@ _STATEMENT_TIMEOUT, _LOCK_TIMEOUT, _IDLE_TIMEOUT = 60, 15, 10
 _CONNECT_TIMEOUT = 10.0
 _STATEMENTS_CACHED = 512
 
-# How the server is to plan. Each statement once, whatever values are bound, since planning costs more than most of them; and from
-# index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
+# How the server is to plan. Each statement once, whatever values are bound, since planning costs more than most of them; and
+# from index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
 PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 _log = logging.getLogger(__name__)
