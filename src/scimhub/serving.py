@@ -76,6 +76,14 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def _have_little_collected() -> None:
+    # What is loaded by now stays; the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+    # Requests leave hardly any cycles: to look for them at every 700 objects costs a thirtieth of the hub's work.
+    gc.set_threshold(20_000, 20, 20)
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server without its signals: it raises them again when it ends, before we have closed the stores."""
 
@@ -106,11 +114,7 @@ async def _serve(
     begun: Callable[[], object] = lambda: None,
 ) -> int:
     async with open_hub(settings, bootstrap=bootstrap) as hub:
-        # What is loaded by now stays; the collector need not look through it again and again.
-        gc.collect()
-        gc.freeze()
-        # Requests leave hardly any cycles: to look for them at every 700 objects costs a thirtieth of the hub's work.
-        gc.set_threshold(20_000, 20, 20)
+        _have_little_collected()
         server = _Server(_tcp_config(settings, hub.application))
         await hub.engine.start()
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))

@@ -105,7 +105,7 @@ def speak(client: Client, token: str) -> None:
 def kept_bytes(application: Application, loop: Loop) -> bytes:
     """All bytes of the exchanges' file and its write-ahead log."""
     loop.run(application.opened.exchanges.flush())
-    path = exchanges.path_beside(application.settings.database)
+    path = exchanges.path_beside(Path(application.settings.database))
     files = [file for file in path.parent.iterdir() if file.name.startswith(path.name) and not file.name.endswith("-shm")]
     assert len(files) == 2
     return b"".join(file.read_bytes() for file in files)

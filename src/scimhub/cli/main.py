@@ -134,3 +134,25 @@ def restore(
     print(f"{done.database} is restored; its change log begins the epoch {done.log_epoch}.")
     if done.put_aside is not None:
         print(f"The former database lies in {done.put_aside}.")
+
+
+@commands.command()
+def copy_database(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="The SQLite file; its hub must not run.")],
+    target: Annotated[str, typer.Argument(help="The URL of an empty PostgreSQL database.")],
+    as_json: AsJson = False,
+) -> None:
+    """Move a hub from SQLite to PostgreSQL: ids, versions and positions stay."""
+    from scimhub.cli import moving, progress
+
+    try:
+        with progress.watching(is_silent=as_json) as watch:
+            moved = moving.move(source, target, watch)
+    except Fault as error:
+        raise output.fail([str(error)]) from None
+    if as_json:
+        output.print_json(moved)
+        return
+    print(f"{moved['resources']} resources and {moved['changes']} changes are copied; {source} is as it was.")
+    print("Set SCIMHUB_DATABASE to the URL, and start the hub.")

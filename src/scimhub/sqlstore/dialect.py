@@ -28,6 +28,9 @@ class Dialect(Hashable, Protocol):
     def json_list(self) -> str:
         """The strings of a JSON array that is bound, for use after IN."""
 
+    def among(self, key: str, keys: str) -> str:
+        """Whether the key is one that the SELECT gives, in a way that has the SELECT carried out first."""
+
     def contains(self, value: str) -> str:
         """Whether the value contains the text that is bound."""
 

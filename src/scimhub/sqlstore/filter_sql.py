@@ -35,8 +35,8 @@ def compile(condition: Condition, context: Context) -> Sql:
     if keys is None:
         return _expression(condition, context, target_sql.place)
     if keys.is_exact:
-        return _among(keys)
-    return _joined("AND", [_among(keys), _expression(condition, context, target_sql.place)])
+        return _among(keys, context.dialect)
+    return _joined("AND", [_among(keys, context.dialect), _expression(condition, context, target_sql.place)])
 
 
 def is_indexed(condition: Condition, context: Context) -> bool:
@@ -73,10 +73,10 @@ def sort_expression(target: Target, context: Context) -> Sql:
     return f"(SELECT {place.value} {rows} ORDER BY {order} LIMIT 1)", ()
 
 
-def _among(keys: Keys) -> Sql:
+def _among(keys: Keys, dialect: Dialect) -> Sql:
     if not keys.selects:
         return "FALSE", ()
-    return f"r.key IN ({' UNION ALL '.join(keys.selects)})", keys.parameters
+    return dialect.among("r.key", " UNION ALL ".join(keys.selects)), keys.parameters
 
 
 # --------------------------------------------------------------------------- any condition, looking at one row

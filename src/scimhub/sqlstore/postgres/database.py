@@ -31,6 +31,10 @@ _STATEMENT_TIMEOUT, _LOCK_TIMEOUT, _IDLE_TIMEOUT = 60, 15, 10
 _CONNECT_TIMEOUT = 10.0
 _STATEMENTS_CACHED = 512
 
+# How the server is to plan. Each statement once, whatever values are bound, since planning costs more than most of them; and
+# from index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
+PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,15 +59,15 @@ class ServerDatabase:
         self._catalog_versions = versions
         self._head = -1
         self._wakes: tuple[Callable[[], None], ...] = ()
-        self._reads = Reads(self._borrow)
-        self._writer = Writer(self._borrow, self._committed)
+        self._reads = Reads(self.borrow)
+        self._writer = Writer(self.borrow, self._committed)
         self._closed = False
         self._watching = asyncio.create_task(self._watch())
 
     # ------------------------------------------------------------------ reading and writing
 
     @contextlib.asynccontextmanager
-    async def _borrow(self) -> AsyncIterator[Any]:
+    async def borrow(self) -> AsyncIterator[Any]:
         if self._closed:
             raise StoreUnavailable("The database is being closed.")
         async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as raw:
@@ -71,7 +75,7 @@ class ServerDatabase:
 
     async def read(self, work: Work[T]) -> T:
         try:
-            async with self._borrow() as raw:
+            async with self.borrow() as raw:
                 return await driver.carry_out(work, PostgresConnection(raw))
         except Exception as error:
             if driver.is_unavailable(error):
@@ -114,7 +118,7 @@ class ServerDatabase:
 
     async def number_changes(self) -> None:
         try:
-            async with self._borrow() as raw:
+            async with self.borrow() as raw:
                 await self._number(raw)
         except Exception as error:
             if driver.is_unavailable(error):
@@ -236,8 +240,7 @@ async def open_server(
                 "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
                 "lock_timeout": f"{_LOCK_TIMEOUT}s",
                 "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
-                # Each statement is planned once, whatever values are bound: planning costs more than most of them.
-                "plan_cache_mode": "force_generic_plan",
+                **PLANNING,
             },
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:

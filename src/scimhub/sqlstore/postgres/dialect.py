@@ -39,6 +39,10 @@ class PostgresDialect:
     def json_list(self) -> str:
         return "(SELECT jsonb_array_elements_text(?::jsonb))"
 
+    def among(self, key: str, keys: str) -> str:
+        # As IN, the server might look at every row and for each of them whether it is among them.
+        return f"{key} = ANY (ARRAY({keys}))"
+
     def contains(self, value: str) -> str:
         return f"strpos({value}, ?) > 0"
 

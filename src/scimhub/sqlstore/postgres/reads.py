@@ -16,7 +16,7 @@ from scimhub.sqlstore.postgres.together import Values
 
 _LARGEST = 128
 
-_Waiting = deque[tuple[Values, "asyncio.Future[list[Row]]"]]
+_Asked = tuple[Values, "asyncio.Future[list[Row]]"]
 
 
 class Reads:
@@ -24,7 +24,7 @@ class Reads:
 
     def __init__(self, borrow: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         self._borrow = borrow
-        self._waiting: defaultdict[str, _Waiting] = defaultdict(deque)
+        self._waiting: defaultdict[str, deque[_Asked]] = defaultdict(deque)
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def fetch(self, sql: str, values: Values) -> list[Row]:
@@ -39,17 +39,19 @@ class Reads:
     async def _ask(self, sql: str) -> None:
         waiting = self._waiting[sql]
         while waiting:
-            some = [waiting.popleft() for _ in range(min(len(waiting), _LARGEST))]
-            try:
-                async with self._borrow() as raw:
-                    answers = await together.fetch_each(raw, sql, [values for values, _ in some])
-            except Exception as error:
-                fault = driver.unavailable(error) if driver.is_unavailable(error) else error
-                for _, future in some:
-                    if not future.done():
-                        future.set_exception(fault)
-                continue
-            for (_, future), rows in zip(some, answers, strict=True):
-                if not future.done():
-                    future.set_result(rows)
+            await self._ask_once(sql, [waiting.popleft() for _ in range(min(len(waiting), _LARGEST))])
         del self._asking[sql], self._waiting[sql]
+
+    async def _ask_once(self, sql: str, some: list[_Asked]) -> None:
+        try:
+            async with self._borrow() as raw:
+                answers = await together.fetch_each(raw, sql, [values for values, _ in some])
+        except Exception as error:
+            fault = driver.unavailable(error) if driver.is_unavailable(error) else error
+            for _, future in some:
+                if not future.done():
+                    future.set_exception(fault)
+            return
+        for (_, future), rows in zip(some, answers, strict=True):
+            if not future.done():
+                future.set_result(rows)

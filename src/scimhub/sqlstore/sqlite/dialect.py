@@ -32,6 +32,9 @@ class SqliteDialect:
     def json_list(self) -> str:
         return "(SELECT value FROM json_each(?))"
 
+    def among(self, key: str, keys: str) -> str:
+        return f"{key} IN ({keys})"
+
     def contains(self, value: str) -> str:
         # Never LIKE, to which %, _ and \ mean something (spec F-036).
         return f"instr({value}, ?) > 0"

@@ -1,0 +1,86 @@
+"""Where there are many resources, an indexed filter goes from an index to its rows; the server's own plan says so."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from scimhub.directory.ports import After, Selection
+from scimhub.scim import filters
+from scimhub.sqlstore import lookup, rows, selection
+from scimhub.sqlstore.postgres.database import PLANNING
+from scimhub.sqlstore.postgres.dialect import POSTGRES
+from scimhub.sqlstore.selection import Asked
+from tests.filter_agreement.population import DIRECTORY, SOURCE, catalog
+from tests.filter_agreement.test_index_use import INDEXED
+from tests.servers import blocking
+from tests.servers.blocking import Blocking
+from tests.servers.postgres import Server
+
+CATALOG = catalog()
+MANY = 20_000
+
+_FILL = f"""
+INSERT INTO resources (key, id, directory, kind, version, created, last_modified, document, normal)
+SELECT n, 'u' || n, {DIRECTORY}, CASE WHEN n % 20 = 0 THEN 'Group' WHEN n % 7 = 0 THEN 'Badge' ELSE 'User' END, 1,
+    '2026-11-23T10:00:00.000Z', '2026-11-23T10:00:00.000Z', '{{}}', jsonb_build_object('userName', 'user' || n)
+FROM generate_series(1, {MANY}) AS n;
+INSERT INTO unique_values (directory, kind, path, value, resource)
+SELECT {DIRECTORY}, kind, 'userName', 'user' || key, key FROM resources;
+INSERT INTO attribute_values (directory, kind, path, value, resource)
+SELECT {DIRECTORY}, kind, path, path || key, key FROM resources, unnest(ARRAY['emails.value', 'displayName']) AS path;
+INSERT INTO links (source, resource, external_id, directory) SELECT {SOURCE}, key, 'x' || key, {DIRECTORY} FROM resources;
+INSERT INTO memberships (group_key, member) SELECT 20 * (1 + key % 900), key FROM resources;
+ANALYZE"""
+
+
+@pytest.fixture(scope="module")
+def connection(postgres_server: Server) -> Iterator[Blocking]:
+    with blocking.opened(postgres_server) as opened:
+        for statement in _FILL.split(";\n"):
+            opened.execute(statement)
+        for name, value in PLANNING.items():
+            opened.execute(f"SET {name} = {value}")
+        yield opened
+
+
+def plan_of(connection: Blocking, sql: str, values: tuple[object, ...]) -> str:
+    return "\n".join(row[0] for row in connection.fetch(f"EXPLAIN {sql}", values))
+
+
+def scanned(plan: str) -> set[str]:
+    """The tables of which all rows are read, and the walks through all of a kind."""
+    tables = set(re.findall(r"Seq Scan on (resources|links|\w+_values|memberships|changes)\b", plan))
+    walks = re.findall(r"(resources_by_kind).*\n\s+Index Cond: (.*)", plan)
+    return tables | {index for index, condition in walks if "key = " not in condition}
+
+
+def asked(name: str, text: str | None, **more: object) -> Asked:
+    kind = CATALOG.kinds[name]
+    condition = None if text is None else filters.bind(filters.parse(text), kind, lenient=True)
+    return Asked(Selection(DIRECTORY, SOURCE, {kind: condition}, **more), "e5", POSTGRES)
+
+
+@pytest.mark.parametrize("name, text", INDEXED, ids=lambda value: value[:60])
+def test_an_indexed_filter_goes_from_index_to_row(connection: Blocking, name: str, text: str):
+    if len(text) > 2000:
+        pytest.skip("For five hundred ids of twenty thousand reading them all is no worse.")
+    keys = selection._keys(asked(name, text))
+    plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
+    assert scanned(plan) == set(), plan
+
+
+def test_a_look_up_goes_from_index_to_row(connection: Blocking):
+    wanted = asked("User", 'userName eq "user5"')
+    found = lookup.parameters_of(wanted)
+    assert found is not None
+    assert scanned(plan_of(connection, *lookup.question(wanted.selection, *found))) == set()
+    assert scanned(plan_of(connection, rows.FIND, (SOURCE, "u5", DIRECTORY, "User"))) == set()
+
+
+@pytest.mark.parametrize("after", [None, After(100)])
+def test_a_plain_list_walks_an_index_without_sorting(connection: Blocking, after: After | None):
+    keys = selection._keys(asked("User", None, after=after))
+    plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
+    assert re.search(r"Index (Only )?Scan using (resources_by_kind|resources_pkey)", plan), plan
+    assert "Sort" not in plan
