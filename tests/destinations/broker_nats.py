@@ -11,6 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from tests.destinations.broker import Arrived, Json, of_event, of_structured
+from tests.distribution.outside import until
 from tests.servers.running import Missing, Program, free_port
 
 
@@ -47,8 +48,14 @@ class NatsBroker:
         self.program = Program(command, port, folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
 
-    def connections(self) -> int:
-        """How many it has had that introduced themselves as the hub."""
+    async def connections(self) -> int:
+        """How many it has had that introduced themselves as the hub, once all have ended: it logs their names then."""
+
+        def none_is_open() -> bool:
+            log = self.program.log
+            return log.count("Client connection created") == log.count("Client connection closed")
+
+        await until(none_is_open, "an end of all connections")
         return self.program.log.count("scimhub")
 
     @property

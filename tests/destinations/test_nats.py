@@ -99,10 +99,10 @@ async def test_what_the_server_would_not_read_is_refused_before_it_is_sent(broke
 async def test_the_fastest_of_many_wait_for_one_connection(broker: NatsBroker):
     await broker.create("many")
     some = [Message(f"m{number}", message().attributes, b"{}") for number in range(500)]
-    before = broker.connections()
+    before = await broker.connections()
     async with opened("nats", broker.configuration("many")) as sender:
         assert set(await asyncio.gather(*map(sender.send, some))) == {Delivered()}
-    assert broker.connections() == before + 1
+    assert await broker.connections() == before + 1
     assert len(await broker.received("many")) == 500
 
 
@@ -128,12 +128,12 @@ async def test_without_the_tls_that_was_configured_neither_secret_nor_event_is_s
     """A server, or who stands in front of it, that asks for no TLS."""
     await broker.create("plain")
     secret, keys = broker.secured
-    before = broker.connections()
+    before = await broker.connections()
     outcome = await send(broker, "plain", password=secret, tls=True, **keys)
     assert outcome == Retry(
         f"{broker.server} offers no TLS, and nothing was sent; if that is right, set tls to false.", "destination"
     )
-    assert broker.connections() == before
+    assert await broker.connections() == before
     assert await broker.received("plain") == []
 
 
