@@ -108,6 +108,14 @@ def receiver(sort: str) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def kafka_receiver(servers: str, topic: str) -> Iterator[Server]:
+    """The same for a topic of a Kafka that runs; see ``bench.kafka_receiver``."""
+    port = free_port()
+    with serving(["-m", "bench.kafka_receiver", servers, topic, str(port)], port, _accepts) as server:
+        yield server
+
+
 def _accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()

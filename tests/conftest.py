@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import postgres
+from tests.servers import postgres, running
 
 _OF_TESTS = ("SCIMHUB_VECTORS", "SCIMHUB_TEST_POSTGRES")
 
@@ -22,3 +22,9 @@ def postgres_server() -> Iterator[postgres.Server]:
     """A PostgreSQL server for all tests; each makes databases of its own."""
     with postgres.serving() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which real servers this machine does not have, so that what was tested with them was left out."""
+    for reason in running.left_out.values():
+        terminalreporter.write_line(f"left out: {reason}")

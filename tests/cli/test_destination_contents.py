@@ -37,7 +37,7 @@ def test_an_application_is_made_from_a_file_checked_and_its_ledger_listed(runnin
     refused = run("destination", "create", "app", "--directory", "acme", *words)
     assert (refused.code, refused.errors) == (
         1,
-        "The configuration needs the secret that the destination gave out; bring it with --secret-file.\n",
+        "So configured it needs the secret that the destination gave out; bring it with --secret-file FILE.\n",
     )
     secret = ("--secret-file", str(tmp_path / "token"))
     made = run("destination", "create", "app", "--directory", "acme", *words, *secret)
@@ -63,7 +63,8 @@ def test_an_application_is_made_from_a_file_checked_and_its_ledger_listed(runnin
     assert entry["remote_id"] in shown
     rotated = run("destination", "rotate", "app", "--directory", "acme")
     assert (rotated.code, rotated.errors.count("--secret-file")) == (1, 1)
-    assert run("destination", "rotate", "app", "--directory", "acme", *secret).code == 0
+    brought = run("destination", "rotate", "app", "--directory", "acme", *secret)
+    assert (brought.code, brought.output) == (0, "The secret that you brought is in use.\n")
 
 
 def test_a_configuration_that_cannot_be_read_is_told(running: LiveHub, tmp_path: Path):

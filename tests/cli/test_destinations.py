@@ -1,5 +1,6 @@
 """The verbs on destinations: beside a hub that runs, with a webhook's receiver, and on a database that nobody has open."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from scimhub.consumer import Event
 from tests.cli.command import Scimhub, column, run
+from tests.destinations.broker_nats import NatsBroker
 from tests.end_to_end.live import LiveHub, patch, user, wait_until
 from tests.end_to_end.receiver import Receiver
 
@@ -101,6 +104,46 @@ def test_options_become_configuration_and_subscription(running: LiveHub, receive
     assert updated["subscription"]["filters"] == made["destination"]["subscription"]["filters"]
     told = run("destination", "update", "options", "--attribute", "userName")
     assert told.output.splitlines()[-1].startswith("The subscription holds for changes from now on;")
+
+
+def test_a_broker_is_made_from_a_file_with_its_password_beside_it(running: LiveHub, tmp_path: Path):
+    broker = NatsBroker(tmp_path)
+    broker.start()
+    try:
+        asyncio.run(broker.create("cli"))
+        secret, keys = broker.secured
+        (tmp_path / "nats.yaml").write_text(yaml.safe_dump({**broker.configuration("cli"), **keys, "timeout": 1}))
+        (tmp_path / "password").write_text("wrong\n")
+        words = ("--kind", "nats", "--configuration", str(tmp_path / "nats.yaml"), "--set", "timeout=5")
+        missing = run("destination", "create", "events", *words)
+        assert missing.code != 0
+        assert missing.errors == (
+            "So configured it needs the secret that the destination gave out; bring it with --secret-file FILE.\n"
+        )
+        made = run("destination", "create", "events", *words, "--secret-file", str(tmp_path / "password"))
+        assert made.code == 0, made.errors
+        assert made.output.splitlines()[-1] == "Next: scimhub destination check events --directory default"
+        assert json.loads(facts(made.output)["configuration"])["timeout"] == 5
+        refused = run("destination", "check", "events")
+        assert refused.code != 0
+        assert "does not let the hub in" in refused.errors
+        (tmp_path / "password").write_text(secret)
+        rotated = run("destination", "rotate", "events", "--secret-file", str(tmp_path / "password"))
+        assert rotated.output == "The secret that you brought is in use.\n"
+        assert run("destination", "check", "events").output == "The test event arrived: confirmed.\n"
+        for shown in (run("destination", "show", "events").output, run("destination", "show", "events", "--json").output):
+            assert secret not in shown
+    finally:
+        run("destination", "delete", "events")
+        broker.stop()
+
+
+def test_a_configuration_that_is_no_object_is_told(running: LiveHub, tmp_path: Path):
+    (tmp_path / "list.yaml").write_text("- a\n")
+    told = run("destination", "create", "x", "--configuration", str(tmp_path / "list.yaml"))
+    assert told.code == 2
+    path = tmp_path / "list.yaml"
+    assert told.errors == f"The configuration in {path} is no object; write keys and values as JSON or YAML.\n"
 
 
 def test_a_list_is_a_table_with_the_lag(running: LiveHub, receiver: Receiver):
@@ -233,7 +276,10 @@ def test_all_mistakes_are_sentences_on_standard_error(running: LiveHub):
     assert len(refused.errors.splitlines()) == 7
     assert all(sentence.endswith(".") for sentence in refused.errors.splitlines())
     unknown = run("destination", "create", "odd", "--kind", "pigeon")
-    assert unknown.errors.startswith("'pigeon' is no kind of destination; there are webhook, ")
+    assert unknown.errors == (
+        "'pigeon' is no kind of destination; there are webhook, http_api, scim_app, "
+        "kafka, nats, rabbitmq, redis_streams, sns, sqs, feed.\n"
+    )
     neither = run("destination", "replay", "pulled")
     assert neither.errors == "A replay begins behind a position (after) or at a time (since); give one of the two.\n"
 

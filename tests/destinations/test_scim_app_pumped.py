@@ -146,6 +146,10 @@ async def test_an_application_without_authorisation_needs_no_secret(tmp_path: Pa
         made = await control.create(hub.engine, hub.place.directory, "open", "scim_app", configuration, Subscription())
         assert made.secret == ""
         assert await hub.store.list_secrets(made.destination.key) == []
+        with pytest.raises(Invalid, match="Destination open has no secret, since its authentication needs none"):
+            await control.rotate(hub.engine, made.destination)
+        with pytest.raises(Invalid, match="So configured it has no secret; set its authentication"):
+            await control.rotate(hub.engine, made.destination, secret="a token")
         assert isinstance(await control.check(hub.engine, made.destination), Delivered)
         assert "authorization" not in application.requests[-1].headers
         with pytest.raises(Invalid, match="bring it with --secret-file"):

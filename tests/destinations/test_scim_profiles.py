@@ -194,4 +194,5 @@ def test_a_secret_is_brought_and_never_made_or_shown():
         with pytest.raises(Invalid):
             kind.parse_secret(text)
     assert kind.parse_secret("a token") == ("password", b"a token")
-    assert kind.purposes == ("password",)
+    assert [kind.purpose(wish) for wish in ({}, {"auth": {"type": "basic"}}, {"auth": "bearer"})] == ["password"] * 3
+    assert kind.purpose({"auth": {"type": "none"}}) is None

@@ -18,6 +18,7 @@ from scimhub.distribution import control
 from scimhub.distribution.delivery import Attempt, Delivered, Destination, Message, Outcome, Purpose, Secret, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place as Where
+from scimhub.distribution.ports import DestinationKind
 from scimhub.distribution.pump import Pump
 from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore, open_file_store
@@ -65,12 +66,15 @@ class Outside:
     under_way: int = 0
     most_under_way: int = 0
     name: str = "scripted"
-    purposes: Sequence[Purpose] = ("hmac",)
+    joins_runs: bool = True
 
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
-        if unknown := configuration.keys() - {"concurrency"}:
+        if unknown := configuration.keys() - {"concurrency", "order"}:
             raise Invalid([f"There is no key {name}." for name in sorted(unknown)])
         return {"concurrency": 16, **configuration}
+
+    def purpose(self, configuration: Mapping[str, object]) -> Purpose:
+        return "hmac"
 
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
         return random(24)
@@ -150,11 +154,17 @@ class Hub:
     noted: Noted
 
     async def destination(
-        self, name: str = "payroll", *, after: int | None = 0, wish: Subscription | None = None, **configuration: object
+        self,
+        name: str = "payroll",
+        *,
+        kind: str = "scripted",
+        secret: str | None = None,
+        after: int | None = 0,
+        wish: Subscription | None = None,
+        **configuration: object,
     ) -> Destination:
-        made = await control.create(
-            self.engine, self.place.directory, name, "scripted", configuration, wish or Subscription(), after=after
-        )
+        place, wish = self.place.directory, wish or Subscription()
+        made = await control.create(self.engine, place, name, kind, configuration, wish, after=after, secret=secret)
         return made.destination
 
     async def again(self, name: str = "payroll") -> Destination:
@@ -207,9 +217,16 @@ class Hub:
 
 @asynccontextmanager
 async def open_outside(
-    folder: Path, *, chance: float = 1.0, store: Callable[[SqlStore], SqlStore] | None = None
+    folder: Path,
+    *,
+    chance: float = 1.0,
+    store: Callable[[SqlStore], SqlStore] | None = None,
+    kinds: Mapping[str, DestinationKind] | None = None,
 ) -> AsyncIterator[Hub]:
-    """A started engine on a new store, or on the one that the folder has; ``store`` may wrap what the engine is given."""
+    """A started engine on a new store, or on the one that the folder has; ``store`` may wrap what the engine is given.
+
+    With ``kinds`` it has these in the place of the scripted one.
+    """
     opened = open_file_store(folder / "hub.db", new_id=clock.new_id, now=clock.now_text)
     moving, outside, noted = Clock(), Outside(), Noted()
     known = await opened.list_directories()
@@ -228,7 +245,7 @@ async def open_outside(
         random=random.Random(1).randbytes,
         new_id=clock.new_id,
     )
-    engine = Engine({"scripted": outside}, Where(Catalogs(opened), "https://hub.example", opened.log_epoch), given)
+    engine = Engine(kinds or {"scripted": outside}, Where(Catalogs(opened), "https://hub.example", opened.log_epoch), given)
     await engine.start()
     try:
         yield Hub(opened, place, outside, engine, moving, noted)

@@ -1010,3 +1010,44 @@ async def test_a_slow_destination_does_not_keep_the_verbs_of_another_waiting(tmp
         finally:
             gate.set()
             await pausing
+
+
+# --------------------------------------------------------------------------- all in one order
+
+
+async def test_a_destination_that_takes_all_in_order_gets_the_log_as_it_is(tmp_path: Path):
+    dice = random.Random(7)
+    fail_now = [FAILED, DOWN]
+
+    async def moody(message: Message) -> Outcome:
+        await asyncio.sleep(0)
+        return dice.choice(fail_now) if dice.random() < 0.2 else Delivered()
+
+    async with open_outside(tmp_path) as hub:
+        hub.outside.scripts["payroll"] = moody
+        destination = await hub.destination(order="stream")
+        for id in await people(hub, 5):
+            await titles(hub, id, 6)
+        head = await hub.store.last_position()
+        await until(lambda: hub.pump(destination).cursor == head or hub.pass_time(70), "the end")
+        assert hub.outside.positions() == list(range(1, head + 1))
+        assert hub.outside.most_under_way == 1
+        assert await hub.held() == {}
+
+
+async def test_what_it_refuses_for_good_stops_it_and_lets_nothing_overtake(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        hub.outside.scripts["payroll"] = lambda message: Rejected("No.") if b"bad" in message.data else Delivered()
+        destination = await hub.destination(order="stream")
+        await people(hub, 2)
+        await hub.place.user("bad")
+        await people(hub, 2, "later")
+        await until(lambda: hub.engine.find_pump(destination.key) is None or hub.pass_time(70), "the stop")
+        stopped = await hub.again()
+        assert (stopped.state, stopped.reason) == ("failing", "It takes all in order and refuses position 3: No.")
+        assert hub.outside.positions() == [1, 2]
+        assert await hub.held() == {}
+        hub.outside.scripts["payroll"] = deliver
+        await control.resume(hub.engine, stopped)
+        await hub.caught_up()
+        assert hub.outside.positions() == [1, 2, 3, 4, 5]

@@ -188,7 +188,11 @@ async def test_what_is_committed_arrives_signed_and_is_counted(
 
 MISTAKES = [
     ({"name": "Pay Roll"}, "The name 'Pay Roll' does not fit;"),
-    ({"kind": "pigeon"}, "'pigeon' is no kind of destination; there are webhook, "),
+    (
+        {"kind": "pigeon"},
+        "'pigeon' is no kind of destination; there are webhook, http_api, scim_app, "
+        "kafka, nats, rabbitmq, redis_streams, sns, sqs, feed.",
+    ),
     ({"configuration": {}}, "A webhook needs url,"),
     ({"configuration": {"url": "ftp://a.example/"}}, "The url begins with 'ftp'; it must begin with https:// or http://."),
     ({"configuration": {"url": "https://a.example/", "ulr": 1}}, "A webhook's configuration has no key 'ulr';"),

@@ -51,6 +51,13 @@ Secret = Annotated[
         help="A file with the secret to use: one of your own, or what the destination gave out; - is standard input.",
     ),
 ]
+Kind = Annotated[
+    str,
+    typer.Option(
+        help="What it is: webhook, feed, http_api, scim_app, kafka, nats, rabbitmq, redis_streams, sns or sqs; "
+        "see docs/destinations.md."
+    ),
+]
 _KIND_AND_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 _LOOK_EVERY = 0.3
 
@@ -67,7 +74,7 @@ def create(
     context: typer.Context,
     name: str,
     directory: InDirectory = "default",
-    kind: Annotated[str, typer.Option(help="webhook, feed, http_api or scim_app.")] = "webhook",
+    kind: Kind = "webhook",
     url: Url = None,
     configuration: Configuration = None,
     options: Options = None,
@@ -79,7 +86,7 @@ def create(
     secret_file: Secret = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a destination. Its secret is printed this once."""
+    """Create a destination. If the hub makes a secret for it, that is printed this once."""
     wish = {
         "name": name,
         "kind": kind,
@@ -146,17 +153,17 @@ def rotate(
     secret_file: Secret = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new secret; messages are signed with the former ones too until the overlap ends."""
+    """Make a new secret, or bring one; messages are signed with the former ones too until the overlap ends."""
     wish = {"overlap_hours": overlap, "secret": files.read_secret(secret_file)}
     made = connection.ask(context, "POST", _path(directory, name, "secret"), json=wish)
     if as_json:
         output.print_json(made)
         return
-    told = ""
-    if made["secret"]:
-        output.print_facts({"secret": made["secret"]})
-        told = "The secret is shown this once. "
-    print(f"{told}The former one holds for {overlap:g} hours more.")
+    if not made["secret"]:
+        print("The secret that you brought is in use.")
+        return
+    output.print_facts({"secret": made["secret"]})
+    print(f"The secret is shown this once. The former one holds for {overlap:g} hours more.")
 
 
 # --------------------------------------------------------------------------- looking
@@ -193,7 +200,7 @@ def show(context: typer.Context, name: str, directory: InDirectory = "default", 
 
 @destination_verbs.command("check")
 def check(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
-    """Send a signed test event now and tell what came of it."""
+    """Send a test event now and tell what came of it."""
     result = connection.ask(context, "POST", _path(directory, name, "check"))
     if as_json:
         output.print_json(result)

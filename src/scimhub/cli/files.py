@@ -16,7 +16,7 @@ def read_object(path: Path, what: str) -> dict[str, object]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise output.fail([f"The {what} cannot be read from {path}: {error}."], output.WRONG_SETTINGS) from None
     if not isinstance(read, dict):
-        raise output.fail([f"The {what} in {path} is no object; write keys and values."], output.WRONG_SETTINGS)
+        raise output.fail([f"The {what} in {path} is no object; write keys and values as JSON or YAML."], output.WRONG_SETTINGS)
     # YAML knows dates and keys that JSON does not; as texts they can be sent.
     shown: dict[str, object] = json.loads(json.dumps({str(key): value for key, value in read.items()}, default=str))
     return shown

@@ -5,6 +5,7 @@ A destination of kind ``feed`` is not here: it comes and fetches, so that there 
 
 from collections.abc import Callable, Mapping
 
+from scimhub.destinations import brokers
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_api import HttpApi
 from scimhub.destinations.scim_app import ScimApp
@@ -21,4 +22,5 @@ def kinds(policy: Policy, now_seconds: Callable[[], float], ledger: Ledger | Non
     listed: list[DestinationKind] = [Webhook(policy, now_seconds)]
     if ledger is not None:
         listed += [HttpApi(policy, now_seconds, ledger), ScimApp(policy, now_seconds, ledger)]
+    listed += brokers.kinds(policy)
     return {kind.name: kind for kind in listed}

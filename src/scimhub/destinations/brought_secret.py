@@ -1,6 +1,6 @@
 """What kinds have in common whose secret the destination gives out: a token, a password, a client secret, a certificate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Purpose, Secret
@@ -11,14 +11,14 @@ _LONGEST = 64 * 1024
 class BroughtSecret:
     """The part of a kind that is about its one secret, which is brought and never made or shown."""
 
-    purposes: Sequence[Purpose] = ("password",)
+    __slots__ = ()
 
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
         """Raises Invalid: nobody but the destination can make it."""
-        raise Invalid(["The secret is the one that the destination gave out; bring it with --secret-file."])
+        raise Invalid(["So configured it needs the secret that the destination gave out; bring it with --secret-file FILE."])
 
     def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
-        """The secret that somebody brought: one line, or a text in PEM; raises Invalid."""
+        """The secret that somebody brought: one line, or a text in PEM; raises Invalid, whose text never holds it."""
         if not text:
             raise Invalid(["The secret is empty."])
         if len(text) > _LONGEST:

@@ -19,4 +19,9 @@ def binary_headers(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if name == "datacontenttype":
             yield "Content-Type", value
         else:
-            yield f"ce-{name}", value if _IS_PLAIN.fullmatch(value) else quote(value, safe=_PLAIN)
+            yield f"ce-{name}", encode(value)
+
+
+def encode(value: str) -> str:
+    """An attribute's value as a header has it (§3.1.3.2)."""
+    return value if _IS_PLAIN.fullmatch(value) else quote(value, safe=_PLAIN)

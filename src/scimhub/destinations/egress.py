@@ -164,12 +164,32 @@ def open_socket(policy: Policy, dialled: tuple[Any, ...]) -> socket.socket:
     address = parse_address(socket_address[0])
     if address is None:  # pragma: no cover - what is dialled is always an address
         raise Refused(f"The address {socket_address[0]} cannot be judged.")
+    _refuse(policy, address)
+    return socket.socket(family, type_, protocol)
+
+
+async def judge_servers(policy: Policy, servers: Sequence[tuple[str, int]], lookup: Lookup | None = None) -> None:
+    """Raise Refused when the policy forbids an address that one of the hosts has now.
+
+    For client libraries that make their sockets themselves, right before they do; they ask for the addresses once more. A
+    name without an address is left to them.
+    """
+    resolver = Resolver(ask_system if lookup is None else lookup)
+    for host, port in servers:
+        found: list[ResolveResult] = []
+        with suppress(socket.gaierror):
+            found = await resolver.resolve(host, port)
+        for one in found:
+            if (address := parse_address(one["host"])) is not None:
+                _refuse(policy, address)
+
+
+def _refuse(policy: Policy, address: Address) -> None:
     refusal = policy.refusal(address)
     if refusal is None and _is_own(address) and not _may_reach_itself(policy, address):
         refusal = f"The address {address} is this machine's own."
     if refusal is not None:
         raise Refused(refusal)
-    return socket.socket(family, type_, protocol)
 
 
 def _may_reach_itself(policy: Policy, address: Address) -> bool:

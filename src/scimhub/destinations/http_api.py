@@ -30,7 +30,7 @@ from scimhub.destinations.http_client import Answer, HttpClient
 from scimhub.destinations.http_outcomes import Failure
 from scimhub.destinations.templates import Source, Unfit
 from scimhub.distribution import rules, times
-from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Rejected, Retry, Secret
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Purpose, Rejected, Retry, Secret
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote, RemoteState
 
@@ -43,6 +43,7 @@ class HttpApi(BroughtSecret):
     """The kind. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
 
     name = "http_api"
+    joins_runs = True
 
     def __init__(self, policy: Policy, now_seconds: Callable[[], float], ledger: Ledger) -> None:
         self._policy = policy
@@ -53,9 +54,9 @@ class HttpApi(BroughtSecret):
         """The configuration with defaults filled in; raises Invalid with every mistake."""
         return http_api_configuration.check(configuration, self._policy)
 
-    def needs_secret(self, configuration: Mapping[str, object]) -> bool:
-        """Whether the configured auth has one."""
-        return http_authorization.needs_secret(http_api_configuration.read(configuration).auth)
+    def purpose(self, configuration: Mapping[str, object]) -> Purpose | None:
+        """The password of its auth, if that has one."""
+        return http_authorization.purpose(configuration.get("auth"))
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> "HttpApiSender":
         """A sender that asks the API and notes what it was told in the ledger."""

@@ -21,7 +21,7 @@ from scimhub.destinations import http_client, http_configuration, http_outcomes,
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_client import HttpClient
 from scimhub.destinations.http_outcomes import Failure
-from scimhub.distribution.delivery import Retry, Secret
+from scimhub.distribution.delivery import Purpose, Retry, Secret
 
 Manner = Literal["none", "bearer", "basic", "oauth", "mtls"]
 AUTHORIZATION: Final = istr("Authorization")
@@ -83,9 +83,9 @@ def read(checked: Mapping[str, str]) -> Wish:
     return Wish(**checked)  # type: ignore[arg-type]  # its keys and values were checked
 
 
-def needs_secret(wish: Wish) -> bool:
-    """Whether nothing can be sent without a secret."""
-    return wish.type != "none"
+def purpose(value: object) -> Purpose | None:
+    """The password of the configured ``auth``, which may have mistakes; None when it is to have none."""
+    return None if isinstance(value, Mapping) and value.get("type") == "none" else "password"
 
 
 class Authorizer:

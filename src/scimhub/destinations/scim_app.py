@@ -26,7 +26,7 @@ from scimhub.destinations.scim_application import Application
 from scimhub.destinations.scim_memberships import Memberships
 from scimhub.destinations.scim_resources import Event, Resources
 from scimhub.distribution import times
-from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Rejected, Secret
+from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Rejected, Secret
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
 
@@ -39,6 +39,7 @@ class ScimApp(BroughtSecret):
     """The kind. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
 
     name = "scim_app"
+    joins_runs = True
 
     def __init__(self, policy: Policy, now_seconds: Callable[[], float], ledger: Ledger) -> None:
         self._policy = policy
@@ -49,9 +50,9 @@ class ScimApp(BroughtSecret):
         """The configuration with defaults filled in; raises Invalid with every mistake."""
         return scim_app_configuration.check(configuration, self._policy)
 
-    def needs_secret(self, configuration: Mapping[str, object]) -> bool:
-        """Whether the configured auth has one."""
-        return http_authorization.needs_secret(scim_app_configuration.read(configuration).auth)
+    def purpose(self, configuration: Mapping[str, object]) -> Purpose | None:
+        """The password of its auth, if that has one."""
+        return http_authorization.purpose(configuration.get("auth"))
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> "ScimAppSender":
         """A sender that writes to the application and notes it in the ledger."""

@@ -30,7 +30,7 @@ class Webhook:
     """The kind. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
 
     name = "webhook"
-    purposes: Sequence[Purpose] = ("hmac", "ed25519")
+    joins_runs = True
 
     def __init__(self, policy: Policy, now_seconds: Callable[[], float]) -> None:
         self._policy = policy
@@ -39,6 +39,10 @@ class Webhook:
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
         """The configuration with defaults filled in; raises Invalid with every mistake."""
         return webhook_configuration.check(configuration, self._policy)
+
+    def purpose(self, configuration: Mapping[str, object]) -> Purpose:
+        """Signing, in the configured way."""
+        return "ed25519" if configuration.get("signature") == "ed25519" else "hmac"
 
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
         """A new secret, of the same form for either purpose; ``random`` gives that many random bytes."""

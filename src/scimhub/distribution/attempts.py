@@ -10,16 +10,17 @@ def attempt_of(
     destination: Destination, unit: Unit[Notice], message: Message, outcome: Outcome, begun: float, ended: float
 ) -> Attempt:
     """The record of the try, which lasted from ``begun`` to ``ended`` in seconds since 1970."""
+    last = unit.items[-1]
     failed = None if isinstance(outcome, Delivered) else outcome
     return Attempt(
         time=times.text(begun),
         directory=destination.directory_name,
         destination=destination.name,
         delivery_id=message.delivery_id,
-        change_id=unit.items[-1].content.change.id,
-        resource_id=unit.lane,
+        change_id=last.content.change.id,
+        resource_id=last.content.change.resource_id,
         first_position=unit.items[0].position,
-        position=unit.items[-1].position,
+        position=last.position,
         number=unit.number,
         outcome=type(outcome).__name__.lower(),
         status=outcome.status,

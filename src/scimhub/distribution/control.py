@@ -23,6 +23,7 @@ from scimhub.distribution.delivery import (
     Message,
     Outcome,
     Replay,
+    Secret,
     State,
     Subscription,
 )
@@ -100,14 +101,13 @@ async def create(
     if not is_known:
         problems.append(f"{kind[:40]!r} is no kind of destination; there are {', '.join([*engine.kinds, FEED])}.")
     checked = _unless(problems, lambda: _checked(technology, configuration) if is_known else configuration, configuration)
-    brought = _unless(problems, lambda: secrets.parse(technology, secret) if is_known else None, None)
-    problems += secrets.missing(technology, checked, secret) if not problems else []
+    none: tuple[Secret | None, str] = (None, "")
+    new, shown = _unless(problems, lambda: secrets.new(engine.given, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += [] if after is None else await _after_problems(engine, after)
     if problems:
         raise Invalid(problems)
-    new, shown = secrets.first(engine.given, technology, checked, brought)
     store = engine.given.store
     made = await store.create_destination(directory.key, name, kind, checked, subscription, after, _now(engine), new)
     async with engine.halted(made):
@@ -152,14 +152,15 @@ async def delete(engine: Engine, destination: Destination) -> None:
 async def rotate(
     engine: Engine, destination: Destination, *, overlap_hours: float = DEFAULT_OVERLAP, secret: str | None = None
 ) -> Made:
-    """A new secret; the former ones of its purpose hold for the overlap. Raises Invalid."""
+    """A new secret; the former ones of its purpose hold for the overlap, but of passwords only the newest. Raises Invalid."""
     if not 0 <= overlap_hours <= _LONGEST_OVERLAP:
         raise Invalid([f"The overlap is {overlap_hours:g} hours; it must be from 0 to {_LONGEST_OVERLAP:g}."])
     technology = engine.kinds.get(destination.kind)
-    brought = secrets.parse(technology, secret)
-    ends = times.text(engine.given.now() + overlap_hours * 3600)
+    new, shown = secrets.new(engine.given, technology, destination.configuration, secret)
+    if new is None:
+        raise Invalid([f"Destination {destination.name} has no secret, since its authentication needs none."])
+    ends = times.text(engine.given.now() + (0 if new.purpose == "password" else overlap_hours * 3600))
     async with engine.halted(destination):
-        new, shown = secrets.another(engine.given, technology, destination.configuration, brought)
         kept = await engine.given.store.add_secret(destination.key, new.purpose, new.value, new.hint, new.created)
         await engine.given.store.expire_secrets(destination.key, kept.purpose, kept.id, ends)
     return Made(destination, shown)
@@ -221,7 +222,7 @@ async def position_at(engine: Engine, moment: str) -> int:
 
 
 async def check(engine: Engine, destination: Destination) -> Outcome:
-    """Send a signed test event now, past the pump; what came of it. Raises Conflict for a kind that is not sent to."""
+    """Send a test event now, past the pump; what came of it. Raises Conflict for a kind that is not sent to."""
     technology = engine.kinds.get(destination.kind)
     if technology is None:
         raise Conflict(f"Destination {destination.name} is a {destination.kind}: it fetches, nothing is sent to it.")

@@ -14,7 +14,7 @@ import orjson
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
 # What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
-# proving to the destination who we are, with what it gave out.
+# proving to the destination who we are, with what it gave out; that is brought, and never shown again.
 Purpose = Literal["hmac", "ed25519", "token", "password"]
 
 
@@ -120,12 +120,7 @@ class Message:
     @property
     def body(self) -> bytes:
         """The event in the structured mode of CloudEvents' JSON format."""
-        parts = [f'"{name}":{_quoted(value)}' for name, value in self.attributes.items()]
-        return b"".join((b"{", ",".join(parts).encode(), b',"data":', self.data, b"}"))
-
-
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
+        return b"".join((orjson.dumps(dict(self.attributes))[:-1], b',"data":', self.data, b"}"))
 
 
 # --------------------------------------------------------------------------- what came of it

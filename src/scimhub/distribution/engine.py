@@ -161,8 +161,8 @@ class Engine:
         now = times.text(self.given.now())
         secrets = delivery.holding(await self.given.store.list_secrets(destination.key), now)
         holds = await self.given.store.list_held(destination.key)
-        outlook = Outlook(self.place, destination)
-        pump = Pump(destination, lease, kind.open(destination, secrets), holds, outlook, self.given)
+        sender, outlook = kind.open(destination, secrets), Outlook(self.place, destination)
+        pump = Pump(destination, lease, sender, holds, outlook, self.given, joins_runs=kind.joins_runs)
         secrets_end = min((secret.expires for secret in secrets if secret.expires is not None), default=None)
         self._running[destination.key] = _Running(pump, asyncio.create_task(self._run(pump)), secrets_end)
         return True

@@ -186,31 +186,26 @@ class DestinationKind(Protocol):
     def name(self) -> str: ...
 
     @property
-    def purposes(self) -> Sequence[Purpose]:
-        """The secrets that a destination of this kind may have; the first is made when nobody says otherwise."""
+    def joins_runs(self) -> bool:
+        """Whether consecutive membership changes of a group may travel as one event (DECISIONS 10)."""
 
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
         """The configuration with defaults filled in; raises Invalid with every mistake."""
 
+    def purpose(self, configuration: Mapping[str, object]) -> Purpose | None:
+        """What the secret of a destination so configured is for, mistakes or not; None when it has none."""
+
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
-        """A new secret; ``random`` gives that many random bytes."""
+        """A new secret; ``random`` gives that many random bytes. Raises Invalid when only the administrator can bring it."""
 
     def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
         """The secret that somebody brought; raises Invalid."""
 
     def show_secret(self, secret: Secret) -> str:
-        """What a receiver needs of it: the shared secret, or the public key."""
+        """What a receiver needs of it: the shared secret, or the public key; nothing of one that was brought."""
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> Sender:
         """Ready to send; connects when the first message comes. ``secrets`` are those that hold now, newest first."""
-
-
-@runtime_checkable
-class NeedsSecret(Protocol):
-    """A kind that cannot make its secret, because the destination gives it out."""
-
-    def needs_secret(self, configuration: Mapping[str, object]) -> bool:
-        """Whether nothing can be sent without one; the configuration was checked."""
 
 
 @runtime_checkable

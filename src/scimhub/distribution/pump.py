@@ -36,6 +36,9 @@ _LONGEST_REST = 60.0
 _GIVE_UP_AFTER = 24 * 3600.0
 _GIVE_UP_FAILURES = 50
 
+# The lane of a destination that takes everything in order; no resource has this id.
+_STREAM = ""
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +61,8 @@ class Pump:
         holds: Sequence[Held],
         outlook: Outlook,
         given: Surroundings,
+        *,
+        joins_runs: bool,
     ) -> None:
         self.destination = destination
         self.lease = lease
@@ -69,6 +74,9 @@ class Pump:
         self._sender = sender
         self._outlook = outlook
         self._given = given
+        self._joins_runs = joins_runs
+        # The whole stream is then one lane: it never leaves the window, for nothing may overtake it (DECISIONS 10).
+        self._is_stream = destination.configuration.get("order") == "stream"
         self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
         self._awake = asyncio.Event()
         # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
@@ -200,7 +208,7 @@ class Pump:
                 self._lanes.skip(change.position)
                 continue
             self._wanted.append((change.position, change.time))
-            self._lanes.offer(change.resource_id, _item(notice))
+            self._lanes.offer(_STREAM if self._is_stream else change.resource_id, self._item(notice))
 
     def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
         if change.directory != self.destination.directory:
@@ -218,7 +226,7 @@ class Pump:
             read_to = owed[-1].position if len(owed) == _OWED_AT_ONCE else last
             interest = (await self._envelope()).interest
             notices = [self._assess(change, interest.assess) for change in owed]
-            self._lanes.refill(lane, [_item(notice) for notice in notices if notice is not None], read_to)
+            self._lanes.refill(lane, [self._item(notice) for notice in notices if notice is not None], read_to)
 
     async def _envelope(self) -> envelope.Envelope:
         try:
@@ -266,7 +274,7 @@ class Pump:
         first = notices[0]
         if len(notices) > 1:
             return envelope.of_run(wrapping, notices)
-        members = await self._given.reader.members_of(unit.lane) if first.brings_members else ()
+        members = await self._given.reader.members_of(first.change.resource_id) if first.brings_members else ()
         return envelope.of_notice(wrapping, first, members)
 
     async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
@@ -280,11 +288,10 @@ class Pump:
         return outcome
 
     def _land(self, unit: Unit[Notice], outcome: Outcome) -> None:
-        now = self._given.now()
         match outcome:
             case Delivered():
                 self.breaker.succeed(unit.lane)
-                self.last_success = now
+                self.last_success = self._given.now()
                 self.delivered += len(unit.items)
                 self._unsettled += len(unit.items)
                 self._lanes.deliver(unit)
@@ -293,10 +300,10 @@ class Pump:
                 self._fault = Stopped("failing", reason)
             case Retry() | Rejected():
                 self.failed += 1
-                self._fail(unit, outcome, now)
+                self._fail(unit, outcome, self._given.now())
 
     def _fail(self, unit: Unit[Notice], outcome: Retry | Rejected, now: float) -> None:
-        is_own = isinstance(outcome, Retry) and outcome.blame == "destination"
+        is_own = self._is_stream or (isinstance(outcome, Retry) and outcome.blame == "destination")
         after = outcome.after if isinstance(outcome, Retry) else None
         chance = self._given.chance()
         was_closed = self.breaker.state == "closed"
@@ -305,6 +312,9 @@ class Pump:
         )
         if is_blamed:
             self._lanes.postpone(unit)
+            if self._is_stream and isinstance(outcome, Rejected) and unit.number >= retry.MOST_REFUSALS:
+                reason = f"It takes all in order and refuses position {unit.items[0].position}: {outcome.reason}"
+                self._fault = Stopped("failing", reason)
             if was_closed:
                 _log.warning("destination fails", extra={**self._names, "reason": outcome.reason})
             return
@@ -369,7 +379,13 @@ class Pump:
         self._unsettled -= unsettled  # more may have arrived meanwhile
         self._settled_at, self._settled_cursor = self._given.now(), standing.cursor
 
-    # ------------------------------------------------------------------ telling
+    # ------------------------------------------------------------------ within
+
+    def _item(self, notice: Notice) -> Item[Notice]:
+        change = notice.change
+        touched = len(change.members_added) + len(change.members_removed)
+        size = len(change.after or "") + 40 * touched
+        return Item(change.position, notice, touched if notice.is_run and self._joins_runs else 0, size)
 
     @property
     def _names(self) -> dict[str, str]:
@@ -379,10 +395,3 @@ class Pump:
 def _concurrency(destination: Destination) -> int:
     wished = destination.configuration.get("concurrency")
     return wished if isinstance(wished, int) else 1
-
-
-def _item(notice: Notice) -> Item[Notice]:
-    change = notice.change
-    touched = len(change.members_added) + len(change.members_removed)
-    size = len(change.after or "") + 40 * touched
-    return Item(change.position, notice, touched if notice.is_run else 0, size)

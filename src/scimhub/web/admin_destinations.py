@@ -95,7 +95,7 @@ async def delete_destination(parts: Parts, directory: str, name: str) -> None:
     await control.delete(parts.engine, await _find(parts, directory, name))
 
 
-@routes.post(f"{_ONE}/check", summary="Send a signed test event now")
+@routes.post(f"{_ONE}/check", summary="Send a test event now")
 async def check_destination(parts: Parts, directory: str, name: str) -> CheckResult:
     return show_outcome(await control.check(parts.engine, await _find(parts, directory, name)))
 

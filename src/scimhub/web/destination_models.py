@@ -39,12 +39,15 @@ class SubscriptionShape(Wish):
 
 class NewDestination(Wish):
     name: str = Field(description="1 to 64 of a-z, 0-9, dot, hyphen, underscore.", examples=["payroll"])
-    kind: str = Field("webhook", description="webhook, feed, http_api or scim_app.")
+    kind: str = Field(
+        "webhook", description="webhook, feed, http_api, scim_app, kafka, nats, rabbitmq, redis_streams, sns or sqs."
+    )
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
     secret: str | None = Field(
-        None, description="A secret to use: one of your own, whsec_… or whsk_…, or what the destination gave out."
+        None,
+        description="A secret to use: one of your own (whsec_…, whsk_…), or what the destination gave out, such as a password.",
     )
 
 

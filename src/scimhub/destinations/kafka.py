@@ -1,0 +1,240 @@
+"""The kind ``kafka``: each event is a record keyed by its resource's id, delivered once all in-sync replicas have it.
+
+An idempotent producer may still lose one record of a key and deliver the next, when a record waits longer than its time
+limit. Here no two records of a key are ever under way, so that what failed is sent again before anything that follows.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress
+from scimhub.destinations.broker_connection import Connection, Lost
+from scimhub.destinations.egress import Policy
+from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
+from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
+
+# What the broker says of one record for good; all else is the cluster's own trouble or the administrator's.
+_REFUSALS: Final = frozenset((KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.POLICY_VIOLATION))
+# What a producer does not forget, or not for minutes: the next message makes another one. After a time-out it stays, since
+# only its own next epoch makes the broker refuse what may still be on its way.
+_LASTING: Final = frozenset(
+    (
+        *(KafkaError._FATAL, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION),
+        *(KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED),
+    )
+)
+# A record is larger than what is in it by about so many bytes.
+_RECORD_OVERHEAD: Final = 100
+# Parts of an event's data that make no sense as a state.
+_OF_MEMBERS: Final = frozenset(("members", "part", "parts"))
+_POLL_SECONDS: Final = 0.1
+_ASK_SECONDS: Final = 2.0
+# What librdkafka would take by itself, and the least that it may be told, in bytes.
+_USUAL_LIMIT: Final = 1_000_000
+_LEAST_LIMIT: Final = 1000
+
+_log = logging.getLogger(__name__)
+
+_Headers = list[tuple[str, bytes]]
+
+
+class KafkaSender:
+    """One open destination: a producer, and a thread that waits for what the brokers say."""
+
+    def __init__(self, keys: KafkaKeys, password: str, policy: Policy) -> None:
+        self._keys = keys
+        self._password = password
+        self._policy = policy
+        self._servers = broker_configuration.read_servers(keys.servers, PORT)
+        self._where = ", ".join(broker_configuration.address(server) for server in self._servers)
+        self._connection: Connection[_Production] = Connection(self._connect, _Production.end, keys.timeout)
+
+    async def send(self, message: Message) -> Outcome:
+        """Produce it and wait for the report; of a compacted topic's member lists there is nothing to send."""
+        content = self._content(message)
+        if content is None:
+            return Delivered()
+        value, headers = content
+        key = broker_connection.key_of(message).encode()
+        size = _RECORD_OVERHEAD + len(key) + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
+        try:
+            production = self._connection.client
+            if production is None:
+                production = await self._connection.use(_itself)
+            if size > production.limit:
+                return broker_connection.too_large(size, production.limit, self._limit_is_whose())
+            # The library's own time limit ends the waiting; another one here would let it send what we gave up.
+            error = await production.produce(key, value, headers)
+            return Delivered() if error is None else self._failed(error, size, production.noted)
+        except BufferError:
+            return Retry("The producer's queue is full.", "destination")
+        except KafkaException as raised:
+            return self._failed(raised.args[0], size, "")
+        except (Lost, OSError, TimeoutError) as failure:
+            return broker_connection.of_failure(failure, self._where, self._keys.timeout)
+
+    async def close(self) -> None:
+        """End the producer; what is being sent fails."""
+        await self._connection.close()
+
+    async def _connect(self) -> "_Production":
+        await egress.judge_servers(self._policy, self._servers)
+        asked = None if self._keys.largest_message else await asyncio.to_thread(self._ask_limit)
+        limit = self._keys.largest_message or asked or _USUAL_LIMIT
+        return _Production(self._keys.topic, limit, options(self._keys, self._password, limit))
+
+    def _content(self, message: Message) -> tuple[bytes | None, _Headers] | None:
+        """Value and headers; None when a compacted topic is not to be told."""
+        if self._keys.format == "structured":
+            return message.body, [("content-type", cloudevents_http.STRUCTURED.encode())]
+        headers = [_header(name, value) for name, value in message.attributes.items()]
+        if not self._keys.compacted:
+            return message.data, headers
+        if message.attributes["type"].endswith(".deleted"):
+            # Nothing as the value is what lets the topic forget the key; the headers still tell what happened.
+            return None, headers
+        content = orjson.loads(message.data)
+        if content.get("part", 1) > 1:
+            return None
+        return orjson.dumps({name: value for name, value in content.items() if name not in _OF_MEMBERS}), headers
+
+    def _failed(self, error: KafkaError, size: int, noted: str) -> Outcome:
+        code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
+        if error.fatal() or code in _LASTING:
+            self._connection.lose()
+        if code == KafkaError.MSG_SIZE_TOO_LARGE:
+            what = f"The event has {size:,} bytes; the topic {topic} takes less (max.message.bytes)"
+            return Rejected(f"{what}, also of a whole batch: set largest_message to what it takes.")
+        if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
+        if code in _REFUSALS:
+            return Rejected(f"Kafka refuses the record: {said}.")
+        if code == KafkaError._MSG_TIMED_OUT:
+            cause = f"; {noted.rstrip('.')}" if noted else ""
+            return Retry(f"{self._where} did not confirm within {self._keys.timeout:g} seconds{cause}.", "destination")
+        return Retry(f"Kafka does not take records for the topic {topic}: {said}.", "destination")
+
+    def _limit_is_whose(self) -> str:
+        if self._keys.largest_message:
+            return "the destination (largest_message)"
+        return f"the topic {self._keys.topic} (max.message.bytes)"
+
+    def _ask_limit(self) -> int | None:
+        """How many bytes a batch of the topic may have; None when the hub may not know. Waits for the cluster."""
+        resource = ConfigResource(ResourceType.TOPIC, self._keys.topic)
+        with contextlib.suppress(Exception):  # without the answer the usual limit holds
+            admin = AdminClient(options(self._keys, self._password, _USUAL_LIMIT), logger=_log)
+            told = admin.describe_configs([resource], request_timeout=_ASK_SECONDS)[resource].result(_ASK_SECONDS)
+            return int(told["max.message.bytes"].value)
+        return None
+
+
+class _Production:
+    """A producer that works, and its thread."""
+
+    def __init__(self, topic: str, limit: int, configuration: Mapping[str, Any]) -> None:
+        self.limit = limit
+        # The last thing that the library said about the cluster as a whole.
+        self.noted = ""
+        self._topic = topic
+        self._loop = asyncio.get_running_loop()
+        self._reports: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
+        self._producer = Producer({**configuration, "error_cb": self._note}, logger=_log)
+        self._is_over = False
+        self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
+        self._thread.start()
+
+    def produce(self, key: bytes, value: bytes | None, headers: _Headers) -> "asyncio.Future[KafkaError | None]":
+        """What the brokers say of the record, None when all is well; raises BufferError and KafkaException."""
+        report: asyncio.Future[KafkaError | None] = self._loop.create_future()
+        # The library takes more kinds of values than these, and its lists are invariant.
+        wide: Any = headers
+        self._producer.produce(self._topic, value, key, headers=wide, on_delivery=partial(self._report, report))
+        return report
+
+    async def end(self) -> None:
+        """Forget what is not confirmed, tell who waits for it, and stop."""
+        self._is_over = True
+        self._producer.purge()
+        await asyncio.to_thread(self._thread.join)
+        self._producer.poll(0)
+        self._land()
+
+    def _poll(self) -> None:
+        while not self._is_over:
+            self._producer.poll(_POLL_SECONDS)
+            if self._reports:
+                # One call for all that came at once: each wakes the loop.
+                with contextlib.suppress(RuntimeError):  # the loop may have closed
+                    self._loop.call_soon_threadsafe(self._land)
+
+    def _report(self, report: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
+        self._reports.append((report, error))
+
+    def _land(self) -> None:
+        while self._reports:
+            report, error = self._reports.popleft()
+            if not report.done():
+                report.set_result(error)
+
+    def _note(self, error: KafkaError) -> None:
+        self.noted = error.str()
+
+
+def options(keys: KafkaKeys, password: str, limit: int) -> dict[str, Any]:
+    """How librdkafka names what we want of it; ``limit`` is in bytes, for a record and for a batch."""
+    security = ("SASL_" if keys.authentication != "none" else "") + ("SSL" if keys.tls else "PLAINTEXT")
+    chosen: dict[str, Any] = {
+        "bootstrap.servers": ",".join(
+            broker_configuration.address(server) for server in broker_configuration.read_servers(keys.servers, PORT)
+        ),
+        "client.id": "scimhub",
+        "security.protocol": security,
+        # It brings acks=all and order with it.
+        "enable.idempotence": True,
+        # As Java's clients do, so that their records of the same key are in the same partition.
+        "partitioner": "murmur2_random",
+        "compression.type": keys.compression,
+        "message.max.bytes": max(_LEAST_LIMIT, limit),
+        # A broker refuses a batch that is too large, and with it records that are not.
+        "batch.size": max(1, limit),
+        "message.timeout.ms": int(keys.timeout * 1000),
+        "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
+        "linger.ms": 1,
+        "socket.keepalive.enable": True,
+        "log.connection.close": False,
+        # What is worth saying comes as an outcome.
+        "log_level": 2,
+    }
+    if keys.authentication != "none":
+        chosen |= {
+            "sasl.mechanism": keys.authentication.upper(),
+            "sasl.username": keys.username,
+            "sasl.password": password,
+        }
+    files = {
+        "ssl.ca.location": keys.ca_file,
+        "ssl.certificate.location": keys.certificate_file,
+        "ssl.key.location": keys.key_file,
+    }
+    return chosen | {name: path for name, path in files.items() if path}
+
+
+async def _itself(production: _Production) -> _Production:
+    return production
+
+
+def _header(name: str, value: str) -> tuple[str, bytes]:
+    return ("content-type" if name == "datacontenttype" else f"ce_{name}"), value.encode()

@@ -1,0 +1,160 @@
+"""The kind ``rabbitmq``: each event is a persistent message, delivered once the broker has confirmed it to be in a queue.
+
+A broker confirms what it can route nowhere as well, and drops it. Every message is therefore mandatory: what comes back is
+a failure of the destination.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, DeliveryMode
+from aio_pika.exceptions import (
+    AMQPConnectionError,
+    AMQPError,
+    AuthenticationError,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    DeliveryError,
+    ProbableAuthenticationError,
+    PublishError,
+)
+
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress
+from scimhub.destinations.broker_connection import Connection, Lost
+from scimhub.destinations.egress import Policy
+from scimhub.destinations.rabbitmq_configuration import RabbitKeys
+from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
+from scimhub.distribution.envelope import TYPE_PREFIX
+
+_MAX_SIZE: Final = re.compile(r"message size .* max size (\d+)")
+# AMQP 0-9-1 §3.1: a short string, such as a routing key, has so many bytes at most.
+_LONGEST_KEY: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    connection: AbstractConnection
+    channel: AbstractChannel
+    exchange: AbstractExchange
+
+
+class RabbitSender:
+    """One open destination, with one channel. A lost connection is not mended behind our back."""
+
+    def __init__(self, keys: RabbitKeys, password: str, policy: Policy) -> None:
+        broker_connection.quieten("aio_pika", "aiormq")
+        self._keys = keys
+        self._password = password
+        self._policy = policy
+        (self._server,) = keys.servers_to_judge()
+        self._where = broker_configuration.address(self._server)
+        self._limit = keys.largest_message
+        self._limit_is_whose = "the destination (largest_message)"
+        self._connection: Connection[_Opened] = Connection(self._connect, _end, keys.timeout)
+
+    async def send(self, message: Message) -> Outcome:
+        """Publish it once and wait until the broker has it in a queue."""
+        is_structured = self._keys.format == "structured"
+        body = message.body if is_structured else message.data
+        if len(body) > self._limit:
+            return broker_connection.too_large(len(body), self._limit, self._limit_is_whose)
+        routing_key = routing_key_of(self._keys.routing_key, message)
+        if len(routing_key.encode()) > _LONGEST_KEY:
+            return Rejected(f"The routing key has {len(routing_key.encode())} bytes; AMQP takes at most {_LONGEST_KEY}.")
+        attributes = message.attributes
+        properties = aio_pika.Message(
+            body,
+            headers=None if is_structured else {f"cloudEvents_{name}": value for name, value in _shown(message).items()},
+            content_type=cloudevents_http.STRUCTURED if is_structured else attributes["datacontenttype"],
+            message_id=message.delivery_id,
+            type=attributes["type"],
+            app_id="scimhub",
+            delivery_mode=DeliveryMode.PERSISTENT,
+        )
+        try:
+            await self._connection.use(lambda opened: opened.exchange.publish(properties, routing_key, mandatory=True))
+        except (AMQPError, ChannelInvalidStateError, Lost, OSError, TimeoutError) as error:
+            return self._failed(error, routing_key, len(body))
+        return Delivered()
+
+    async def close(self) -> None:
+        """End the connection; what is being sent fails."""
+        await self._connection.close()
+
+    async def _connect(self) -> _Opened:
+        await egress.judge_servers(self._policy, [self._server])
+        keys, (host, port) = self._keys, self._server
+        has_name = keys.authentication == "password"
+        connection = await aio_pika.connect(
+            host=host,
+            port=port,
+            login=keys.username if has_name else "guest",
+            password=self._password if has_name else "guest",
+            virtualhost=keys.virtual_host,
+            ssl=keys.tls,
+            ssl_context=broker_connection.tls_context(keys),
+            client_properties={"connection_name": "scimhub"},
+            timeout=keys.timeout,
+        )
+        try:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            is_default = not keys.exchange
+            exchange = channel.default_exchange if is_default else await channel.get_exchange(keys.exchange, ensure=True)
+            opened = _Opened(connection, channel, exchange)
+        except BaseException:
+            await connection.close()
+            raise
+        # A channel dies of many things; what was not confirmed on it may have been stored or not.
+        channel.close_callbacks.add(lambda *_: self._connection.lose())
+        return opened
+
+    def _failed(self, error: BaseException, routing_key: str, size: int) -> Outcome:
+        exchange = f"the exchange {self._keys.exchange}" if self._keys.exchange else "the default exchange"
+        match error:
+            case PublishError():
+                reason = f"No queue takes what {exchange} gets with the routing key {routing_key}; bind one."
+            case DeliveryError():
+                return Retry("RabbitMQ did not accept the event (nack); a queue may be full.", "destination")
+            case ChannelNotFoundEntity():
+                reason = f"RabbitMQ has no exchange {self._keys.exchange} in the virtual host {self._keys.virtual_host}."
+            case ChannelPreconditionFailed() if (found := _MAX_SIZE.search(str(error))) is not None:
+                # It costs the channel, and with it all that were under way; the next is looked at before it is sent.
+                self._limit, self._limit_is_whose = int(found[1]), "RabbitMQ (max_message_size)"
+                if size > self._limit:
+                    return broker_connection.too_large(size, self._limit, self._limit_is_whose)
+                return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
+            case AuthenticationError() | ProbableAuthenticationError():
+                reason = f"{self._where} does not let the hub in; check its user, virtual host and secret."
+            case AMQPConnectionError():
+                return broker_connection.of_failure(error.__cause__ or error, self._where, self._keys.timeout)
+            case ChannelInvalidStateError():
+                self._connection.lose()
+                return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
+            case AMQPError():
+                reason = f"RabbitMQ answered: {_said(error)}."
+            case _:
+                return broker_connection.of_failure(error, self._where, self._keys.timeout)
+        return Retry(reason, "destination")
+
+
+def routing_key_of(template: str, message: Message) -> str:
+    """The routing key of the event; its words are those of a type, such as ``group.member.added``."""
+    resource, _, verb = message.attributes["type"].removeprefix(TYPE_PREFIX).partition(".")
+    directory = message.attributes["source"].rpartition("/")[2]
+    return template.format(directory=directory, resource=resource, verb=verb or resource, id=message.attributes["subject"])
+
+
+def _shown(message: Message) -> dict[str, str]:
+    """The attributes that become headers: all but the content type, which is a property."""
+    return {name: value for name, value in message.attributes.items() if name != "datacontenttype"}
+
+
+def _said(error: BaseException) -> str:
+    return str(error)[:300].rstrip(".")
+
+
+async def _end(opened: _Opened) -> None:
+    await opened.connection.close()

@@ -1,0 +1,132 @@
+"""Kafka: librdkafka's mock cluster where nothing but wheels is there, Apache Kafka where it can be had."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.destinations.broker import Arrived, Json, of_event
+from tests.servers.kafka import SECRET, open_kafka
+from tests.servers.mock_kafka import MockKafka
+
+
+class MockKafkaBroker:
+    kind = "kafka"
+    formats = ("structured", "binary")
+    drops_repetitions = False
+    is_durable = True
+    secret = None
+    # It makes a topic as soon as somebody asks for it.
+    names_a_missing_place = False
+    least_limit: int | None = 2000
+    secured = None
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = MockKafka()
+        self._largest: dict[str, int] = {}
+
+    def start(self) -> None:
+        self.cluster.set_up(is_up=True)
+
+    def kill(self) -> None:
+        self.cluster.set_up(is_up=False)
+
+    def stop(self) -> None:
+        self.cluster.close()
+
+    @property
+    def servers(self) -> str:
+        return self.cluster.servers
+
+    def configuration(self, place: str) -> Json:
+        # The mock has no limits and cannot be asked for them.
+        limit = self._largest.get(place, 1_000_000)
+        return {"servers": self.servers, "topic": place, "tls": False, "timeout": 5, "largest_message": limit}
+
+    async def create(self, place: str, *, largest: int | None = None, partitions: int = 1, **more: Any) -> None:
+        self.cluster.create_topic(place, partitions)
+        if largest is not None:
+            self._largest[place] = largest
+
+    async def received(self, place: str) -> list[Arrived]:
+        return [read(message) for message in fetch(self.servers, place)]
+
+
+class ApacheKafkaBroker:
+    kind = "kafka"
+    formats = ("structured", "binary")
+    drops_repetitions = False
+    is_durable = True
+    secret = None
+    names_a_missing_place = True
+    least_limit: int | None = 2000
+
+    def __init__(self, folder: Path) -> None:
+        self._limited: set[str] = set()
+        self.program, secured = open_kafka(folder)
+        self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        keys = {"servers": f"127.0.0.1:{secured}", "authentication": "plain", "username": "hub"}
+        self.secured: tuple[str, Json] | None = (SECRET, keys)
+
+    @property
+    def servers(self) -> str:
+        return f"127.0.0.1:{self.program.port}"
+
+    def configuration(self, place: str) -> Json:
+        # To ask a broker that is not there for a limit takes two seconds; it is asked where the limit matters.
+        limit = 0 if place in self._limited else 1_000_000
+        return {"servers": self.servers, "topic": place, "tls": False, "timeout": 5, "largest_message": limit}
+
+    async def create(self, place: str, *, largest: int | None = None, partitions: int = 1, **more: str) -> None:
+        config = {"min.insync.replicas": "1", **more}
+        if largest is not None:
+            self._limited.add(place)
+            config["max.message.bytes"] = str(largest)
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        creating = admin.create_topics([NewTopic(place, partitions, 1, config=config)], request_timeout=20)
+        try:
+            await asyncio.wrap_future(creating[place])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+    async def received(self, place: str) -> list[Arrived]:
+        return [read(message) for message in fetch(self.servers, place)]
+
+
+def fetch(servers: str, topic: str, **more: Any) -> list[Message]:
+    """All records of the topic, partition by partition."""
+    wish = {"bootstrap.servers": servers, "group.id": "tests", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
+    consumer = Consumer({**wish, "log_level": 0, **more})
+    try:
+        partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        found, ended = [], set()
+        while len(ended) < len(partitions):
+            message = consumer.poll(10)
+            assert message is not None, f"no end of {topic} within 10 s"
+            error = message.error()
+            if error is None:
+                found.append(message)
+            else:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                ended.add(message.partition())
+        return found
+    finally:
+        consumer.close()
+
+
+def read(message: Message) -> Arrived:
+    key = (message.key() or b"").decode()
+    headers = dict(message.headers() or [])
+    value = message.value()
+    # For the library an event without data has an empty value, and a tombstone none.
+    event = from_kafka(KafkaMessage(headers, key, value or b""), JSONFormat(), CloudEvent)
+    attributes, data = of_event(event)
+    more = {"headers": headers, "partition": message.partition(), "value": value, "key": message.key()}
+    return Arrived(key, attributes, None if value is None else data, more)

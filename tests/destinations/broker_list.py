@@ -1,0 +1,51 @@
+"""The brokers of the contract suite by kind, each opened from what this machine has."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.destinations.broker import Broker
+from tests.destinations.broker_aws import SnsBroker, SqsBroker
+from tests.destinations.broker_kafka import ApacheKafkaBroker, MockKafkaBroker
+from tests.destinations.broker_nats import NatsBroker
+from tests.destinations.broker_rabbitmq import RabbitBroker
+from tests.destinations.broker_redis import RedisBroker
+from tests.servers import running
+from tests.servers.running import Missing
+
+_MAKERS: dict[str, Callable[[Path], Broker]] = {
+    "kafka": MockKafkaBroker,
+    "kafka-apache": ApacheKafkaBroker,
+    "nats": NatsBroker,
+    "rabbitmq": RabbitBroker,
+    "redis_streams": RedisBroker,
+    "sns": SnsBroker,
+    "sns-fifo": partial(SnsBroker, is_fifo=True),
+    "sqs": SqsBroker,
+    "sqs-fifo": partial(SqsBroker, is_fifo=True),
+}
+# They differ little from the other two of AWS.
+_SELDOM = ("sns-fifo", "sqs")
+BROKERS = [
+    pytest.param(kind, marks=pytest.mark.long) if kind in _SELDOM and not running.IS_REQUIRED else kind for kind in _MAKERS
+]
+
+
+@contextmanager
+def open_broker(kind: str, folder: Path) -> Iterator[Broker]:
+    """The broker, started; the test is left out when it cannot be had, unless nothing may be."""
+    try:
+        broker = _MAKERS[kind](folder)
+    except Missing as missing:
+        if running.IS_REQUIRED:
+            raise
+        running.left_out[kind] = str(missing)
+        pytest.skip(str(missing))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()

@@ -1,0 +1,197 @@
+"""What is Kafka's own: partitions, idempotence without gaps, what brokers answer, compacted topics."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from scimhub.destinations import kinds
+from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
+from tests.destinations.broker import HERE, opened, send
+from tests.destinations.broker_kafka import MockKafkaBroker, fetch
+from tests.destinations.broker_list import open_broker
+from tests.destinations.receivers import message
+from tests.distribution.outside import open_outside, until
+from tests.servers.mock_kafka import PRODUCE
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MockKafkaBroker]:
+    with open_broker("kafka", tmp_path_factory.mktemp("kafka")) as opened:
+        assert isinstance(opened, MockKafkaBroker)
+        yield opened
+
+
+def of(key: str, id: str = "e1") -> Message:
+    return message(id, subject=key, partitionkey=key)
+
+
+def murmur2(key: bytes) -> int:
+    """The hash by which Kafka's Java clients choose a partition, written down from its description."""
+    prime, mask = 0x5BD1E995, 0xFFFFFFFF
+    hash = 0x9747B28C ^ len(key)
+    whole = len(key) // 4 * 4
+    for first in range(0, whole, 4):
+        block = int.from_bytes(key[first : first + 4], "little") * prime & mask
+        block = (block ^ block >> 24) * prime & mask
+        hash = (hash * prime & mask) ^ block
+    if rest := key[whole:]:
+        hash = (hash ^ int.from_bytes(rest, "little")) * prime & mask
+    hash = (hash ^ hash >> 13) * prime & mask
+    return (hash ^ hash >> 15) & 0x7FFFFFFF
+
+
+# The last are those of the Java client's own tests.
+@pytest.mark.parametrize("key, hash", [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536)])
+def test_the_hash_of_the_tests_is_that_of_the_java_client(key: str, hash: int):
+    assert murmur2(key.encode()) == hash & 0x7FFFFFFF
+
+
+async def test_a_resource_goes_to_the_partition_to_which_java_clients_send_its_key(broker: MockKafkaBroker):
+    await broker.create("partitions", partitions=7)
+    async with opened("kafka", broker.configuration("partitions")) as sender:
+        for number in range(40):
+            assert await sender.send(of(f"resource-{number}", f"e{number}")) == Delivered()
+    arrived = await broker.received("partitions")
+    assert len(arrived) == 40
+    assert {one.key: one.more["partition"] for one in arrived} == {one.key: murmur2(one.key.encode()) % 7 for one in arrived}
+
+
+# --------------------------------------------------------------------------- what brokers answer
+
+
+@pytest.mark.parametrize(
+    "code, outcome",
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Retry),
+        (KafkaError.INVALID_RECORD, Rejected),
+        (KafkaError.POLICY_VIOLATION, Rejected),
+        (KafkaError.MSG_SIZE_TOO_LARGE, Rejected),
+    ],
+)
+async def test_each_refusal_is_understood(broker: MockKafkaBroker, code: int, outcome: type):
+    topic = f"refusing-{code}"
+    await broker.create(topic)
+    async with opened("kafka", {**broker.configuration(topic), "timeout": 2}) as sender:
+        assert await sender.send(of("u", "e0")) == Delivered()
+        broker.cluster.push_errors(PRODUCE, *[code] * 3)
+        told = await sender.send(of("u"))
+        assert isinstance(told, outcome), told
+        assert not isinstance(told, Retry) or told.blame == "destination"
+        broker.cluster.clear_errors(PRODUCE)
+        await until_delivered(sender, of("u", "e2"))
+
+
+async def until_delivered(sender: Any, some: Message) -> None:
+    for _ in range(5):
+        outcome = await sender.send(some)
+        if outcome == Delivered():
+            return
+    raise AssertionError(outcome)
+
+
+async def test_a_topic_that_is_not_there_is_named_and_used_as_soon_as_it_is(broker: MockKafkaBroker):
+    await broker.create("absent")
+    broker.cluster.set_topic_error("absent", KafkaError.UNKNOWN_TOPIC_OR_PART)
+    async with opened("kafka", {**broker.configuration("absent"), "timeout": 1}) as sender:
+        outcome = await sender.send(of("u"))
+        assert isinstance(outcome, Retry)
+        assert outcome.blame == "destination"
+        assert "absent" in outcome.reason
+        assert "nknown topic" in outcome.reason
+        broker.cluster.set_topic_error("absent", KafkaError.NO_ERROR)
+        await until_delivered(sender, of("u"))
+
+
+async def test_too_few_replicas_and_other_passing_troubles_are_waited_out(broker: MockKafkaBroker):
+    await broker.create("passing")
+    async with opened("kafka", broker.configuration("passing")) as sender:
+        assert await sender.send(of("u", "e0")) == Delivered()
+        broker.cluster.push_errors(
+            PRODUCE,
+            KafkaError.NOT_ENOUGH_REPLICAS,
+            KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            KafkaError.REQUEST_TIMED_OUT,
+            KafkaError.NOT_LEADER_FOR_PARTITION,
+        )
+        assert await sender.send(of("u")) == Delivered()
+
+
+async def test_a_producer_that_can_go_on_no_more_is_replaced(broker: MockKafkaBroker):
+    await broker.create("fatal")
+    async with opened("kafka", broker.configuration("fatal")) as sender:
+        assert await sender.send(of("u", "e0")) == Delivered()
+        broker.cluster.push_errors(PRODUCE, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        await sender.send(of("u"))
+        broker.cluster.clear_errors(PRODUCE)
+        await until_delivered(sender, of("u", "e2"))
+
+
+async def test_records_that_time_out_leave_no_gap_behind_them(broker: MockKafkaBroker, tmp_path: Path):
+    await broker.create("gaps")
+    async with open_outside(tmp_path, kinds=kinds(HERE, lambda: 0.0), chance=0.0) as hub:
+        destination = await hub.destination(kind="kafka", **{**broker.configuration("gaps"), "timeout": 1})
+        users = [await hub.place.user(f"u{number}") for number in range(5)]
+        await until(lambda: hub.pump(destination).delivered, "the first deliveries")
+        for round in range(2):
+            broker.kill()
+            failed = hub.pump(destination).failed
+            for user in users:
+                for step in range(3):
+                    await hub.place.set(user, title=f"{round} {step}")
+            await until(lambda failed=failed: hub.pump(destination).failed > failed, "a time-out")
+            broker.start()
+        head = await hub.store.last_position()
+        await until(lambda: hub.pump(destination).cursor >= head or hub.pass_time(1), "recovery", 30)
+        assert await hub.held() == {}
+    arrived = await broker.received("gaps")
+    for user in users:
+        versions = list(dict.fromkeys(one.data["version"] for one in arrived if one.key == user))
+        assert versions == list(range(1, 8))
+
+
+# --------------------------------------------------------------------------- compacted topics
+
+
+async def test_a_compacted_topic_gets_states_and_empty_values_for_deletes(broker: MockKafkaBroker, tmp_path: Path):
+    await broker.create("compacted")
+    wish = {**broker.configuration("compacted"), "format": "binary", "compacted": True}
+    async with open_outside(tmp_path, kinds=kinds(HERE, lambda: 0.0)) as hub:
+        await hub.destination(kind="kafka", **wish)
+        user = await hub.place.user("u", title="t")
+        group = await hub.place.group("g", user)
+        await hub.place.members(group, remove=[user])
+        await hub.place.delete("User", user)
+        await hub.caught_up()
+    arrived = await broker.received("compacted")
+    types = {key: [one.attributes["type"] for one in arrived if one.key == key] for key in (user, group)}
+    assert types == {
+        user: ["scimhub.user.created", "scimhub.user.deleted"],
+        group: ["scimhub.group.created", "scimhub.group.member.removed"],
+    }
+    last = {one.key: one for one in arrived}
+    assert last[user].more["value"] is None
+    assert last[user].attributes["subject"] == user
+    assert set(last[group].data) == {"resourceType", "id", "version", "position", "cause", "changed", "resource"}
+    assert last[group].data["resource"]["displayName"] == "g"
+
+
+async def test_further_parts_of_a_group_do_not_hide_its_state(broker: MockKafkaBroker):
+    await broker.create("parts")
+    wish = {**broker.configuration("parts"), "format": "binary", "compacted": True}
+    attributes = dict(of("g").attributes)
+    async with opened("kafka", wish) as sender:
+        first = Message("e1", attributes, b'{"id":"g","resource":{"id":"g"},"members":{"added":["u1"]},"part":1,"parts":2}')
+        second = Message("e1_2", attributes, b'{"id":"g","members":{"added":["u2"]},"part":2,"parts":2}')
+        assert [await sender.send(first), await sender.send(second)] == [Delivered(), Delivered()]
+    assert [one.data for one in await broker.received("parts")] == [{"id": "g", "resource": {"id": "g"}}]
+
+
+async def test_the_size_is_looked_at_before_anything_is_sent(broker: MockKafkaBroker):
+    await broker.create("sizes")
+    outcome = await send(broker, "sizes", Message("e1", of("u").attributes, b'"' + b"x" * 2000 + b'"'), largest_message=2000)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.endswith(" bytes; the destination (largest_message) takes at most 2,000.")
+    assert fetch(broker.servers, "sizes") == []

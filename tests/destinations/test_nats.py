@@ -1,0 +1,141 @@
+"""What is JetStream's own: subjects, its window, its permissions, TLS."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scimhub.destinations import kinds
+from scimhub.destinations.nats import subject_of
+from scimhub.distribution import control
+from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
+from tests.destinations.broker import HERE, opened, send
+from tests.destinations.broker_list import open_broker
+from tests.destinations.broker_nats import NatsBroker
+from tests.destinations.certificates import make_certificates
+from tests.destinations.receivers import message
+from tests.distribution.outside import open_outside
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsBroker]:
+    with open_broker("nats", tmp_path_factory.mktemp("nats")) as opened:
+        assert isinstance(opened, NatsBroker)
+        yield opened
+
+
+def of(**attributes: str) -> Message:
+    return Message("e1", {**message().attributes, **attributes}, b"{}")
+
+
+@pytest.mark.parametrize(
+    "attributes, subject",
+    [
+        ({"type": "scimhub.user.updated", "subject": "u1"}, "a.acme.user.updated.u1"),
+        ({"type": "scimhub.group.member.added", "subject": "g.1*>"}, "a.acme.group.member-added.g%2E1%2A%3E"),
+        ({"type": "scimhub.test", "subject": "d 1"}, "a.acme.test.test.d%201"),
+    ],
+)
+def test_each_part_of_a_subject_is_one_token(attributes: dict[str, str], subject: str):
+    some = of(source="/directories/acme", **attributes)
+    assert subject_of("a.{directory}.{resource}.{verb}.{id}", some) == subject
+
+
+async def test_a_repetition_is_dropped_and_a_replay_is_not(broker: NatsBroker, tmp_path: Path):
+    await broker.create("window")
+    async with open_outside(tmp_path, kinds=kinds(HERE, lambda: 0.0)) as hub:
+        destination = await hub.destination(kind="nats", **broker.configuration("window"))
+        await hub.place.user("u")
+        await hub.caught_up()
+        await control.replay(hub.engine, destination, 0)
+        await hub.caught_up()
+        first, again = await broker.received("window")
+    assert again.attributes == {**first.attributes, "replayid": again.attributes["replayid"]}
+    assert again.more["headers"]["Nats-Msg-Id"] == f"{first.id}_{again.attributes['replayid']}"
+
+
+async def test_a_subject_that_the_hub_may_not_publish_to_is_told_as_such(tmp_path: Path):
+    rules = '{ user: hub, password: "p", permissions: { publish: { deny: ["denied.>"] } } }, { user: anybody }'
+    broker = NatsBroker(tmp_path)
+    (tmp_path / "conf").write_text(f"accounts: {{ A: {{ jetstream: enabled, users: [{rules}] }} }}\nno_auth_user: anybody\n")
+    broker.start()
+    try:
+        outcome = await send(broker, "denied", password="p", authentication="password", username="hub", timeout=1)
+    finally:
+        broker.stop()
+    assert isinstance(outcome, Retry)
+    assert outcome.blame == "destination"
+    assert "permissions violation for publish" in outcome.reason.lower()
+
+
+async def test_only_the_stream_that_is_named_may_take_the_event(broker: NatsBroker):
+    await broker.create("taker")
+    assert await send(broker, "taker", stream="taker") == Delivered()
+    outcome = await send(broker, "taker", stream="another")
+    assert isinstance(outcome, Retry)
+    assert (outcome.blame, outcome.reason) == (
+        "destination",
+        "JetStream does not store the event: expected stream does not match.",
+    )
+
+
+async def test_a_full_stream_makes_the_destination_wait(broker: NatsBroker):
+    await broker.create("full", max_msgs=1, discard="new")
+    assert await send(broker, "full") == Delivered()
+    outcome = await send(broker, "full", Message("e2", message().attributes, b"{}"))
+    assert outcome == Retry("JetStream does not store the event: maximum messages exceeded.", "destination", status=503)
+
+
+async def test_what_the_server_would_not_read_is_refused_before_it_is_sent(broker: NatsBroker):
+    await broker.create("payload")
+    outcome = await send(broker, "payload", Message("e1", message().attributes, b'"' + b"x" * 1_048_576 + b'"'))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.endswith(" bytes; the NATS server (max_payload) takes at most 1,048,576.")
+    assert await send(broker, "payload") == Delivered()
+
+
+async def test_the_fastest_of_many_wait_for_one_connection(broker: NatsBroker):
+    await broker.create("many")
+    some = [Message(f"m{number}", message().attributes, b"{}") for number in range(500)]
+    before = broker.connections()
+    async with opened("nats", broker.configuration("many")) as sender:
+        assert set(await asyncio.gather(*map(sender.send, some))) == {Delivered()}
+    assert broker.connections() == before + 1
+    assert len(await broker.received("many")) == 500
+
+
+async def test_tls_is_made_with_the_certificates_that_are_configured(tmp_path: Path):
+    authority, certificate, key = make_certificates(tmp_path)
+    broker = NatsBroker(tmp_path, "--tls", "--tlscert", str(certificate), "--tlskey", str(key))
+    broker.start()
+    try:
+        secured = {"tls": True, "ca_file": str(authority)}
+        async with await broker.connect(tls=_trusting(authority), tls_hostname="127.0.0.1") as client:
+            await client.jetstream().add_stream(name="tls", subjects=["tls.>"])
+        assert await send(broker, "tls", **secured) == Delivered()
+        outcome = await send(broker, "tls", tls=True, timeout=1)
+        assert isinstance(outcome, Retry)
+        assert "certificate" in outcome.reason
+        outcome = await send(broker, "tls", timeout=1)
+        assert isinstance(outcome, Retry)
+    finally:
+        broker.stop()
+
+
+async def test_without_the_tls_that_was_configured_neither_secret_nor_event_is_sent(broker: NatsBroker):
+    """A server, or who stands in front of it, that asks for no TLS."""
+    await broker.create("plain")
+    secret, keys = broker.secured
+    before = broker.connections()
+    outcome = await send(broker, "plain", password=secret, tls=True, **keys)
+    assert outcome == Retry(
+        f"{broker.server} offers no TLS, and nothing was sent; if that is right, set tls to false.", "destination"
+    )
+    assert broker.connections() == before
+    assert await broker.received("plain") == []
+
+
+def _trusting(authority: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority))
