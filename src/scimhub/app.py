@@ -24,7 +24,7 @@ from scimhub.distribution.snapshot import Pins
 from scimhub.distribution.surroundings import Surroundings
 from scimhub.scim.discovery import Offer
 from scimhub.settings import Settings
-from scimhub.sqlstore.exchanges import ExchangeFile
+from scimhub.sqlstore.exchanges import Exchanges, open_exchanges
 from scimhub.sqlstore.store import SqlStore, open_store
 from scimhub.telemetry import Metrics
 from scimhub.web.admin_api import build_admin_api
@@ -41,7 +41,7 @@ class Hub:
     """An open hub. ``application`` answers over TCP; ``local_application`` over the Unix socket, to who owns the files."""
 
     store: SqlStore
-    exchanges: ExchangeFile
+    exchanges: Exchanges
     gatekeeper: Gatekeeper
     engine: Engine
     feed: FeedApi
@@ -71,8 +71,8 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        exchanges = ExchangeFile.open(
-            settings.database_file or settings.data_directory / "scimhub.db",
+        exchanges = await open_exchanges(
+            settings.database_file or settings.database,
             content=settings.exchange_content,
             body_limit=settings.exchange_body_limit,
             keep_days=settings.exchange_days,
@@ -80,7 +80,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
             keep_bytes=settings.exchange_megabytes * 1024 * 1024,
             now=clock.now_text,
         )
-        stack.callback(exchanges.close)
+        stack.push_async_callback(exchanges.close)
         first = None
         if bootstrap:
             given = settings.bootstrap_token
@@ -91,7 +91,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         yield _build(settings, store, exchanges, first)
 
 
-def _build(settings: Settings, store: SqlStore, exchanges: ExchangeFile, first: sources.FirstGrant | None) -> Hub:
+def _build(settings: Settings, store: SqlStore, exchanges: Exchanges, first: sources.FirstGrant | None) -> Hub:
     metrics = Metrics()
     gatekeeper = Gatekeeper(store, time.monotonic)
     catalogs = Catalogs(store)
@@ -139,7 +139,7 @@ def _measure_destinations(metrics: Metrics, engine: Engine) -> None:
         metrics.add_family(sort, name, description, ["directory", "destination"], partial(engine.read, what))
 
 
-def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalogs: Catalogs) -> Engine:
+def _engine(settings: Settings, store: SqlStore, exchanges: Exchanges, catalogs: Catalogs) -> Engine:
     reach = failpoints.parse(os.environ.get(failpoints.VARIABLE, ""))
     if reach is not failpoints.reach_nothing:
         store.arm(reach)
@@ -171,7 +171,7 @@ def _engine(settings: Settings, store: SqlStore, exchanges: ExchangeFile, catalo
 def _services(
     settings: Settings,
     store: SqlStore,
-    exchanges: ExchangeFile,
+    exchanges: Exchanges,
     gatekeeper: Gatekeeper,
     catalogs: Catalogs,
     metrics: Metrics,

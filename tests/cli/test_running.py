@@ -11,7 +11,7 @@ import uvicorn
 
 from scimhub import clock
 from scimhub.directory.schemas import Catalogs
-from scimhub.sqlstore.exchanges import ExchangeFile
+from scimhub.sqlstore.exchanges import open_file_exchanges
 from scimhub.sqlstore.store import open_file_store
 from scimhub.web.admin_api import build_admin_api
 from tests.assembly import build_engine
@@ -23,7 +23,7 @@ def running(home: Path) -> Iterator[None]:
     """The admin API of an open database, served on the socket by another thread."""
     (home / "data").mkdir(mode=0o700)
     store = open_file_store(home / "data" / "scimhub.db", new_id=clock.new_id, now=clock.now_text)
-    exchanges = ExchangeFile.open(home / "data" / "scimhub.db", keep_days=1, keep_count=1000, now=clock.now_text)
+    exchanges = open_file_exchanges(home / "data" / "scimhub.db", keep_days=1, keep_count=1000, now=clock.now_text)
     api = build_admin_api(
         store=store,
         catalogs=Catalogs(store),
@@ -43,7 +43,7 @@ def running(home: Path) -> Iterator[None]:
     yield
     server.should_exit = True
     thread.join()
-    exchanges.close()
+    asyncio.run(exchanges.close())
     store.database.close_here()
 
 

@@ -187,7 +187,7 @@ class Application:
     def __init__(self, loop: Loop, folder: Path, **settings: Any) -> None:
         self._loop = loop
         self._stack = AsyncExitStack()
-        self.settings = Settings(database=folder / "scimhub.db", public_url=ORIGIN, **settings)
+        self.settings = Settings(**{"database": folder / "scimhub.db", "data": folder, "public_url": ORIGIN} | settings)
         self.opened: app.Hub = loop.run(self._stack.enter_async_context(app.open_hub(self.settings)))
         self._numbers = itertools.count()
 

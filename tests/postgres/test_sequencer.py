@@ -108,6 +108,25 @@ async def keep_numbering(url: str, done: asyncio.Event) -> None:
     await connection.close()
 
 
+async def test_whoever_asks_for_the_last_position_sees_what_was_committed_before(open_node, url: str):
+    store, other = await open_node(), await open_node()
+    blocking = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url)
+    for count in range(1, 30):
+        # Another node is about to give positions, with a snapshot of before.
+        await blocking.execute("BEGIN; SELECT position FROM log_head FOR UPDATE")
+        waiting = asyncio.create_task(other.last_position())
+        await asyncio.sleep(0)
+        await connection.execute(_STAGE, str(count), 1, "r", count)
+        asked = asyncio.create_task(store.last_position())
+        await asyncio.sleep(0.002)
+        await blocking.execute("COMMIT")
+        assert await asked == count
+        await waiting
+    await connection.close()
+    await blocking.close()
+
+
 async def test_a_large_backlog_is_numbered_in_steps(open_node, url: str):
     store: SqlStore = await open_node()
     connection = await asyncpg.connect(url)

@@ -11,7 +11,7 @@ import pytest
 from scimhub import clock
 from scimhub.directory.schemas import Catalogs
 from scimhub.exchanges.records import Received
-from scimhub.sqlstore.exchanges import ExchangeFile
+from scimhub.sqlstore.exchanges import Exchanges, open_file_exchanges
 from scimhub.sqlstore.store import SqlStore, open_file_store
 from scimhub.web.admin_api import build_admin_api
 from tests.assembly import build_engine
@@ -30,14 +30,14 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
 
 
 @pytest.fixture
-async def exchanges(tmp_path: Path) -> AsyncIterator[ExchangeFile]:
-    opened = ExchangeFile.open(tmp_path / "hub.db", keep_days=30, keep_count=1000, now=clock.now_text)
+async def exchanges(tmp_path: Path) -> AsyncIterator[Exchanges]:
+    opened = open_file_exchanges(tmp_path / "hub.db", keep_days=30, keep_count=1000, now=clock.now_text)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 @pytest.fixture
-def open_client(store: SqlStore, exchanges: ExchangeFile, tmp_path: Path) -> Open:
+def open_client(store: SqlStore, exchanges: Exchanges, tmp_path: Path) -> Open:
     def connect(*, token: str | None = TOKEN, trusted: bool = True, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
         api = build_admin_api(
             store=store,
@@ -236,7 +236,7 @@ async def test_the_state_of_the_hub_is_shown_and_checked_on_wish(client: httpx.A
     assert checked["size"] > 0
 
 
-async def test_exchanges_are_listed_newest_first_and_narrowed(client: httpx.AsyncClient, exchanges: ExchangeFile):
+async def test_exchanges_are_listed_newest_first_and_narrowed(client: httpx.AsyncClient, exchanges: Exchanges):
     first = Received(
         id="1",
         time="2026-11-23T20:41:35.123Z",

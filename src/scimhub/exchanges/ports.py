@@ -29,5 +29,5 @@ class ExchangeStore(Protocol):
     async def flush(self) -> None:
         """Return when everything recorded so far is written."""
 
-    def close(self) -> None:
-        """Write what waits, then close; it blocks."""
+    async def close(self) -> None:
+        """Write what waits, then close."""

@@ -1,9 +1,7 @@
-"""Exchanges and attempts in a database file of their own, written in batches by a thread of their own (DECISIONS 24).
+"""Exchanges and attempts on their way to where they are kept, in batches, by a thread of their own (DECISIONS 24).
 
-The thread also redacts what it is given: the event loop only hands over references. The file may be deleted at any time while
-the hub is down. A commit does not wait for the disk: a crash of the machine may lose the last seconds, never more.
-
-Bodies are not compressed: most have one or two kilobytes, and compressing them costs as much as all the rest.
+The thread also redacts what it is given: the event loop only hands over references. Whatever becomes of a batch, nobody
+waits for it: what cannot be kept is dropped and counted.
 """
 
 import asyncio
@@ -12,111 +10,81 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NotRequired, TypedDict, Unpack
+from urllib.parse import urlsplit
 
-import apsw
-
-from scimhub.directory.errors import StoreUnusable
 from scimhub.distribution.delivery import Attempt
 from scimhub.exchanges import redaction
 from scimhub.exchanges.records import DEFAULT_BODY_LIMIT, Content, Exchange, Found, Received, Search
 from scimhub.sqlstore import attempts, exchange_rows
-from scimhub.sqlstore.sqlite import driver
-from scimhub.sqlstore.sqlite.driver import SqliteConnection
+from scimhub.sqlstore.exchange_rows import Archive, Limits
+from scimhub.sqlstore.sqlite.exchanges import ExchangeFile
+from scimhub.sqlstore.store import POSTGRES_SCHEMES
 
 MIB = 1024 * 1024
 # How long the thread gathers before it writes, and how long it rests before it looks for what has grown old, in seconds.
 _GATHERING = 0.5
 _RESTING = 3600.0
 _LARGEST_BATCH = 5000
+_LARGEST_BATCH_BYTES = 8 * MIB
 # Bodies that wait for the thread; beyond that only their beginnings are kept waiting.
 _MOST_WAITING_BYTES = 64 * MIB
+_MOST_WAITING = 20_000
 _MOST_SEARCHED = 100_000
-_CACHE_MIB = 8
-_SHAPE = len(exchange_rows.MIGRATIONS) + 1
-_PAGE_SIZE = 8192
-# At 8 MiB of log; nobody waits for this file's checkpoints.
-_CHECKPOINT_PAGES = 1000
-_TABLES = ("exchanges", "attempts")
 
-T = TypeVar("T")
+# What waits for the thread: an event is set when all before it is written, None ends the thread.
+_Entry = Received | Attempt | threading.Event | None
+
 _log = logging.getLogger(__name__)
 
 
-class ExchangeFile:
-    """See ``exchanges.ports.ExchangeStore`` and ``distribution.ports.AttemptLog``; ``open`` makes one."""
+class Options(TypedDict):
+    """What is recorded, how long it is kept, and how much of it a search looks at.
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        content: Content,
-        body_limit: int,
-        keep_days: int,
-        keep_count: int,
-        keep_bytes: int,
-        most_waiting: int,
-        most_searched: int,
-        now: Callable[[], str],
-    ) -> None:
+    The oldest exchanges and attempts beyond ``keep_days``, ``keep_count`` or ``keep_bytes`` go; a burst of more than
+    ``most_waiting`` is dropped. A search looks at ``most_searched`` exchanges. ``now`` is asked in any thread.
+    """
+
+    now: Callable[[], str]
+    content: NotRequired[Content]
+    body_limit: NotRequired[int]
+    keep_days: NotRequired[int]
+    keep_count: NotRequired[int]
+    keep_bytes: NotRequired[int]
+    most_waiting: NotRequired[int]
+    most_searched: NotRequired[int]
+
+
+class Exchanges:
+    """See ``exchanges.ports.ExchangeStore`` and ``distribution.ports.AttemptLog``; ``open_exchanges`` makes one."""
+
+    def __init__(self, archive: Archive, limits: Limits, content: Content, body_limit: int, most_waiting: int) -> None:
+        self._archive = archive
         self._content: Content = content
         self._body_limit = body_limit
         self._most_waiting = most_waiting
-        self._most_searched = most_searched
-        self._keep_days = keep_days
-        self._keep_count = keep_count
-        self._keep_bytes = keep_bytes
-        self._now = now
-        self._dropped = 0
-        # Bytes of bodies that were handed over, counted by who records, and that were taken, counted by the thread.
+        # A batch is a small part of what is kept, so that there is never much more than that.
+        self._largest_batch = max(1, min(_LARGEST_BATCH, limits.count // 16))
+        self._largest_batch_bytes = min(_LARGEST_BATCH_BYTES, limits.size // 16)
+        # What was not taken, counted by who records, and what was lost afterwards, counted by the thread; so are the bytes
+        # of bodies that were handed over and taken.
+        self._refused = 0
+        self._lost = 0
         self._handed_over = 0
         self._taken = 0
-        self._queue: queue.SimpleQueue[Received | Attempt | threading.Event | None] = queue.SimpleQueue()
+        self._is_losing = False
+        self._queue: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
         # Set when the thread should not wait for more before it writes.
         self._hurry = threading.Event()
         self._closed = False
-        self._writing = _open(path)
-        self._reading = driver.open_connection(path, writes=False, cache_mib=_CACHE_MIB)
-        self._reading_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="scimhub-exchanges", daemon=True)
         self._thread.start()
-
-    @classmethod
-    def open(
-        cls,
-        database: Path,
-        *,
-        content: Content = "full",
-        body_limit: int = DEFAULT_BODY_LIMIT,
-        keep_days: int = 30,
-        keep_count: int = 1_000_000,
-        keep_bytes: int = 1024 * MIB,
-        most_waiting: int = 20_000,
-        most_searched: int = _MOST_SEARCHED,
-        now: Callable[[], str],
-    ) -> "ExchangeFile":
-        """The exchanges of the hub whose database is at that path; raises StoreUnusable.
-
-        The oldest exchanges and attempts beyond ``keep_days`` or ``keep_count`` go, and when the file holds ``keep_bytes``; a
-        burst of more than ``most_waiting`` is dropped and counted. A search looks at ``most_searched`` exchanges.
-        """
-        return cls(
-            path_beside(database),
-            content=content,
-            body_limit=body_limit,
-            keep_days=keep_days,
-            keep_count=keep_count,
-            keep_bytes=keep_bytes,
-            most_waiting=most_waiting,
-            most_searched=most_searched,
-            now=now,
-        )
 
     # ------------------------------------------------------------------ recording
 
     @property
     def dropped(self) -> int:
-        return self._dropped
+        return self._refused + self._lost
 
     @property
     def is_on(self) -> bool:
@@ -140,7 +108,7 @@ class ExchangeFile:
 
     def _put(self, entry: Received | Attempt) -> bool:
         if self._closed or self._queue.qsize() >= self._most_waiting:
-            self._dropped += 1
+            self._refused += 1
             return False
         self._queue.put(entry)
         return True
@@ -153,32 +121,22 @@ class ExchangeFile:
         self._hurry.set()
         await asyncio.to_thread(written.wait)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         self._queue.put(None)
         self._hurry.set()
-        self._thread.join()
-        self._reading.close()
-        self._writing.close()
+        await asyncio.to_thread(self._thread.join)
+        await self._archive.close()
 
     # ------------------------------------------------------------------ reading
 
     async def search(self, wanted: Search, limit: int = 50) -> Found:
-        return await asyncio.to_thread(self._search, wanted, limit)
-
-    def _search(self, wanted: Search, limit: int) -> Found:
-        steps = exchange_rows.search(self._reading, wanted, limit, self._most_searched)
-        while True:
-            # The lock is given back between two steps, so that a long search keeps nobody from a short one.
-            with self._reading_lock:
-                found = next(steps)
-            if found is not None:
-                return found
+        return await self._archive.search(wanted, limit)
 
     async def find(self, ids: Sequence[str]) -> Sequence[Exchange]:
-        return await asyncio.to_thread(self._read, lambda connection: exchange_rows.find(connection, ids))
+        return await self._archive.find(ids)
 
     async def list_attempts(
         self,
@@ -190,31 +148,22 @@ class ExchangeFile:
         failed_only: bool = False,
         limit: int = 100,
     ) -> Sequence[Attempt]:
-        return await asyncio.to_thread(
-            self._read,
-            lambda connection: attempts.search(connection, directory, destination, resource_id, positions, failed_only, limit),
-        )
-
-    def _read(self, work: Callable[[SqliteConnection], T]) -> T:
-        with self._reading_lock:
-            return work(self._reading)
+        terms = attempts.terms_of(directory, destination, resource_id, positions, failed_only)
+        return await self._archive.list_attempts(terms, limit)
 
     # ------------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
+        is_behind = False
         while True:
             try:
                 entries = [self._queue.get(timeout=_RESTING)]
             except queue.Empty:
                 self._write([])
                 continue
-            if isinstance(entries[0], Received | Attempt):
+            if isinstance(entries[0], Received | Attempt) and not is_behind:
                 self._hurry.wait(_GATHERING)
-            # A batch is a small part of what the file may hold, so that it never grows far beyond.
-            room = min(8 * MIB, self._keep_bytes // 16) - _size_of(entries[0])
-            while len(entries) < _LARGEST_BATCH and room > 0 and not self._queue.empty():
-                entries.append(self._queue.get())
-                room -= _size_of(entries[-1])
+            is_behind = not self._fill(entries)
             self._write(entries)
             for entry in entries:
                 if isinstance(entry, threading.Event):
@@ -224,22 +173,42 @@ class ExchangeFile:
             if self._queue.empty():
                 self._hurry.clear()
 
-    def _write(self, entries: Sequence[Received | Attempt | threading.Event | None]) -> None:
+    def _fill(self, entries: list[_Entry]) -> bool:
+        """Add what waits to the first entry of a batch; False when the batch was full before all of it was in."""
+        room = self._largest_batch_bytes - _size_of(entries[0])
+        while not self._queue.empty():
+            if len(entries) >= self._largest_batch or room <= 0:
+                return False
+            entries.append(self._queue.get())
+            room -= _size_of(entries[-1])
+        return True
+
+    def _write(self, entries: Sequence[_Entry]) -> None:
         received = [entry for entry in entries if isinstance(entry, Received)]
         tried = [entry for entry in entries if isinstance(entry, Attempt)]
         if entries and not received and not tried:
             return
+        rows = (exchange_rows.values_of(self._redact(each)) for each in received)
         try:
-            with self._writing:
-                exchanges = (exchange_rows.values_of(self._redact(each)) for each in received)
-                exchange_rows.insert(self._writing, "exchanges", exchange_rows.COLUMNS, exchanges)
-                exchange_rows.insert(self._writing, "attempts", attempts.COLUMNS, map(attempts.values_of, tried))
-                self._forget(len(entries))
-        except apsw.Error as error:
+            self._archive.write(rows, map(attempts.values_of, tried))
+        except Exception as error:
             # Exchanges are help, not truth: a full disk must not stop the hub's own work.
-            self._dropped += len(received) + len(tried)
-            _log.warning("exchanges dropped", extra={"count": len(received) + len(tried), "error": str(error)})
+            self._note_loss(len(received) + len(tried), error)
+        else:
+            self._note_success()
         self._taken += sum(len(each.request) + len(each.answer) for each in received)
+
+    def _note_loss(self, count: int, error: Exception) -> None:
+        self._lost += count
+        if count and not self._is_losing:
+            # Once, however long it lasts: batches come twice a second.
+            _log.warning("exchanges are dropped", extra={"count": count, "error": f"{type(error).__name__}: {error}"})
+        self._is_losing = True
+
+    def _note_success(self) -> None:
+        if self._is_losing:
+            _log.warning("exchanges are kept again", extra={"dropped": self.dropped})
+        self._is_losing = False
 
     def _redact(self, received: Received) -> Exchange:
         try:
@@ -249,64 +218,43 @@ class ExchangeFile:
             _log.exception("an exchange could not be redacted; its content is not kept", extra={"request_id": received.id})
             return redaction.bare(received)
 
-    def _forget(self, written: int) -> None:
-        """Remove what is too old or too much; all of it by number, for which no index is needed."""
-        connection = self._writing
-        cutoff = connection.fetch_one("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ?, ?)", (self._now(), f"-{self._keep_days} days"))
-        for table in _TABLES:
-            exchange_rows.forget_beyond(connection, table, self._keep_count, cutoff[0], most=2 * written + 1000)
-        page_size = connection.fetch_one("PRAGMA page_size")[0]
-        # Of what the file may hold an eighth is for the batch that comes next and for pages that are half empty.
-        limit = self._keep_bytes * 7 // 8 // page_size
-        for _ in range(20):
-            used = _pages_used(connection)
-            if used <= limit:
-                return
-            for table in _TABLES:
-                exchange_rows.forget_part(connection, table, (used - limit) / used)
 
-
-def _size_of(entry: Received | Attempt | threading.Event | None) -> int:
+def _size_of(entry: _Entry) -> int:
     return len(entry.request) + len(entry.answer) + 500 if isinstance(entry, Received) else 500
 
 
-def _pages_used(connection: SqliteConnection) -> int:
-    pages: int = connection.fetch_one("PRAGMA page_count")[0]
-    free: int = connection.fetch_one("PRAGMA freelist_count")[0]
-    return pages - free
+async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Exchanges:
+    """The exchanges of the hub whose database has that URL, or is the SQLite file at that path; raises StoreUnusable.
+
+    The tables are made by opening the store, which comes first.
+    """
+    if isinstance(database, str) and urlsplit(database).scheme in POSTGRES_SCHEMES:
+        # Its driver takes a while to load, and only who needs it has to have it.
+        from scimhub.sqlstore.postgres.exchanges import ExchangeTables
+
+        return _recording(await ExchangeTables.open(database, _limits(options), options["now"]), options)
+    return open_file_exchanges(Path(database), **options)
 
 
-def path_beside(database: Path) -> Path:
-    """Where the exchanges of that database are: ``hub.db`` has ``hub-exchanges.db``."""
-    return database.with_name(f"{database.stem}-exchanges.db")
+def open_file_exchanges(database: Path, **options: Unpack[Options]) -> Exchanges:
+    """The exchanges in the file beside the SQLite database at that path; raises StoreUnusable."""
+    return _recording(ExchangeFile(database, _limits(options), options["now"]), options)
 
 
-def _open(path: Path) -> SqliteConnection:
-    with driver.opening(path):
-        driver.create_file(path)
-        if path.stat().st_size == 0:
-            _give_page_size(path)
-        connection = driver.open_connection(path, writes=True, cache_mib=_CACHE_MIB, synchronous="NORMAL")
-        shape = connection.fetch_one("PRAGMA user_version")[0]
-        if shape > _SHAPE:
-            connection.close()
-            raise StoreUnusable(f"{path} was written by a newer scimhub; it may be moved away, it holds only exchanges.")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        with connection:
-            # A file that has no shape yet is new.
-            for step in exchange_rows.MIGRATIONS[shape - 1 :] if shape else ():
-                connection.execute(step)
-            if 0 < shape < _SHAPE:
-                _log.info("exchanges file brought to its new shape", extra={"file": path.name})
-            connection.execute(exchange_rows.CREATE)
-            connection.execute(attempts.CREATE)
-            connection.execute(f"PRAGMA user_version = {_SHAPE}")
-        return connection
+def _limits(options: Options) -> Limits:
+    return Limits(
+        days=options.get("keep_days", 30),
+        count=options.get("keep_count", 1_000_000),
+        size=options.get("keep_bytes", 1024 * MIB),
+        searched=options.get("most_searched", _MOST_SEARCHED),
+    )
 
 
-def _give_page_size(path: Path) -> None:
-    """Give a new file larger pages than the usual: of exchanges with bodies only one would fit into those."""
-    connection = SqliteConnection(str(path))
-    connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-    connection.execute("VACUUM")
-    connection.close()
+def _recording(archive: Archive, options: Options) -> Exchanges:
+    return Exchanges(
+        archive,
+        _limits(options),
+        options.get("content", "full"),
+        options.get("body_limit", DEFAULT_BODY_LIMIT),
+        options.get("most_waiting", _MOST_WAITING),
+    )

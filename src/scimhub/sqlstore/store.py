@@ -1,4 +1,4 @@
-"""Opens a store: one object that keeps every port of ``directory``. The only module that chooses a driver."""
+"""Opens a store: one object that keeps every port of ``directory``. Only this and ``exchanges`` choose a driver."""
 
 import os
 from collections.abc import Callable

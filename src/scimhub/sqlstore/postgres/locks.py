@@ -11,3 +11,5 @@ _HUB: Final = 0x5C1_0000
 MIGRATION: Final = _HUB + 1
 # One writer at a time in each directory, whose key is the number; 0 is what administrators make.
 WRITING: Final = _HUB + 2
+# One node at a time makes, cuts and drops partitions of exchanges.
+PARTITIONS: Final = _HUB + 3

@@ -3,7 +3,8 @@
 Writers draw numbers in one order and commit in another, so whoever remembers the last number it has read loses what is
 committed later under a lower one. Here nobody reads by number. A transaction leaves its changes in ``staged_changes``; after
 the commit one statement moves what is visible to ``changes`` and counts the head on. It may run on any node at any time:
-the head's row is locked, and who finds it locked leaves the work to the other.
+the head's row is locked, and who finds it locked waits, so that whatever was committed before the question has its position
+behind the answer. What the other has moved meanwhile is gone from ``staged_changes`` when the lock is had.
 
 The order is right because a directory has one writer at a time: a later change of a resource draws its number after the
 earlier one was committed, so that whoever sees the later sees the earlier too, and with a lower number. Positions are dense
@@ -19,7 +20,7 @@ LARGEST_STEP = 2000
 
 _MOVE = f"""
 WITH head AS MATERIALIZED (
-    SELECT position FROM log_head FOR UPDATE SKIP LOCKED
+    SELECT position FROM log_head WHERE EXISTS (SELECT 1 FROM staged_changes) FOR UPDATE
 ), moved AS (
     DELETE FROM staged_changes
     WHERE EXISTS (SELECT 1 FROM head) AND number IN (SELECT number FROM staged_changes ORDER BY number LIMIT $1)
