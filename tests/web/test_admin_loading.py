@@ -10,7 +10,7 @@ import pytest
 
 from scimhub import clock
 from scimhub.directory.schemas import Catalogs
-from scimhub.sqlstore.exchanges import ExchangeFile
+from scimhub.sqlstore.exchanges import open_file_exchanges
 from scimhub.sqlstore.store import open_file_store
 from scimhub.web.admin_api import build_admin_api
 from tests.assembly import build_engine
@@ -22,7 +22,7 @@ HR = {"source": "hr"}
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     store = open_file_store(tmp_path / "hub.db", new_id=clock.new_id, now=clock.now_text, random=os.urandom)
-    exchanges = ExchangeFile.open(tmp_path / "hub.db", keep_days=30, keep_count=1000, now=clock.now_text)
+    exchanges = open_file_exchanges(tmp_path / "hub.db", keep_days=30, keep_count=1000, now=clock.now_text)
     api = build_admin_api(
         store=store,
         catalogs=Catalogs(store),
@@ -37,7 +37,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         await connected.post("/directories", json={"name": "acme"})
         await connected.post("/directories/acme/sources", json={"name": "hr"})
         yield connected
-    exchanges.close()
+    await exchanges.close()
     await store.close()
 
 
