@@ -9,7 +9,7 @@ from pathlib import Path
 from scimhub import clock
 from scimhub.consumer import Replica
 from scimhub.directory.records import Change
-from scimhub.sqlstore.store import open_file_store
+from scimhub.sqlstore.store import open_store
 from tests.end_to_end.receiver import Arrival
 
 
@@ -32,10 +32,11 @@ class State:
     resources: dict[str, tuple[int, frozenset[str]]]
 
 
-async def read_state(database: Path) -> State:
+async def read_state(database: Path | str) -> State:
     """The state of a hub that does not run."""
-    store = open_file_store(database, new_id=clock.new_id, now=clock.now_text)
+    store = await open_store(database, new_id=clock.new_id, now=clock.now_text)
     try:
+        await store.last_position()
         changes = await store.read_changes(0, 1_000_000)
         resources = {}
         (directory,) = await store.list_directories()
@@ -44,7 +45,7 @@ async def read_state(database: Path) -> State:
                 resources[stored.id] = (stored.version, frozenset(await store.members_of(stored.id)))
         return State(changes, resources)
     finally:
-        store.database.close_here()
+        await store.close()
 
 
 def check(journal: Journal, state: State, arrivals: Iterable[Arrival], *, most_duplicates: int) -> int:

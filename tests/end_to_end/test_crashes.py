@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pytest
@@ -66,11 +67,21 @@ class Supervisor:
         self._thread.join(30)
 
 
+class Client(Protocol):
+    """What a writer asks of who speaks to the hub."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def request(self, method: str, path: str, *, json: object) -> httpx.Response: ...
+
+
 class Writer:
     """A client that goes on after each lost connection; only what was answered counts as done."""
 
-    def __init__(self, hub: LiveHub, journal: Journal, seed: int) -> None:
-        self._client = hub.client()
+    def __init__(self, client: Client, journal: Journal, seed: int) -> None:
+        self._client = client
         self._journal = journal
         self._random = random.Random(seed)
         self._seed = seed
@@ -158,7 +169,7 @@ def run(folder: Path, place: str, seed: int) -> tuple[int, int]:
         supervisor = Supervisor(hub, place, 1000 * seed)
         with ThreadPoolExecutor(_WRITERS) as pool:
             for turn in range(_MOST_ROUNDS):
-                writers = [Writer(hub, journal, 100 * seed + 10 * turn + number) for number in range(_WRITERS)]
+                writers = [Writer(hub.client(), journal, 100 * seed + 10 * turn + number) for number in range(_WRITERS)]
                 for writing in [pool.submit(writer.run) for writer in writers]:
                     writing.result()
                 if supervisor.deaths:

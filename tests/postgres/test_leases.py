@@ -153,6 +153,21 @@ async def test_a_node_that_stood_still_neither_sends_nor_settles_for_a_lease_it_
     await until(lambda: set(range(1, head + 1)) <= set(positions(first, second)))
 
 
+async def test_a_pump_that_was_not_sure_of_its_lease_gives_it_back(join):
+    first, second = await join("a"), await join("b")
+    place = await Place.open(first.store)
+    destination = await create(first, place)
+    await until(lambda: first.serves(destination) != second.serves(destination))
+    unsure = first if first.serves(destination) else second
+    pump = unsure.engine.find_pump(destination.key)
+    assert pump is not None
+    # Its node kept the lease, but was too slow to hear of it.
+    pump.lease.until = time.monotonic()
+    for number in range(3):
+        await place.user(f"user{number}")
+    await until(lambda: positions(first, second) == [1, 2, 3])
+
+
 async def test_order_holds_for_each_resource_over_a_change_of_nodes(join):
     first, second = await join("a"), await join("b")
     place = await Place.open(first.store)

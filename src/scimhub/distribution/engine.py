@@ -264,7 +264,7 @@ class Engine:
 
     async def _mind_leases(self) -> None:
         while True:
-            await asyncio.sleep(leases.LOOK_EVERY)
+            await asyncio.sleep(min(leases.LOOK_EVERY, self.given.lease_seconds / 6))
             try:
                 await self._look_at_leases()
             except StoreUnavailable as fault:
@@ -283,6 +283,10 @@ class Engine:
                 running.pump.lease.renew(asked_at)
                 if is_wanted:
                     self._spawn(self._hand_over(running.pump))
+        for key in kept.keys() - self._running.keys():
+            # Of a pump that ended because it could not be sure of its lease: nobody would ever have it again.
+            if not self._changing[key].locked():
+                await self._give_lease(key)
         nodes = await given.store.live_nodes(given.lease_seconds)
         for destination in await given.store.list_destinations():
             is_ours = leases.preferred(destination.id, nodes) == given.node

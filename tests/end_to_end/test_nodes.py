@@ -1,0 +1,148 @@
+"""Three nodes on one PostgreSQL while clients write; nodes and the server are killed, stopped and renewed under them.
+
+Afterwards the same checker looks at all that arrived as after the crashes of one hub.
+"""
+
+import asyncio
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import pytest
+
+from tests.end_to_end import checker
+from tests.end_to_end.checker import Journal
+from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, wait_until
+from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.test_crashes import Writer, _is_quiet
+from tests.servers import postgres
+from tests.servers.postgres import Server
+
+LEASE = 2.0
+NODES = 3
+WRITERS = 3
+# A node that is stopped keeps a client waiting for so long, in seconds; then another node is asked.
+PATIENCE = 2.0
+
+
+@pytest.fixture(scope="module")
+def durable_server() -> Iterator[Server]:
+    """A server that waits for the disk, so that it may die."""
+    with postgres.serving(durable=True) as server:
+        yield server
+
+
+class Balancer:
+    """A client that asks another node each time, as behind a load balancer."""
+
+    def __init__(self, hubs: list[LiveHub]) -> None:
+        self._clients = [hub.client() for hub in hubs]
+        for client in self._clients:
+            client.timeout = httpx.Timeout(PATIENCE)
+        self._turns = itertools.cycle(self._clients)
+
+    def __enter__(self) -> "Balancer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for client in self._clients:
+            client.close()
+
+    def request(self, method: str, path: str, *, json: object) -> httpx.Response:
+        return next(self._turns).request(method, path, json=json)
+
+
+Fault = Callable[[list[LiveHub], Server], None]
+
+
+def kill_a_node(hubs: list[LiveHub], server: Server) -> None:
+    for hub in hubs[:2]:
+        hub.kill()
+        time.sleep(0.5)
+        hub.start()
+
+
+def stop_a_node_for_longer_than_a_lease(hubs: list[LiveHub], server: Server) -> None:
+    for hub in hubs:
+        assert hub.process is not None
+        hub.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5 * LEASE)
+        hub.process.send_signal(signal.SIGCONT)
+
+
+def renew_all_nodes(hubs: list[LiveHub], server: Server) -> None:
+    for hub in hubs:
+        assert hub.stop() == 0
+        hub.start()
+
+
+def let_the_server_crash(hubs: list[LiveHub], server: Server) -> None:
+    for _ in range(2):
+        server.stop(signal.SIGQUIT)
+        server.start()
+        time.sleep(1)
+
+
+@pytest.mark.parametrize(
+    "fault", [kill_a_node, stop_a_node_for_longer_than_a_lease, renew_all_nodes, let_the_server_crash], ids=lambda f: f.__name__
+)
+def test_nothing_is_lost_or_out_of_order(durable_server: Server, tmp_path: Path, fault: Fault) -> None:
+    url = asyncio.run(durable_server.create_database())
+    settings = {
+        "SCIMHUB_DATABASE": url,
+        # What events name as the hub must not depend on the node that sends them.
+        "SCIMHUB_PUBLIC_URL": "https://hub.example",
+        "SCIMHUB_LEASE_SECONDS": str(LEASE),
+        "SCIMHUB_EGRESS_LOOPBACK": "true",
+        "SCIMHUB_DATABASE_CONNECTIONS": "8",
+    }
+    folders = [tmp_path / str(number) for number in range(NODES)]
+    for folder in folders:
+        folder.mkdir()
+    hubs = [LiveHub(folder, settings).start() for folder in folders]
+    journal = Journal()
+    with Receiver() as receiver:
+        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+        wish = {"name": "all", "configuration": {"url": receiver.url}}
+        made = httpx.post(f"{hubs[0].url}/admin/v1/directories/default/destinations", json=wish, headers=headers)
+        assert made.status_code == 201, made.text
+        receiver.secrets.append(made.json()["secret"])
+        try:
+            _write_while(lambda: fault(hubs, durable_server), hubs, journal)
+            wait_until(lambda: all(_is_quiet(hub) for hub in hubs), 60, "the delivery of all that was owed")
+        finally:
+            codes = [hub.stop() for hub in hubs]
+        assert codes == [0] * NODES
+        assert receiver.refused == []
+        state = asyncio.run(checker.read_state(url))
+        assert len(state.changes) > 50
+        # At each change of nodes what was under way, and what was not settled yet, may come twice.
+        checker.check(journal, state, receiver.arrivals, most_duplicates=len(receiver.arrivals) // 2)
+    asyncio.run(durable_server.drop_database(url))
+
+
+def _write_while(act: Callable[[], None], hubs: list[LiveHub], journal: Journal) -> None:
+    """Have clients write for as long as the fault takes, and a little before and behind it."""
+    over = threading.Event()
+
+    def write(number: int) -> None:
+        for turn in itertools.count():
+            Writer(Balancer(hubs), journal, 1000 * turn + number).run()
+            if over.is_set():
+                return
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writing = [pool.submit(write, number) for number in range(WRITERS)]
+        try:
+            time.sleep(0.5)
+            act()
+        finally:
+            over.set()
+        for each in writing:
+            each.result()
