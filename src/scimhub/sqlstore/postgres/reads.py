@@ -6,7 +6,7 @@ meanwhile: under load a batch is as large as the load, and alone nobody waits.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -16,7 +16,8 @@ from scimhub.sqlstore.postgres.together import Values
 
 _LARGEST = 128
 
-_Waiting = deque[tuple[Values, "asyncio.Future[list[Row]]"]]
+_Asked = tuple[Values, "asyncio.Future[list[Row]]"]
+_Waiting = deque[_Asked]
 
 
 class Reads:
@@ -44,12 +45,19 @@ class Reads:
                 async with self._borrow() as raw:
                     answers = await together.fetch_each(raw, sql, [values for values, _ in some])
             except Exception as error:
-                fault = driver.unavailable(error) if driver.is_unavailable(error) else error
-                for _, future in some:
-                    if not future.done():
-                        future.set_exception(fault)
-                continue
-            for (_, future), rows in zip(some, answers, strict=True):
-                if not future.done():
-                    future.set_result(rows)
+                _refuse(some, driver.unavailable(error) if driver.is_unavailable(error) else error)
+            else:
+                _answer(some, answers)
         del self._asking[sql], self._waiting[sql]
+
+
+def _answer(waiting: Iterable[_Asked], answers: Iterable[list[Row]]) -> None:
+    for (_, future), rows in zip(waiting, answers, strict=True):
+        if not future.done():
+            future.set_result(rows)
+
+
+def _refuse(waiting: Iterable[_Asked], error: Exception) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)

@@ -121,14 +121,17 @@ class Writer:
     async def _commit_somehow(self, claim: Claim, batch: list[_Unit]) -> None:
         for tries_left in reversed(range(_TRIES)):
             try:
-                async with self._borrow() as raw:
-                    if not await self._transact(raw, claim, batch):
-                        _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
-                        await self._transact(raw, claim, batch, savepoints=True)
+                await self._commit(claim, batch)
                 return
             except Exception as error:
                 if not tries_left or not driver.is_unavailable(error):
                     raise
+
+    async def _commit(self, claim: Claim, batch: list[_Unit]) -> None:
+        async with self._borrow() as raw:
+            if not await self._transact(raw, claim, batch):
+                _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
+                await self._transact(raw, claim, batch, savepoints=True)
 
     async def _transact(self, raw: Any, claim: Claim, batch: list[_Unit], *, savepoints: bool = False) -> bool:
         """Run the units and commit; False, with nothing written, when they must be run again with savepoints."""
