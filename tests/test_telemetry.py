@@ -80,7 +80,7 @@ def test_metrics_count_requests_durations_rewrites_and_gauges():
     metrics.count_request("GET", "resource:User", 200, "acme/okta", 0.2)
     metrics.count_request("POST", "collection:User", 409, "acme/okta", 20.0)
     metrics.count_rewrites(["string-boolean", "string-boolean", "operation-case"])
-    metrics.count_dropped_exchanges(3)
+    metrics.add_family("counter", "exchanges_dropped", "Exchanges that were not recorded.", [], lambda: [([], 3)])
     metrics.add_gauge("writer_queue", "Intents that wait.", lambda: 7)
     lines = metrics.render().decode().splitlines()
     labels = 'method="GET",route="resource:User",source="acme/okta",status="200"'

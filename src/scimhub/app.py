@@ -98,6 +98,8 @@ def _build(settings: Settings, store: SqlStore, exchanges: Exchanges, first: sou
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs)
     _measure_destinations(metrics, engine)
+    dropped = "Exchanges and attempts that were not recorded."
+    metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
     pins = Pins()
     feed = FeedApi(
         store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic

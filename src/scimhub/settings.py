@@ -77,7 +77,10 @@ class Settings(BaseModel):
         "the path of a directory",
     )
     database_connections: int = _setting(
-        20, "The most connections of one process to a PostgreSQL server.", "a whole number from 2", ge=2
+        20,
+        "The most connections of one process to a PostgreSQL server, besides four for exchanges and news.",
+        "a whole number from 2",
+        ge=2,
     )
     lease_seconds: float = _setting(
         15.0,
@@ -161,7 +164,7 @@ class Settings(BaseModel):
         1_000_000, "How many exchanges, and how many attempts, are kept.", "a whole number from 1000", ge=1000
     )
     exchange_megabytes: int = _setting(
-        1024, "How large the file of exchanges and attempts may become.", "a number of megabytes from 16", ge=16
+        1024, "How large the file or the tables of exchanges and attempts may become.", "a number of megabytes from 16", ge=16
     )
     shutdown_grace: float = _setting(
         10.0, "How many seconds requests in flight have to end after SIGTERM.", "a number of seconds from 0", ge=0

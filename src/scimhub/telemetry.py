@@ -105,7 +105,6 @@ class Metrics(Collector):
         self._requests: Counter[tuple[str, str, int, str]] = Counter()
         self._durations: dict[str, list[float]] = {}
         self._rewrites: Counter[str] = Counter()
-        self._dropped_exchanges = 0
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._families: list[tuple[str, str, str, list[str], Readings]] = []
         self._registry = CollectorRegistry(auto_describe=False)
@@ -123,10 +122,6 @@ class Metrics(Collector):
     def count_rewrites(self, rules: Iterable[str]) -> None:
         """Count the named rewrites that a dialect made to one request."""
         self._rewrites.update(rules)
-
-    def count_dropped_exchanges(self, amount: int = 1) -> None:
-        """Count exchanges that were not recorded because their queue was full."""
-        self._dropped_exchanges += amount
 
     def add_gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Show a value that is read at each scrape; the name goes without ``scimhub_``."""
@@ -156,9 +151,6 @@ class Metrics(Collector):
         for rule, amount in list(self._rewrites.items()):
             rewrites.add_metric([rule], amount)
         yield rewrites
-        yield CounterMetricFamily(
-            "scimhub_exchanges_dropped", "Exchanges that were not recorded.", value=self._dropped_exchanges
-        )
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(f"scimhub_{name}", description, value=read())
         for kind, name, description, labels, readings in self._families:

@@ -3,12 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
+from pydantic import SecretStr
 
+from scimhub.app import open_hub
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.exchanges.records import Search
+from scimhub.settings import Settings
 from scimhub.sqlstore.exchange_rows import Limits
 from scimhub.sqlstore.exchanges import Exchanges, open_exchanges
 from scimhub.sqlstore.postgres import partitions
@@ -61,6 +66,27 @@ async def test_nodes_find_each_others_exchanges_and_attempts(recording_at: Open)
         assert await ids(node) == ["x3", "x2", "x1"]
         assert await node.find(["x1"]) == [KEPT]
         assert await node.list_attempts() == [TRY]
+
+
+async def test_an_administrator_finds_at_one_node_what_came_in_at_another(url: str, tmp_path: Path):
+    first = Settings(database=url, data=tmp_path / "first", bootstrap_token=SecretStr("t" * 40))
+    async with open_hub(first) as here, open_hub(Settings(database=url, data=tmp_path / "second")) as there:
+        sender = httpx.AsyncClient(transport=httpx.ASGITransport(here.application), base_url="http://hub")
+        administrator = httpx.AsyncClient(
+            transport=httpx.ASGITransport(there.local_application), base_url="http://hub/admin/v1"
+        )
+        async with sender, administrator:
+            user = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ada", "password": "geheim-7c1"}
+            headers = {"Authorization": f"Bearer {'t' * 40}", "Content-Type": "application/scim+json"}
+            made = await sender.post("/scim/default/v2/Users", json=user, headers=headers)
+            assert made.status_code == 201
+            await here.exchanges.flush()
+            shown = await administrator.get(f"/exchanges/{made.headers['x-request-id']}")
+            assert (shown.json()["status"], "geheim" in shown.text, "ada" in shown.text) == (201, False, True)
+            await there.store.database.number_changes()
+            traced = (await administrator.get("/directories/default/trace", params={"of": "ada"})).json()
+            assert [entry["entry"] for entry in traced["entries"]][:2] == ["sent", "changed"]
+    assert list(tmp_path.glob("**/*.db")) == []
 
 
 async def test_nodes_that_begin_together_make_a_days_partitions_once(recording_at: Open, raw: asyncpg.Connection):

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import asyncpg
+import httpx
 import pytest
 
 from scimhub.sqlstore.sqlite import exchanges
@@ -179,3 +181,15 @@ def around(found: bytes, canary: bytes) -> bytes:
     """Where it stands, for the failure's message."""
     place = found.find(canary)
     return found[max(0, place - 300) : place + 100]
+
+
+def test_what_the_disk_refused_is_in_the_metrics(loop: Loop, tmp_path: Path):
+    with hubs.opened(loop, tmp_path) as application:
+        other = apsw.Connection(str(tmp_path / "scimhub-exchanges.db"))
+        other.execute("DROP TABLE exchanges")
+        other.close()
+        application.hub().lenient.post("/Users", hubs.user("ada"))
+        loop.run(application.opened.exchanges.flush())
+        transport = httpx.ASGITransport(application.opened.application)
+        shown = loop.run(httpx.AsyncClient(transport=transport, base_url="http://hub").get("/metrics")).text
+        assert "\nscimhub_exchanges_dropped_total 1.0\n" in shown

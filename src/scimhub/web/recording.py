@@ -80,8 +80,8 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
         lacks_document=lacks_document,
         catalog=draft.catalog,
     )
-    if not services.recorder.record(received):
-        services.metrics.count_dropped_exchanges()
+    # What has to be dropped, the recorder counts.
+    services.recorder.record(received)
 
 
 def _kept_of(draft: Draft, answer: bytes) -> tuple[bytes, bool]:

@@ -5,7 +5,7 @@ finds, while a dropped partition gives its room back at once. So that little goe
 of what may be kept ends with the newest row in it, and another one takes the rest of its day.
 
 What others read and write waits for a cut or a drop, which takes milliseconds; where those have to wait themselves, as for a
-long search, they give up soon and come again later (``_PATIENCE``).
+long search, they give up soon and come again later (``_HOLD``).
 """
 
 import re
@@ -35,7 +35,9 @@ _LOCK = f"SELECT pg_advisory_xact_lock({locks.PARTITIONS}, 0)"
 _TRY_LOCK = f"SELECT pg_try_advisory_xact_lock({locks.PARTITIONS}, 0)"
 # How long a cut or a drop waits for those who read, and everybody else behind it; more than the second after which an
 # automatic VACUUM gives way.
-_PATIENCE = "SET LOCAL lock_timeout = '2s'"
+#
+# The tables are locked in the order in which a batch is written to them: else each could wait for the other.
+_HOLD = "SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY exchanges, ONLY attempts IN ACCESS EXCLUSIVE MODE"
 _BOUNDS = re.compile(r"FOR VALUES FROM \('([^']+)'\) TO \('([^']+)'\)")
 
 
@@ -67,10 +69,8 @@ async def make_days(raw: Any, days: Collection[str]) -> list[Partition]:
     async with raw.transaction():
         await raw.execute(_LOCK)
         there = {(each.table, each.lower[:10]) for each in await list_partitions(raw)}
-        for table in TABLES:
-            for day in sorted(days):
-                if (table, day) not in there:
-                    await _make(raw, table, day, _day_after(day))
+        for table, day in [(table, day) for table in TABLES for day in sorted(days) if (table, day) not in there]:
+            await _make(raw, table, day, _day_after(day))
         return await list_partitions(raw)
 
 
@@ -80,16 +80,14 @@ async def tend(raw: Any, now: str, limits: Limits) -> None:
     async with raw.transaction():
         if not await raw.fetchval(_TRY_LOCK):
             return
-        await raw.execute(_PATIENCE)
         found = await list_partitions(raw)
-        # Table by table, in the order in which a batch is written to them: else this and that could wait for each other.
-        for table in TABLES:
-            for each in large(found, now, limits):
-                if each.table == table:
-                    await _cut(raw, each)
-            for each in superfluous(found, now, limits):
-                if each.table == table:
-                    await raw.execute(f"DROP TABLE {each.name}")
+        cut, gone = large(found, now, limits), superfluous(found, now, limits)
+        if cut or gone:
+            await raw.execute(_HOLD)
+        for each in cut:
+            await _cut(raw, each)
+        for each in gone:
+            await raw.execute(f"DROP TABLE {each.name}")
 
 
 def large(partitions: Iterable[Partition], now: str, limits: Limits) -> list[Partition]:
