@@ -11,7 +11,7 @@ import pytest
 from scimhub import clock
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import control, leases
-from scimhub.distribution.delivery import Destination, Message, Outcome, Subscription
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.leases import LeaseLost
 from scimhub.distribution.outlook import Place as Where
@@ -206,3 +206,85 @@ async def test_an_administrator_at_any_node_pauses_what_another_one_serves(join)
     await place.user("kim")
     await control.resume(other.engine, await control.get(other.engine, place.directory, "payroll"))
     await until(lambda: len(positions(first, second)) == 1)
+
+
+async def apart(first: Node, second: Node, destination: Destination) -> tuple[Node, Node]:
+    """Who serves the destination and who does not, once that is settled."""
+    wanted, other = (first, second) if leases.preferred(destination.id, ("a", "b")) == first.name else (second, first)
+    await until(lambda: wanted.serves(destination) and not other.serves(destination))
+    return wanted, other
+
+
+async def test_a_destination_that_stopped_by_itself_is_resumed_at_any_node(join):
+    first, second = await join("a"), await join("b")
+    place = await Place.open(first.store)
+    destination = await create(first, place)
+    serving, other = await apart(first, second, destination)
+    serving.outside.scripts["payroll"] = lambda _: Gone("It is no more.")
+    await place.user("kim")
+    await until(lambda: not serving.serves(destination))
+    await control.resume(other.engine, await control.get(other.engine, place.directory, "payroll"))
+
+
+async def test_a_lease_without_a_pump_goes_to_who_should_have_it(join):
+    first, second = await join("a"), await join("b")
+    place = await Place.open(first.store)
+    destination = await create(first, place)
+    serving, other = await apart(first, second, destination)
+    async with other.engine.halted(destination):
+        pass
+    pump = other.engine.find_pump(destination.key)
+    assert pump is not None
+    # As when the database answered too late once.
+    pump.lease.until = -1e9
+    await place.user("kim")
+    await until(lambda: serving.serves(destination))
+
+
+async def test_a_node_that_stops_while_it_hands_over_settles_and_gives_its_lease(join):
+    first, second = await join("a"), await join("b")
+    place = await Place.open(first.store)
+    destination = await create(first, place)
+    serving, other = await apart(first, second, destination)
+    answered = asyncio.Event()
+
+    async def answer_late(_: Message) -> Outcome:
+        await answered.wait()
+        return Delivered()
+
+    serving.outside.scripts["payroll"] = answer_late
+    await place.user("kim")
+    pump = serving.engine.find_pump(destination.key)
+    assert pump is not None
+    await until(lambda: pump.in_flight == 1)
+    serving.engine._spawn_hand_over(pump)
+    await until(lambda: not serving.serves(destination))
+    closing = asyncio.create_task(serving.engine.close())
+    asyncio.get_running_loop().call_later(0.1, answered.set)
+    await closing
+    found = await control.get(other.engine, place.directory, "payroll")
+    assert found.cursor == 1
+    assert await other.store.take_lease(destination.key, "c", SECONDS) is not None or other.serves(destination)
+
+
+async def test_a_destination_that_cannot_be_opened_does_not_end_the_keeping_of_leases(join):
+    only = await join("a")
+    place = await Place.open(only.store)
+    good, bad = await create(only, place, "z"), await create(only, place, "a")
+    pump = only.engine.find_pump(bad.key)
+    assert pump is not None
+    open_one = only.outside.open
+
+    def refuse(destination: Destination, secrets: object):
+        if destination.name == "a":
+            raise RuntimeError("no")
+        return open_one(destination, secrets)
+
+    only.outside.open = refuse
+    await only.engine._hand_over(pump)
+    pump = only.engine.find_pump(good.key)
+    assert pump is not None
+    until_then = pump.lease.until
+    await until(lambda: pump.lease.until > until_then + leases.LOOK_EVERY)
+    assert only.engine._minding is not None
+    assert not only.engine._minding.done()

@@ -147,3 +147,36 @@ async def test_a_database_that_is_no_hubs_is_refused(url: str):
     await connection.close()
     with pytest.raises(StoreUnusable, match="not a hub's"):
         await open_store(url, new_id=clock.new_id, now=clock.now_text)
+
+
+async def test_edits_of_one_group_by_two_sources_at_once_get_versions_of_their_own(open_node):
+    store = await open_node()
+    desk = await open_desk(store, "acme")
+    other = desk.of(await store.create_source(desk.directory.key, "entra", "lenient", "new", desk.actor.now))
+    users = await desk.users(4)
+    group = await desk.group("staff")
+    edits = zip((desk, other, desk, other), users, strict=True)
+    outcomes = await asyncio.gather(*(at.edit(group.id, add=(id,)) for at, id in edits))
+    assert sorted(applied(one).resource.version for one in outcomes) == [2, 3, 4, 5]
+    assert [change.version for change in await desk.changes() if change.resource_id == group.id] == [1, 2, 3, 4, 5]
+
+
+async def test_a_look_up_that_the_server_refuses_fails_alone(open_node):
+    store = await open_node()
+    desk = await open_desk(store, "acme")
+    made = await desk.user("kim")
+    outcomes = await asyncio.gather(*(desk.find(id) for id in (made.id, "\0", made.id)), return_exceptions=True)
+    assert (outcomes[0], outcomes[2]) == (made, made)
+    assert isinstance(outcomes[1], asyncpg.PostgresError)
+
+
+async def test_a_node_waits_for_as_long_as_another_one_migrates(open_node, url: str, monkeypatch: pytest.MonkeyPatch):
+    from scimhub.sqlstore.postgres import database, locks
+
+    monkeypatch.setattr(database, "_LOCK_TIMEOUT", 1)
+    migrating = await asyncpg.connect(url)
+    await migrating.execute("SELECT pg_advisory_lock($1, 0)", locks.MIGRATION)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(opening := asyncio.ensure_future(open_node())), 2)
+    await migrating.close()
+    assert await (await opening).list_directories() == []

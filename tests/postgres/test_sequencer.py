@@ -137,6 +137,25 @@ async def test_a_large_backlog_is_numbered_in_steps(open_node, url: str):
     await connection.close()
 
 
+async def test_who_waited_for_another_to_number_a_step_gets_what_lies_behind_it_numbered(open_node, url: str):
+    store: SqlStore = await open_node()
+    store.database._watching.cancel()
+    other = await asyncpg.connect(url)
+    size = 2 * sequencer.LARGEST_STEP + 10
+    await other.executemany(_STAGE, [(str(number), 1, "r", number) for number in range(size)])
+    await other.execute("BEGIN")
+    await other.fetchrow(sequencer._MOVE, sequencer.LARGEST_STEP)
+    asking = asyncio.create_task(store.last_position())
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with asyncio.timeout(5):
+        while not await other.fetchval(waiting):
+            await asyncio.sleep(0.01)
+            await other.execute("SELECT pg_stat_clear_snapshot()")
+    await other.execute("COMMIT")
+    await other.close()
+    assert await asking == size
+
+
 async def test_what_a_dead_node_left_is_numbered_by_another(open_node, url: str):
     store: SqlStore = await open_node()
     woken = asyncio.Event()

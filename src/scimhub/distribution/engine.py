@@ -47,6 +47,8 @@ class Engine:
         # For each destination, so that one that hangs keeps the verbs of no other waiting.
         self._changing: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
+        # Those of them that end a pump, which must not be broken off.
+        self._ending: set[asyncio.Task[None]] = set()
         self._head = 0
         self._is_woken = False
         self._end_waking: Callable[[], None] = _nothing
@@ -82,9 +84,9 @@ class Engine:
         self._is_open = False
         self._end_waking()
         minding = () if self._minding is None else (self._minding,)
-        for task in (*self._tasks, *minding):
+        for task in (*(self._tasks - self._ending), *minding):
             task.cancel()
-        await asyncio.gather(*minding, return_exceptions=True)
+        await asyncio.gather(*minding, *self._ending, return_exceptions=True)
         await asyncio.gather(*(self._end(key) for key in list(self._running)))
         if minding:
             with contextlib.suppress(StoreUnavailable):
@@ -190,11 +192,17 @@ class Engine:
             _log.exception("pump failed", extra=names)
             self._spawn(self._begin_again(pump))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         # Beside the pump's task, which whoever halts the destination waits for.
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _spawn_hand_over(self, pump: Pump) -> None:
+        task = self._spawn(self._hand_over(pump))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _write_state(self, pump: Pump, stopped: Stopped) -> None:
         """Note why the pump ended by itself."""
@@ -278,24 +286,37 @@ class Engine:
             epoch, is_wanted = kept.get(key, (None, False))
             if epoch != running.pump.lease.epoch:
                 running.pump.lease.until = -math.inf
-                self._spawn(self._hand_over(running.pump))
+                self._spawn_hand_over(running.pump)
             else:
                 running.pump.lease.renew(asked_at)
                 if is_wanted:
-                    self._spawn(self._hand_over(running.pump))
+                    self._spawn_hand_over(running.pump)
         for key in kept.keys() - self._running.keys():
-            # Of a pump that ended because it could not be sure of its lease: nobody would ever have it again.
-            if not self._changing[key].locked():
-                await self._give_lease(key)
+            self._spawn(self._give_unused(key))
         nodes = await given.store.live_nodes(given.lease_seconds)
         for destination in await given.store.list_destinations():
             is_ours = leases.preferred(destination.id, nodes) == given.node
             pump = self.find_pump(destination.key)
             if pump is None and is_ours and not self._changing[destination.key].locked():
-                async with self._changing[destination.key]:
-                    await self._begin(destination)
+                await self._begin_ours(destination)
             elif pump is not None and not is_ours:
-                self._spawn(self._hand_over(pump))
+                self._spawn_hand_over(pump)
+
+    async def _begin_ours(self, destination: Destination) -> None:
+        async with self._changing[destination.key]:
+            try:
+                await self._begin(destination)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # One destination's defect must not end the keeping of all leases.
+                _log.exception("pump not begun", extra={"destination": destination.name})
+
+    async def _give_unused(self, key: int) -> None:
+        """Give away a lease without a pump: of one that ended by itself, or could not be begun."""
+        async with self._changing[key]:
+            if key not in self._running:
+                await self._give_lease(key)
 
     async def _hand_over(self, pump: Pump) -> None:
         """End the pump and let another node go on."""

@@ -19,6 +19,7 @@ UPDATE destinations SET lease_until = now() + make_interval(secs => ?2)
 WHERE lease_owner = ?1 AND lease_until >= now()
 RETURNING key, lease_epoch, lease_wanted"""
 _GIVE = "UPDATE destinations SET lease_owner = NULL WHERE key = ? AND lease_owner = ?"
+_GIVE_ALL = "UPDATE destinations SET lease_owner = NULL WHERE lease_owner = ?"
 _ASK = "UPDATE destinations SET lease_wanted = TRUE WHERE key = ? AND lease_owner IS NOT NULL"
 _BE_SEEN = "INSERT INTO nodes (id, seen) VALUES (?, now()) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen"
 _FORGET = "DELETE FROM nodes WHERE seen < now() - make_interval(secs => ?)"
@@ -62,6 +63,7 @@ class Leases:
     async def leave(self, owner: str, seconds: float) -> None:
         def work(connection: Connection) -> None:
             connection.run("DELETE FROM nodes WHERE id = ?", (owner,))
+            connection.run(_GIVE_ALL, (owner,))
             connection.run(_FORGET, (100 * seconds,))
 
         await self._database.write(work, None)

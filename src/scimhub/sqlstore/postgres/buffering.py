@@ -121,6 +121,8 @@ class BufferedConnection(PostgresConnection):
         removed = await self._changed(_REMOVE, [(key, id) for key, edit in pairs for id in memberships.removed_by(edit)])
         added = await self._changed(_ADD, [(key, id) for key, edit in pairs for id in edit.add], directory)
         now: dict[str, tuple[int, str]] = {}
+        # What a group is to one source and to another are two questions, and each is asked anew.
+        asked: set[Values] = set()
         for edit in edits:
             values = _find_values(edit)
             if values not in stored or edit.members is None:
@@ -128,8 +130,9 @@ class BufferedConnection(PostgresConnection):
             group = stored[values]
             version, modified = now.get(edit.id, (group.version, group.last_modified))
             here = self._foreseen[rows.FIND, values]
-            if edit.id not in now:
+            if values not in asked:
                 here.clear()
+                asked.add(values)
             here.append([group._replace(version=version, last_modified=modified)])
             now[edit.id] = version, modified
             if edit not in sure:

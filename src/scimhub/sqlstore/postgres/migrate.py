@@ -35,6 +35,8 @@ async def migrate(raw: Any, *, now: str, random: Callable[[int], bytes], fold_ve
         raise StoreUnusable(f"The server is PostgreSQL {version}; {OLDEST_POSTGRES} or newer is needed.")
     steps = migrations.known("scimhub.sqlstore.postgres")
     async with raw.transaction():
+        # A large table takes longer than any statement of the hub may, and other nodes wait for that.
+        await raw.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         await raw.execute("SELECT pg_advisory_xact_lock($1, 0)", locks.MIGRATION)
         try:
             done = await _applied(raw)

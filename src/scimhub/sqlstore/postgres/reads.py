@@ -47,6 +47,11 @@ class Reads:
             async with self._borrow() as raw:
                 answers = await together.fetch_each(raw, sql, [values for values, _ in some])
         except Exception as error:
+            if len(some) > 1 and not driver.is_unavailable(error):
+                # The fault is one question's: the others get their answers.
+                for one in some:
+                    await self._ask_once(sql, [one])
+                return
             fault = driver.unavailable(error) if driver.is_unavailable(error) else error
             for _, future in some:
                 if not future.done():

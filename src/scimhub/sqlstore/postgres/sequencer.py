@@ -21,27 +21,31 @@ LARGEST_STEP = 2000
 _MOVE = f"""
 WITH head AS MATERIALIZED (
     SELECT position FROM log_head WHERE EXISTS (SELECT 1 FROM staged_changes) FOR UPDATE
+), seen AS MATERIALIZED (
+    SELECT number FROM staged_changes ORDER BY number LIMIT $1
 ), moved AS (
     DELETE FROM staged_changes
-    WHERE EXISTS (SELECT 1 FROM head) AND number IN (SELECT number FROM staged_changes ORDER BY number LIMIT $1)
+    WHERE EXISTS (SELECT 1 FROM head) AND number IN (SELECT number FROM seen)
     RETURNING number, {_COLUMNS}
 ), placed AS (
     INSERT INTO changes (position, {_COLUMNS})
     SELECT (SELECT position FROM head) + row_number() OVER (ORDER BY number), {_COLUMNS} FROM moved
     RETURNING position
+), counted AS (
+    UPDATE log_head SET position = log_head.position + (SELECT count(*) FROM placed)
+    WHERE EXISTS (SELECT 1 FROM placed)
+    RETURNING position
 )
-UPDATE log_head SET position = log_head.position + (SELECT count(*) FROM placed)
-WHERE EXISTS (SELECT 1 FROM placed)
-RETURNING position, (SELECT count(*) FROM placed)"""
+SELECT (SELECT position FROM counted), (SELECT count(*) FROM seen)"""
 
 
 async def number_changes(raw: Any) -> int | None:
     """Move what is committed, in one transaction for each step; the new head, None when nothing was moved by this call."""
     head = None
     while True:
-        row = await raw.fetchrow(_MOVE, LARGEST_STEP)
-        if row is None:
-            return head
-        head = int(row[0])
-        if row[1] < LARGEST_STEP:
+        position, seen = await raw.fetchrow(_MOVE, LARGEST_STEP)
+        if position is not None:
+            head = int(position)
+        # Counted as seen, not as moved: of a full step another may have moved all, and more may lie behind it.
+        if seen < LARGEST_STEP:
             return head
