@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import apsw
 import httpx
 import pytest
 
@@ -182,10 +183,12 @@ def test_only_so_many_of_the_last_changes_are_shown(hub: Hub):
     assert timeline["notes"] == ["User max has earlier changes; shown are the last 2."]
 
 
-def test_a_request_that_is_not_kept_is_found_by_its_time(hub: Hub):
+def test_a_request_that_is_not_kept_is_found_by_its_time(hub: Hub, application: hubs.Application):
     answer = hub.lenient.post("/Users", hubs.user("ole"))
     hub.loop.run(hub.opened.exchanges.flush())
-    hub.opened.exchanges._writing.execute("DELETE FROM exchanges WHERE id = ?", (answer.headers["x-request-id"],))
+    file = apsw.Connection(str(application.settings.data_directory / "scimhub-exchanges.db"))
+    file.execute("DELETE FROM exchanges WHERE id = ?", (answer.headers["x-request-id"],))
+    file.close()
     timeline = trace(hub, answer.headers["x-request-id"])
     assert told(timeline) == ["User created"]
     assert timeline["notes"] == ["The requests of 1 of the changes are not kept."]

@@ -108,8 +108,8 @@ def remove_all(connection: Connection, key: int) -> None:
 
 
 _COUNT_UP_TO = """
-SELECT (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE group_key = ?1 LIMIT ?2))
-     + (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE member = ?1 LIMIT ?2))"""
+SELECT (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE group_key = ?1 LIMIT ?2) AS inside)
+     + (SELECT count(*) FROM (SELECT 1 FROM memberships WHERE member = ?1 LIMIT ?2) AS outside)"""
 
 
 def is_many(connection: Connection, key: int, limit: int) -> bool:

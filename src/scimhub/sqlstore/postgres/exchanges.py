@@ -158,7 +158,7 @@ class ExchangeTables:
         self._tended, self._rows_since, self._size_since = now[:13], 0, 0
         try:
             await partitions.tend(raw, now, limits)
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             # It comes again soon; what was written stands.
             _log.warning("exchanges were not trimmed", extra={"error": f"{type(error).__name__}: {error}"})
 
