@@ -4,7 +4,7 @@ It keeps everything in memory, checks no token, and records neither changes nor 
 """
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -15,23 +15,24 @@ from scim2_server.memory import AsyncInMemoryStorage
 
 from bench.requests import ROOT
 
-Scope = MutableMapping[str, Any]
-Application = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
-def _application() -> Application:
+def _application() -> Callable[[Message, Receive, Send], Awaitable[None]]:
     """Users with the enterprise extension, and groups, below the same path as the hub's."""
     provider = ScimProvider(
         models=[User, EnterpriseUser, Group],
         resource_types=[ResourceType.from_resource(User[EnterpriseUser]), ResourceType.from_resource(Group)],
         config=ServiceProviderConfig(patch=Patch(supported=True), filter=Filter(supported=True, max_results=1000)),
     )
-    inner: Application = ASGIApplication(AsyncInMemoryStorage(), provider)
+    inner = ASGIApplication(AsyncInMemoryStorage(), provider)
 
-    async def below_root(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-        begun: Scope = {}
+    async def below_root(scope: Message, receive: Receive, send: Send) -> None:
+        begun: Message = {}
 
-        async def send_with_length(message: Scope) -> None:
+        async def send_with_length(message: Message) -> None:
             # It gives no content-length, which the load generator reads; its answers are one piece.
             if message["type"] == "http.response.start":
                 begun.update(message)
@@ -54,5 +55,7 @@ if __name__ == "__main__":
         http="httptools",
         lifespan="off",
         access_log=False,
+        # While it is at one request, others wait longer than the usual five seconds.
+        timeout_keep_alive=120,
         log_level="error",
     )
