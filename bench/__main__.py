@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import product
 
 from bench import arguments, document, measuring, plot, report, requests, results, servers
 from bench.arguments import Options
@@ -64,9 +63,8 @@ def _measure_all(bench: Bench) -> Iterator[Row | Figure]:
         yield from measuring.measure_peer(bench)
     with ExitStack() as stack:
         cluster = stack.enter_context(servers.postgres()) if POSTGRES in options.databases else None
-        for users, database in product(options.users, options.databases):
-            with measuring.place_of(database, cluster) as place:
-                yield from measuring.measure_hub(bench, database, place, users)
+        for users in options.users:
+            yield from measuring.measure_hubs(bench, cluster, users)
 
 
 def _capacity(bench: Bench) -> float:

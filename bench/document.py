@@ -23,9 +23,9 @@ of PostgreSQL.
   `VACUUM (ANALYZE)`, as its autovacuum does.
 - {peer} from PyPI is an ASGI application under the same HTTP server, in memory, without tokens, change log and exchanges. It is
   filled by one request each and measured with {users:,} users. What takes it longest is measured with one client.
-- Hubs are filled by `scimhub import --keep-ids`; its rate has the start of the command in it. *First 200 after start* is from
-  starting the process to the first answered `GET` of a user. The walk goes by cursor with one client; the page in the middle is
-  the median of {times}.
+- A hub on SQLite is filled by `scimhub import --keep-ids`, one on PostgreSQL by `scimhub copy-database` from that one; both
+  rates have the start of the command in them. *First 200 after start* is from starting the process to the first answered `GET`
+  of a user. The walk goes by cursor with one client; the page in the middle is the median of {times}.
 - Members are added and removed in turn, so that a group keeps its size, where there are most users; those who are added are
   some users more.
 """

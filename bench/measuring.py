@@ -25,8 +25,10 @@ _SLOW_AT_PEER = ("emails.value eq", "list 100")
 # The page in the middle is asked for so many times.
 TIMES = 30
 _PAGE, _DEEP_PAGE = 200, 100
-IMPORT, FIRST, WALK, WALK_CPU, MEMORY, BY_INDEX, BY_CURSOR = (
+IMPORT, COPY, FILL_PEER, FIRST, WALK, WALK_CPU, MEMORY, BY_INDEX, BY_CURSOR = (
     "import",
+    "copy-database",
+    "fill by one request each",
     "first 200 after start",
     f"walk in pages of {_PAGE}",
     "hub's CPU for each user of the walk",
@@ -46,41 +48,58 @@ class Bench:
     options: Options
 
 
+def measure_hubs(bench: Bench, cluster: postgresql.Server | None, users: int) -> Iterator[Row | Figure]:
+    """Everything about hubs that hold so many users: one is filled, and each database's begins as a copy of it."""
+    options = bench.options
+    # Groups of every size only where there are most users.
+    groups = options.members if users == max(options.users) else ()
+    with _folder() as folder:
+        filled = Place(folder)
+        with servers.hub(filled):
+            filling = seed.fill_hub(filled, users, _strangers(options) if groups else 0, groups)
+        yield Figure(SQLITE, IMPORT, users, filling.size / filling.seconds, "resources/s")
+        for database in options.databases:
+            with _place_of(database, cluster) as place:
+                took = seed.copy(filled, place)
+                if place.url is not None:
+                    yield Figure(database, COPY, users, filling.size / took, "resources/s")
+                    # As the server's own autovacuum does within a minute.
+                    asyncio.run(_vacuum(place.url))
+                yield from _measure_hub(bench, database, place, filling)
+
+
 @contextmanager
-def place_of(database: str, cluster: postgresql.Server | None) -> Iterator[Place]:
-    """An empty place for a hub on that database, gone at the end; PostgreSQL's is in the cluster."""
+def _folder() -> Iterator[Path]:
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as name:
+        yield Path(name)
+
+
+@contextmanager
+def _place_of(database: str, cluster: postgresql.Server | None) -> Iterator[Place]:
+    """An empty place for a hub on that database, gone at the end; PostgreSQL's is in the cluster."""
+    with _folder() as folder:
         if database == SQLITE:
-            yield Place(Path(name))
+            yield Place(folder)
             return
         assert cluster is not None
         assert cluster.running is not None
         url = asyncio.run(cluster.create_database())
         try:
-            yield Place(Path(name), url, cluster.running.pid)
+            yield Place(folder, url, cluster.running.pid)
         finally:
             asyncio.run(cluster.drop_database(url))
 
 
-def measure_hub(bench: Bench, database: str, place: Place, users: int) -> Iterator[Row | Figure]:
-    """Everything about a hub that holds so many users."""
-    options = bench.options
-    # Groups of every size only where there are most users.
-    groups = tuple(size for size in options.members if size <= users) if users == max(options.users) else ()
-    with servers.hub(place):
-        filling = seed.fill_hub(place, users, _strangers(options) if groups else 0, groups)
-    yield Figure(database, IMPORT, users, filling.rate, "resources/s")
-    if place.url is not None:
-        # As the server's own autovacuum does within a minute.
-        asyncio.run(_vacuum(place.url))
+def _measure_hub(bench: Bench, database: str, place: Place, filling: Filling) -> Iterator[Row | Figure]:
+    users = len(filling.people.ids)
     start = perf_counter()
     with servers.hub(place, f"{requests.ROOT}/Users/{filling.people.ids[0]}") as hub:
         yield Figure(database, FIRST, users, perf_counter() - start, "s")
-        if options.wants("walk"):
+        if bench.options.wants("walk"):
             yield from _measure_pages(bench, database, hub, users)
         # Groups before users, since the scenario that creates users makes more of them.
-        yield from _measure_members(bench, database, hub, filling, groups)
+        yield from _measure_members(bench, database, hub, filling)
         yield from _measure_users(bench, database, hub, filling)
 
 
@@ -90,10 +109,10 @@ def measure_peer(bench: Bench) -> Iterator[Row | Figure]:
     groups = tuple(size for size in bench.options.members if size <= users)
     with servers.peer() as server:
         filling = seed.fill_peer(server, users, 200, groups)
-        yield Figure(PEER, IMPORT, users, filling.rate, "resources/s")
+        yield Figure(PEER, FILL_PEER, users, filling.size / filling.seconds, "resources/s")
         if bench.options.wants("walk"):
             yield Figure(PEER, MEMORY.replace(" after the walk", ""), users, server.memory_bytes() / 1e6, "MB")
-        yield from _measure_members(bench, PEER, server, filling, groups)
+        yield from _measure_members(bench, PEER, server, filling)
         yield from _measure_users(bench, PEER, server, filling)
 
 
@@ -134,12 +153,12 @@ def _measure_users(bench: Bench, server: str, hub: Server, filling: Filling) -> 
             yield rounds.summarise(server, scenario.name, users, made, clients=clients)
 
 
-def _measure_members(bench: Bench, server: str, hub: Server, filling: Filling, groups: Sequence[int]) -> Iterator[Row]:
+def _measure_members(bench: Bench, server: str, hub: Server, filling: Filling) -> Iterator[Row]:
     """Adding and removing members in turn, so that a group keeps its size; with all clients, and with one."""
     if not bench.options.wants("member add") and not bench.options.wants("member remove"):
         return
-    for size in groups:
-        for clients in (CLIENTS, 1):
+    for size in filling.groups:
+        for clients in (1,) if server == PEER else (CLIENTS, 1):
             added, removed = _add_and_remove(bench, hub, filling.groups[size], filling.strangers.ids, clients)
             for name, made in (("member add", added), ("member remove", removed)):
                 yield rounds.summarise(server, name, len(filling.people.ids), made, size, clients)

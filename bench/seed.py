@@ -1,7 +1,8 @@
-"""Filling a server before it is measured: the hub by its own import, the other product by one request each."""
+"""Filling a server before it is measured: the hub by its own commands, the other product by one request each."""
 
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -28,9 +29,9 @@ class Filling:
     seconds: float
 
     @property
-    def rate(self) -> float:
-        """Resources a second."""
-        return (len(self.people.ids) + len(self.strangers.ids) + len(self.groups)) / self.seconds
+    def size(self) -> int:
+        """How many resources these are."""
+        return len(self.people.ids) + len(self.strangers.ids) + len(self.groups)
 
 
 def fill_hub(place: Place, people: int, strangers: int = 0, groups: Sequence[int] = ()) -> Filling:
@@ -46,14 +47,28 @@ def fill_hub(place: Place, people: int, strangers: int = 0, groups: Sequence[int
         for size, id in teams.items():
             lines.write(orjson.dumps({**requests.group(f"Group of {size}", some.ids[:size]), "id": id}) + b"\n")
     start = time.perf_counter()
-    words = ["-m", "scimhub", "import", "--keep-ids", "--mode", "create", "--json", str(file)]
-    done = subprocess.run(
-        [sys.executable, *words], env=servers.surroundings(place), capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        raise RuntimeError(f"The import failed: {done.stderr[-2000:]}{done.stdout[-2000:]}")
+    _command(place, "import", "--keep-ids", "--mode", "create", "--json", str(file))
     file.unlink()
     return Filling(some, others, teams, time.perf_counter() - start)
+
+
+def copy(filled: Place, place: Place) -> float:
+    """Bring what the filled SQLite hub has to the empty place; the seconds it took. No hub may run at either."""
+    start = time.perf_counter()
+    if place.url is None:
+        shutil.copytree(filled.folder, place.folder, dirs_exist_ok=True)
+    else:
+        _command(filled, "copy-database", str(filled.folder / "scimhub.db"), place.url)
+    return time.perf_counter() - start
+
+
+def _command(place: Place, *words: str) -> None:
+    """Run the command to its end, and raise RuntimeError if it fails."""
+    environment = servers.surroundings(place)
+    command = [sys.executable, "-m", "scimhub", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise RuntimeError(f"scimhub {words[0]} failed: {done.stderr[-2000:]}{done.stdout[-2000:]}")
 
 
 def fill_peer(server: Server, people: int, strangers: int = 0, groups: Sequence[int] = ()) -> Filling:
