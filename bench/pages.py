@@ -2,6 +2,7 @@
 
 import http.client
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -25,29 +26,27 @@ class Walk:
 
 def walk(port: int, count: int, limit: int | None = None) -> Walk:
     """Go through the users in pages of ``count``, all of them or until ``limit`` have been seen."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    start = perf_counter()
-    users, cursor = 0, ""
-    while True:
-        body = _get(connection, f"count={count}&cursor={cursor}")
-        amount, following = _AMOUNT.search(body), _NEXT.search(body)
-        assert amount is not None, body[:500]
-        users += int(amount[1])
-        if following is None or (limit is not None and users >= limit):
-            connection.close()
-            return Walk(users, perf_counter() - start, None if following is None else following[1].decode())
-        cursor = following[1].decode()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        start = perf_counter()
+        users, cursor = 0, ""
+        while True:
+            body = _get(connection, f"count={count}&cursor={cursor}")
+            amount, following = _AMOUNT.search(body), _NEXT.search(body)
+            assert amount is not None, body[:500]
+            users += int(amount[1])
+            if following is None or (limit is not None and users >= limit):
+                return Walk(users, perf_counter() - start, None if following is None else following[1].decode())
+            cursor = following[1].decode()
 
 
 def time_page(port: int, query: str, times: int) -> float:
     """The median of the seconds that the page takes, asked for so many times by one client."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     took = []
-    for _ in range(times):
-        start = perf_counter()
-        _get(connection, query)
-        took.append(perf_counter() - start)
-    connection.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        for _ in range(times):
+            start = perf_counter()
+            _get(connection, query)
+            took.append(perf_counter() - start)
     return median(took)
 
 

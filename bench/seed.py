@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 
@@ -73,15 +74,14 @@ def _command(place: Place, *words: str) -> None:
 
 def fill_peer(server: Server, people: int, strangers: int = 0, groups: Sequence[int] = ()) -> Filling:
     """The same over HTTP, one request after the other; the server gives the ids."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     start = time.perf_counter()
-    made = []
-    for word, size in (("person", people), ("stranger", strangers)):
-        names = [_name(word, number) for number in range(size)]
-        made.append(Population(names, [_create(connection, "/Users", requests.user(name)) for name in names]))
-    some, others = made
-    teams = {size: _create(connection, "/Groups", requests.group(f"Group of {size}", some.ids[:size])) for size in groups}
-    connection.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+        made = []
+        for word, size in (("person", people), ("stranger", strangers)):
+            names = [_name(word, number) for number in range(size)]
+            made.append(Population(names, [_create(connection, "/Users", requests.user(name)) for name in names]))
+        some, others = made
+        teams = {size: _create(connection, "/Groups", requests.group(f"Group of {size}", some.ids[:size])) for size in groups}
     return Filling(some, others, teams, time.perf_counter() - start)
 
 
@@ -89,9 +89,8 @@ def make_group(loader: Loader, hub: Server, name: str) -> str:
     """An empty group; its id."""
     loader.send(hub, Traffic([requests.request("POST", "/Groups", requests.group(name, ()))], 201), 1)
     path = requests.find("displayName", name).split(b" ")[1].decode().replace("/Users?", "/Groups?")
-    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
-    found = _ask(connection, "GET", path)["Resources"]
-    connection.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)) as connection:
+        found = _ask(connection, "GET", path)["Resources"]
     assert isinstance(found, list)
     return str(found[0]["id"])
 
