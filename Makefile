@@ -6,7 +6,7 @@
 #   make check         lint, types and import contracts
 #   make matrix        every crash point with many seeds; docs/reliability.md has the last result
 #   make conformance   write docs/conformance.md from the tests
-#   make bench         measure; BENCH="--quick" for a short run
+#   make bench         measure, and write docs/benchmarks.md; BENCH="--quick" for a short run, BENCH="--help" for more
 #   make constraints   write constraints.txt from the newest versions that pyproject.toml allows
 #   make clean         remove what was built; ./data stays
 
@@ -39,7 +39,7 @@ check: .venv/test.stamp
 
 bench: .venv/test.stamp
 	$(BIN)/python -m bench $(BENCH)
-	$(BIN)/python -m bench.delivery
+	$(if $(BENCH),,$(BIN)/python -m bench.delivery)
 
 matrix: .venv/test.stamp
 	$(BIN)/python -m pytest -m long $(TESTS)

@@ -2,108 +2,77 @@
 
 Server and load generator each have a core. Each figure is the median of several runs, interleaved with runs of hello
 that answer with a body of the same length. The hub runs as an administrator runs it: authentication, exchanges, change
-log, full durability.
+log, full durability. The result is a document, a plot, and both as JSON.
 """
 
-import argparse
-import json
+import os
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
+from contextlib import ExitStack
 
-from bench import report, requests, rounds, scenarios, servers
+from bench import arguments, document, measuring, plot, report, requests, results, servers
+from bench.arguments import Options
 from bench.load import Traffic
-from bench.rounds import Loader, Row
-from bench.scenarios import Population
-from bench.seed import make_group, make_users
-from bench.servers import Server
-
-ROOT = Path(__file__).parents[1]
-FULL_SIZES = (1_000, 10_000, 100_000)
-QUICK_SIZES = (1_000, 10_000)
-# Users beside the population, to be added to groups and removed again.
-STRANGERS = 20_000
+from bench.measuring import Bench
+from bench.results import POSTGRES, Figure, Result, Row
+from bench.rounds import CLIENTS, Loader
 
 
 def main() -> int:
-    options = _parse(sys.argv[1:])
-    rows = []
-    with Loader() as loader, servers.hello() as hello:
-        capacity = _capacity(loader, hello, options.seconds)
-        report.say(f"load generator: {capacity:.2f} times hello's rate (at least 1.3 is needed)", options.json)
-        for size in options.sizes:
-            for row in _measure_size(loader, hello, size, options):
-                report.say(report.line(row), options.json)
-                rows.append(row)
-    findings = report.targets(rows)
-    if options.json:
-        print(json.dumps({"load_to_hello": capacity, "rows": [asdict(row) for row in rows], "targets": findings}, indent=2))
-    else:
-        print("\n".join(["", report.HEAD, *map(report.line, rows), "", *report.sentences(findings)]))
+    options = arguments.parse(sys.argv[1:])
+    result = _measure(options) if options.render is None else results.parse(options.render.read_text("utf-8"))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / "benchmarks.json").write_text(result.dump(), "utf-8")
+    (options.folder / "benchmarks.svg").write_text(plot.draw(result.rows), "utf-8")
+    (options.folder / "benchmarks.md").write_text(document.write(result), "utf-8")
+    if options.as_json:
+        print(result.dump(), end="")
+    report.say(f"Written: {options.folder / 'benchmarks.md'}", options.as_json)
     return 0
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, up to 10,000 users")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--users", type=int, action="append", dest="sizes", help="how many users the hub holds (repeatable)")
-    parser.add_argument("--only", default="", help="scenarios whose name has this text")
-    parser.add_argument("--runs", type=int, help="runs of each scenario")
-    parser.add_argument("--seconds", type=float, help="seconds of each run")
-    options = parser.parse_args(arguments)
-    options.sizes = options.sizes or (QUICK_SIZES if options.quick else FULL_SIZES)
-    options.runs = options.runs or (3 if options.quick else 5)
-    options.seconds = options.seconds or (1.0 if options.quick else 2.0)
-    return options
+def _measure(options: Options) -> Result:
+    surroundings, start = results.surroundings(), time.monotonic()
+    rows: list[Row] = []
+    figures: list[Figure] = []
+    with Loader() as loader, servers.hello() as hello:
+        bench = Bench(loader, hello, options)
+        capacity = _capacity(bench)
+        report.say(f"load generator: {capacity:.2f} times hello's rate (at least 1.3 is needed)", options.as_json)
+        report.say(report.HEAD, options.as_json)
+        for found in _measure_all(bench):
+            if isinstance(found, Row):
+                rows.append(found)
+                report.say(report.line(found), options.as_json)
+            else:
+                figures.append(found)
+                report.say(report.figure(found), options.as_json)
+    method = {
+        "rounds": f"{options.rounds} of {options.seconds:g} s each, of which the median counts",
+        "clients": f"{CLIENTS} connections, one request at a time on each, unless said",
+        "length": f"{(time.monotonic() - start) / 60:.0f} minutes",
+    }
+    surroundings["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
+    return Result(surroundings, method, capacity, rows, figures)
 
 
-def _capacity(loader: Loader, hello: Server, seconds: float) -> float:
+def _measure_all(bench: Bench) -> Iterator[Row | Figure]:
+    options = bench.options
+    if options.has_peer:
+        yield from measuring.measure_peer(bench)
+    with ExitStack() as stack:
+        cluster = stack.enter_context(servers.postgres()) if POSTGRES in options.databases else None
+        for users in options.users:
+            yield from measuring.measure_hubs(bench, cluster, users)
+
+
+def _capacity(bench: Bench) -> float:
     """How many times hello's rate the load generator reaches against a server that does not even read."""
-    traffic = Traffic([requests.hello(0)], 200, repeat=True, seconds=seconds)
+    traffic = Traffic([requests.hello(0)], 200, repeat=True, seconds=bench.options.seconds)
     with servers.bare() as bare:
-        best, _ = loader.send(bare, traffic)
-    greeting, _ = loader.send(hello, traffic)
-    return best.rate / greeting.rate
-
-
-def _measure_size(loader: Loader, hello: Server, size: int, options: argparse.Namespace) -> Iterator[Row]:
-    (ROOT / "build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder, servers.hub(Path(folder)) as hub:
-        report.say(f"{size:,} users …", options.json)
-        population = make_users(loader, hub, size, "person")
-        # Groups first: the scenario that creates users makes the population larger.
-        if options.only in "member add remove":
-            yield from _measure_groups(loader, hello, hub, population, options)
-        for scenario in scenarios.of_users(population):
-            if options.only not in scenario.name:
-                continue
-            seconds = options.seconds
-            runs = rounds.measure(loader, hub, hello, options.runs, seconds, lambda run: scenario.traffic(run, seconds))  # noqa: B023
-            yield rounds.summarise(scenario.name, size, None, scenario.target, runs)
-
-
-def _measure_groups(
-    loader: Loader, hello: Server, hub: Server, population: Population, options: argparse.Namespace
-) -> Iterator[Row]:
-    """Adding and removing members, in turn, so that a group keeps its size; only at the largest population."""
-    if len(population.ids) < max(options.sizes):
-        return
-    strangers = make_users(loader, hub, STRANGERS, "stranger").ids
-    for members in [members for members in FULL_SIZES if members <= len(population.ids)]:
-        group = make_group(loader, hub, f"Group of {members}", population.ids[:members])
-        added, removed = [], []
-        for run in range(options.runs):
-            first = (run * 3_000) % STRANGERS
-            some = [*strangers[first:], *strangers[:first]]
-            traffic = scenarios.member_add(group, some, options.seconds)
-            added.append(rounds.measure_once(loader, hub, hello, options.seconds, traffic))
-            present = some[: added[-1].measured.answered]
-            removed.append(rounds.measure_once(loader, hub, hello, options.seconds, scenarios.member_remove(group, present)))
-        yield rounds.summarise("member add", len(population.ids), members, 0.13, added)
-        yield rounds.summarise("member remove", len(population.ids), members, None, removed)
+        best = bench.loader.send(bare, traffic).measured
+    return best.rate / bench.loader.send(bench.hello, traffic).measured.rate
 
 
 if __name__ == "__main__":

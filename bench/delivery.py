@@ -19,8 +19,8 @@ from statistics import median
 from bench import load, report, requests, servers
 from bench.load import Traffic
 from bench.rounds import Loader
-from bench.seed import make_group, make_users
-from bench.servers import ADMIN_TOKEN, Server
+from bench.seed import fill_hub, make_group
+from bench.servers import ADMIN_TOKEN, Place, Server
 
 _RATE = 200
 _ROUNDS = 3
@@ -51,8 +51,9 @@ def _measure_alive(
 ) -> None:
     topic = f"bench-{time.time():.0f}"
     receiving = servers.kafka_receiver(options.kafka, topic) if options.kafka else servers.receiver("note")
-    with servers.hub(folder) as hub, receiving as receiver, servers.receiver("silent") as silent:
-        users = make_users(loader, hub, options.users, "person").ids
+    place = Place(folder)
+    with servers.hub(place) as hub, receiving as receiver, servers.receiver("silent") as silent:
+        users = fill_hub(place, options.users).people.ids
         if options.kafka:
             _create_kafka(hub, options.kafka, topic)
         else:
@@ -148,7 +149,7 @@ def _quantile(values: list[float], part: float) -> float:
 
 
 def _drain(loader: Loader, hub: Server, receiver: Server, users: Sequence[str], what: str, backlog: int) -> dict[str, float]:
-    group = make_group(loader, hub, f"hot {time.time()}", [])
+    group = make_group(loader, hub, f"hot {time.time()}")
     _wait(lambda: _status(hub, "live")["lag"] == 0, 60)
     _admin(hub, "POST", f"{_DESTINATIONS}/live/pause", {})
     for first in range(0, backlog, 10_000):
@@ -180,13 +181,13 @@ def _change(what: str, group: str, users: Sequence[str], number: int) -> bytes:
 
 def _dead(folder: Path, backlog: int) -> dict[str, float]:
     """What a backlog costs whose destination refuses every connection: rows, and memory over some seconds of trying."""
-    with servers.hub(folder) as hub:
+    with servers.hub(Place(folder)) as hub:
         _admin(hub, "POST", f"{_DESTINATIONS}/live/pause", {})
         port = servers.free_port()
         _admin(hub, "POST", _DESTINATIONS, {"name": "dead", "configuration": {"url": f"http://127.0.0.1:{port}/"}})
         _admin(hub, "POST", f"{_DESTINATIONS}/dead/pause", {})
     _append_changes(folder / "scimhub.db", backlog)
-    with servers.hub(folder) as hub:
+    with servers.hub(Place(folder)) as hub:
         before = hub.memory_bytes()
         _admin(hub, "POST", f"{_DESTINATIONS}/dead/resume")
         most = 0

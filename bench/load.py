@@ -48,10 +48,10 @@ class UnexpectedAnswer(Exception):
     """The server answered otherwise than the scenario expects."""
 
 
-def pin(core: int) -> None:
-    """Keep this process on one core, where the system can do that and has it."""
-    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {core})
+def pin(core: int, pid: int = 0) -> None:
+    """Keep a process, else this one, on one core, where the system can do that and has it."""
+    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(pid):
+        os.sched_setaffinity(pid, {core})
 
 
 def run(traffic: Traffic, port: int, connections: int) -> Measured:

@@ -87,9 +87,8 @@ def create_user(name: str) -> bytes:
     return request("POST", "/Users", user(name))
 
 
-def create_group(name: str, members: Iterable[str]) -> bytes:
-    document = {"schemas": [GROUP], "displayName": name, "members": [{"value": member} for member in members]}
-    return request("POST", "/Groups?attributes=id", document)
+def group(name: str, members: Iterable[str]) -> dict[str, object]:
+    return {"schemas": [GROUP], "displayName": name, "members": [{"value": member} for member in members]}
 
 
 def find(attribute: str, value: str) -> bytes:

@@ -1,52 +1,40 @@
 """Runs of a scenario and of hello in turn, and what they come to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from statistics import median
 from types import TracebackType
+from typing import ParamSpec, TypeVar
 
 from bench import load, requests
 from bench.load import Measured, Traffic
+from bench.results import Row
+from bench.scenarios import Scenario
 from bench.servers import LOAD_CORE, Server
 
-CONNECTIONS = 32
+CLIENTS = 32
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the result: medians over the runs."""
-
-    scenario: str
-    users: int
-    members: int | None
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    hello_rate: float
-    # Of the runs' ratios, each to the hello run just before it.
-    ratio: float
-    cpu_us: float
-    hello_cpu_us: float
-    target: float | None
-    # The load generator's own CPU time; it may not be the bottleneck.
-    load_cpu_us: float
-
-    @property
-    def is_met(self) -> bool | None:
-        return None if self.target is None else self.ratio >= self.target
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a scenario beside its run of hello; CPU seconds are the servers'."""
+class Sent:
+    """What was measured of some traffic, and the CPU seconds that it cost the server and its database."""
 
     measured: Measured
     cpu: float
-    hello: Measured
-    hello_cpu: float
+    database_cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run of a scenario beside its run of hello."""
+
+    hub: Sent
+    hello: Sent
 
 
 class Loader(AbstractContextManager["Loader"]):
@@ -58,46 +46,70 @@ class Loader(AbstractContextManager["Loader"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.shutdown()
 
-    def send(self, server: Server, traffic: Traffic, connections: int = CONNECTIONS) -> tuple[Measured, float]:
-        """What was measured, and the CPU seconds that it cost the server."""
-        before = server.cpu_seconds()
-        measured = self._process.submit(load.run, traffic, server.port, connections).result()
-        return measured, server.cpu_seconds() - before
+    def send(self, server: Server, traffic: Traffic, clients: int = CLIENTS) -> Sent:
+        """What was measured, and what it cost."""
+        cpu, database_cpu = server.cpu_seconds(), server.database_cpu_seconds()
+        measured = self.call(load.run, traffic, server.port, clients)
+        return Sent(measured, server.cpu_seconds() - cpu, server.database_cpu_seconds() - database_cpu)
+
+    def call(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
+        """What the function gives when it runs there."""
+        return self._process.submit(function, *arguments, **named).result()
 
 
 def measure(
-    loader: Loader, hub: Server, hello: Server, runs: int, seconds: float, traffic: Callable[[int], Traffic]
-) -> list[Run]:
+    loader: Loader, server: Server, hello: Server, scenario: Scenario, rounds: int, seconds: float, clients: int = CLIENTS
+) -> list[Round]:
     """Runs of hello and of the scenario in turn; hello answers with a body as long as the scenario's."""
-    loader.send(hub, _first(traffic(-1)))
-    length = loader.send(hub, _first(traffic(-2)))[0].body_length
-    return [measure_once(loader, hub, hello, seconds, traffic(number), length) for number in range(runs)]
+    sent = length = 0
+    for _ in range(2):
+        warmed = loader.send(server, _first(scenario.traffic(sent, seconds), 2 * clients), clients).measured
+        sent, length = sent + warmed.answered, warmed.body_length
+    made = []
+    for _ in range(rounds):
+        made.append(measure_once(loader, server, hello, scenario.traffic(sent, seconds), seconds, length, clients))
+        sent += made[-1].hub.measured.answered
+    return made
 
 
-def measure_once(loader: Loader, hub: Server, hello: Server, seconds: float, traffic: Traffic, length: int = 0) -> Run:
+def measure_once(
+    loader: Loader,
+    server: Server,
+    hello: Server,
+    traffic: Traffic,
+    seconds: float,
+    length: int = 0,
+    clients: int = CLIENTS,
+) -> Round:
     """One run of hello, then one of the traffic."""
-    greeting, greeting_cpu = loader.send(hello, Traffic([requests.hello(length)], 200, repeat=True, seconds=seconds))
-    measured, cpu = loader.send(hub, traffic)
-    return Run(measured, cpu, greeting, greeting_cpu)
+    greeting = loader.send(hello, Traffic([requests.hello(length)], 200, repeat=True, seconds=seconds), clients)
+    return Round(loader.send(server, traffic, clients), greeting)
 
 
-def _first(traffic: Traffic) -> Traffic:
+def _first(traffic: Traffic, amount: int) -> Traffic:
     """A little of it: connections, caches and the length of an answer."""
-    return Traffic(traffic.requests[:64], traffic.status)
+    return Traffic(traffic.requests[:amount], traffic.status)
 
 
-def summarise(scenario: str, users: int, members: int | None, target: float | None, runs: list[Run]) -> Row:
+def summarise(
+    server: str, scenario: str, users: int, rounds: Sequence[Round], members: int | None = None, clients: int = CLIENTS
+) -> Row:
+    def middle(value: Callable[[Round], float]) -> float:
+        return median(value(each) for each in rounds)
+
     return Row(
+        server,
         scenario,
         users,
         members,
-        rate=median(run.measured.rate for run in runs),
-        p50_ms=median(run.measured.quantile(0.5) for run in runs) * 1e3,
-        p99_ms=median(run.measured.quantile(0.99) for run in runs) * 1e3,
-        hello_rate=median(run.hello.rate for run in runs),
-        ratio=median(run.measured.rate / run.hello.rate for run in runs),
-        cpu_us=median(run.cpu / run.measured.answered for run in runs) * 1e6,
-        hello_cpu_us=median(run.hello_cpu / run.hello.answered for run in runs) * 1e6,
-        target=target,
-        load_cpu_us=median(run.measured.own_cpu / run.measured.answered for run in runs) * 1e6,
+        clients,
+        rate=middle(lambda each: each.hub.measured.rate),
+        p50_ms=middle(lambda each: each.hub.measured.quantile(0.5)) * 1e3,
+        p99_ms=middle(lambda each: each.hub.measured.quantile(0.99)) * 1e3,
+        hello_rate=middle(lambda each: each.hello.measured.rate),
+        ratio=middle(lambda each: each.hub.measured.rate / each.hello.measured.rate),
+        cpu_us=middle(lambda each: each.hub.cpu / each.hub.measured.answered) * 1e6,
+        database_cpu_us=middle(lambda each: each.hub.database_cpu / each.hub.measured.answered) * 1e6,
+        hello_cpu_us=middle(lambda each: each.hello.cpu / each.hello.measured.answered) * 1e6,
+        load_cpu_us=middle(lambda each: each.hub.measured.own_cpu / each.hub.measured.answered) * 1e6,
     )

@@ -1,4 +1,4 @@
-"""What is measured: for each scenario the requests of one run, and what share of hello's rate it should reach."""
+"""What is measured under load: for each scenario the requests of one run."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from bench import requests
 from bench.load import Traffic
 
-# How many requests one run prepares when each is another one; more than a run can send.
-PREPARED = 40_000
+# More different requests than any server answers in a second.
+_A_SECOND = 12_000
+_MOST_READ = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,53 +22,50 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``traffic`` gives the requests of a run by its number and length; ``target`` is the ratio to hello aimed at."""
+    """``traffic`` gives the requests of a run, by how many were sent before it and by its length in seconds."""
 
     name: str
     traffic: Callable[[int, float], Traffic]
-    target: float | None = None
 
 
-def of_users(population: Population) -> list[Scenario]:
-    """The scenarios on users; the one that makes new ones stands last."""
-    chance = random.Random(28)  # the same choice in every run
+def of_users(population: Population, patched: int = 200) -> list[Scenario]:
+    """The scenarios on users; the one that makes new ones stands last. ``patched`` is the status of a PATCH."""
     names, ids = population.names, population.ids
-    some = [chance.randrange(len(ids)) for _ in range(min(PREPARED, 20_000))]
+    # The same choice in every run, and nobody twice before everybody has been chosen, so that each write changes something.
+    some = random.Random(28).sample(range(len(ids)), min(len(ids), _MOST_READ))
 
     def reading(build: Callable[[int], bytes]) -> Callable[[int, float], Traffic]:
         prepared = [build(index) for index in some]
-        return lambda run, seconds: Traffic(prepared, 200, repeat=True, seconds=seconds)
+        return lambda sent, seconds: Traffic(prepared, 200, repeat=True, seconds=seconds)
 
-    def writing(build: Callable[[int, str], bytes], status: int) -> Callable[[int, float], Traffic]:
-        def traffic(run: int, seconds: float) -> Traffic:
-            prepared = [build(some[number % len(some)], f"{run}-{number}") for number in range(PREPARED)]
-            return Traffic(prepared, status, seconds=seconds)
+    def activity(number: int) -> bytes:
+        path = f"/Users/{ids[some[number % len(some)]]}"
+        return requests.patch(path, op="replace", path="active", value=number // len(some) % 2 == 1)
 
-        return traffic
+    def replacement(number: int) -> bytes:
+        index = some[number % len(some)]
+        return requests.request("PUT", f"/Users/{ids[index]}", requests.user(names[index], f"Title {number}"))
 
     return [
-        Scenario("get", reading(lambda index: requests.request("GET", f"/Users/{ids[index]}")), 0.5),
-        Scenario("filter userName", reading(lambda index: requests.find("userName", f"{names[index]}@tidewater.example")), 0.4),
-        Scenario("filter externalId", reading(lambda index: requests.find("externalId", f"ext-{names[index]}")), 0.4),
-        Scenario(
-            "filter emails.value", reading(lambda index: requests.find("emails.value", f"{names[index]}@home.example")), 0.4
-        ),
-        Scenario(
-            "list page of 100", reading(lambda index: requests.request("GET", f"/Users?startIndex={index + 1}&count=100"))
-        ),
-        Scenario(
-            "patch one attribute",
-            writing(lambda index, mark: requests.patch(f"/Users/{ids[index]}", op="replace", path="title", value=mark), 200),
-            0.13,
-        ),
-        Scenario(
-            "put",
-            writing(
-                lambda index, mark: requests.request("PUT", f"/Users/{ids[index]}", requests.user(names[index], mark)), 200
-            ),
-        ),
-        Scenario("create", writing(lambda index, mark: requests.create_user(f"new-{mark}"), 201), 0.13),
+        Scenario("get", reading(lambda index: requests.request("GET", f"/Users/{ids[index]}"))),
+        Scenario("userName eq", reading(lambda index: requests.find("userName", f"{names[index]}@tidewater.example"))),
+        Scenario("externalId eq", reading(lambda index: requests.find("externalId", f"ext-{names[index]}"))),
+        Scenario("emails.value eq", reading(lambda index: requests.find("emails.value", f"{names[index]}@home.example"))),
+        Scenario("list 100", reading(lambda index: requests.request("GET", f"/Users?startIndex={index + 1}&count=100"))),
+        Scenario("PATCH active", _writing(activity, patched)),
+        Scenario("PUT", _writing(replacement, 200)),
+        Scenario("create", _writing(lambda number: requests.create_user(f"new-{number}"), 201)),
     ]
+
+
+def _writing(build: Callable[[int], bytes], status: int) -> Callable[[int, float], Traffic]:
+    """Requests of which each is another one, numbered over all runs."""
+
+    def traffic(sent: int, seconds: float) -> Traffic:
+        amount = int(_A_SECOND * seconds) + 64
+        return Traffic([build(number) for number in range(sent, sent + amount)], status, seconds=seconds)
+
+    return traffic
 
 
 def member_add(group: str, members: Sequence[str], seconds: float) -> Traffic:

@@ -8,33 +8,77 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.load import pin
+from tests.servers import postgres as postgresql
 
 TOKEN = "benchmark-token-of-default"
 ADMIN_TOKEN = "benchmark-token-of-the-admin"
 SERVER_CORE = 0
 LOAD_CORE = 1
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a hub keeps what it has: a folder, and if a server has the database, its URL and the server's first process."""
+
+    folder: Path
+    url: str | None = None
+    database_pid: int | None = None
+
+    def settings(self) -> dict[str, str]:
+        """What the hub, and every command for it, is told."""
+        return {
+            "SCIMHUB_DATABASE": self.url or str(self.folder / "scimhub.db"),
+            "SCIMHUB_DATA": str(self.folder),
+            "SCIMHUB_BOOTSTRAP_TOKEN": TOKEN,
+            "SCIMHUB_ADMIN_TOKEN": ADMIN_TOKEN,
+            # Receivers of the benchmark are on this machine.
+            "SCIMHUB_EGRESS_LOOPBACK": "true",
+            "SCIMHUB_LOG_LEVEL": "warning",
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server."""
+    """A running server; one whose database is another's has that one's first process too."""
 
     port: int
     pid: int
+    database_pid: int | None = None
 
     def cpu_seconds(self) -> float:
         """The CPU time that the process has used so far, in user and in kernel mode."""
-        # The name in parentheses may hold blanks: count from behind it. utime and stime are fields 14 and 15 of proc(5).
-        fields = Path(f"/proc/{self.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(_cpu_ticks(self.pid)[:2]) / _TICKS
+
+    def database_cpu_seconds(self) -> float:
+        """The CPU time of the database's processes, also of those that have ended; 0 without such."""
+        if self.database_pid is None:
+            return 0.0
+        living = sum(sum(_cpu_ticks(child)[:2]) for child in children(self.database_pid))
+        return (living + sum(_cpu_ticks(self.database_pid))) / _TICKS
 
     def memory_bytes(self) -> int:
         """The memory that the process has in use now."""
         return int(Path(f"/proc/{self.pid}/statm").read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _cpu_ticks(pid: int) -> list[int]:
+    """utime, stime, and both of children that ended, in ticks: fields 14 to 17 of proc(5). All 0 for one that is gone."""
+    try:
+        # The name in parentheses may hold blanks: count from behind it.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return [0, 0, 0, 0]
+    return [int(field) for field in fields[11:15]]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started and that live."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()]
 
 
 def free_port() -> int:
@@ -45,10 +89,9 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    arguments: Sequence[str], port: int, is_ready: Callable[[int], bool], settings: Mapping[str, str] | None = None
+    arguments: Sequence[str], port: int, is_ready: Callable[[int], bool], environment: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """Run ``python`` with these arguments on the server's core until the block ends."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SCIMHUB_")} | dict(settings or {})
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env=environment,
@@ -58,15 +101,20 @@ def serving(
         preexec_fn=lambda: pin(SERVER_CORE),
     )
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not is_ready(port):
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"{' '.join(arguments)} did not start (exit code {process.poll()}).")
-            time.sleep(0.02)
+            time.sleep(0.005)
         yield Server(port, process.pid)
     finally:
         process.terminate()
         process.wait(30)
+
+
+def surroundings(place: Place) -> dict[str, str]:
+    """The environment of a hub or a command: its settings, and no others from where the benchmark was started."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SCIMHUB_")} | place.settings()
 
 
 @contextmanager
@@ -84,19 +132,32 @@ def bare() -> Iterator[Server]:
 
 
 @contextmanager
-def hub(folder: Path) -> Iterator[Server]:
-    """The hub as an administrator runs it: authentication, exchanges and change log on, full durability."""
+def peer() -> Iterator[Server]:
     port = free_port()
-    settings = {
-        "SCIMHUB_DATABASE": str(folder / "scimhub.db"),
-        "SCIMHUB_PORT": str(port),
-        "SCIMHUB_BOOTSTRAP_TOKEN": TOKEN,
-        "SCIMHUB_ADMIN_TOKEN": ADMIN_TOKEN,
-        # Receivers of the benchmark are on this machine.
-        "SCIMHUB_EGRESS_LOOPBACK": "true",
-        "SCIMHUB_LOG_LEVEL": "warning",
-    }
-    with serving(["-m", "scimhub", "serve"], port, _is_ready, settings) as server:
+    with serving(["-m", "bench.peer", str(port)], port, _accepts) as server:
+        yield server
+
+
+@contextmanager
+def hub(place: Place, path: str = "/readyz") -> Iterator[Server]:
+    """The hub as an administrator runs it: authentication, exchanges and change log on, full durability.
+
+    It has started when it answers the path with 200.
+    """
+    port = free_port()
+    environment = surroundings(place) | {"SCIMHUB_PORT": str(port)}
+    with serving(["-m", "scimhub", "serve"], port, lambda port: _answers(port, path), environment) as server:
+        yield replace(server, database_pid=place.database_pid)
+
+
+@contextmanager
+def postgres() -> Iterator[postgresql.Server]:
+    """A PostgreSQL server with fsync, on the core of the load: of two cores the hub has the other for itself."""
+    with postgresql.serving(durable=True) as server:
+        assert server.running is not None
+        first = server.running.pid
+        for pid in (first, *children(first)):
+            pin(LOAD_CORE, pid)
         yield server
 
 
@@ -124,10 +185,12 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _is_ready(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        connection.request("GET", "/readyz")
+        connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
         return connection.getresponse().status == 200
     except OSError:
         return False
+    finally:
+        connection.close()
