@@ -19,6 +19,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH ?=
 DEMO ?=
 TESTS ?=
+# A file of tests stays in one process, which has servers of its own; one file alone needs no second.
+PARALLEL ?= $(if $(TESTS),,-n 2 --dist loadfile)
 
 .PHONY: serve demo test check bench matrix conformance constraints clean
 
@@ -29,7 +31,7 @@ demo: .venv/serve.stamp
 	$(BIN)/scimhub demo $(DEMO)
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 check: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -185,4 +185,12 @@ def test_any_other_database_is_refused_without_showing_what_may_be_a_password(ur
 
 def test_a_database_is_shown_without_its_password():
     loaded = settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub:secret@db.example:5433/scimhub"})
-    assert loaded.database_shown == "postgresql://hub@db.example:5433/scimhub"
+    assert loaded.database_shown == "postgresql://db.example:5433/scimhub"
+    assert "secret" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:pa@ss@h/db", "postgresql://u:sec/ret@h/db", "postgresql://h/db?user=u&password=secret"]
+)
+def test_no_odd_password_is_shown(url: str):
+    assert settings.load(environ={"SCIMHUB_DATABASE": url}).database_shown == "postgresql://h/db"

@@ -60,6 +60,8 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable.
     """
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.database_file is not None:
+        settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await open_store(
         settings.database_file or settings.database,
         new_id=clock.new_id,

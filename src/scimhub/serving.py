@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _stop_on_signals(server: uvicorn.Server, feed: FeedApi) -> None:
+def _stop_on_signals(server: uvicorn.Server, feed: FeedApi, signals: Iterable[signal.Signals]) -> None:
     """The first signal lets requests in flight end, the second one does not wait for them."""
 
     def stop() -> None:
@@ -101,7 +103,7 @@ def _stop_on_signals(server: uvicorn.Server, feed: FeedApi) -> None:
         # Its readers wait for changes for as long as they like; the server would wait for them.
         feed.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
@@ -118,7 +120,7 @@ async def _serve(
         server = _Server(_tcp_config(settings, hub.application))
         await hub.engine.start()
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
-        local_socket = await _bind_local(settings.socket_path) if is_local else None
+        local_socket = _bind_local(settings.socket_path) if is_local else None
         tasks = [
             asyncio.create_task(_serve_locally(local, local_socket)),
             asyncio.create_task(_announce(settings, hub, server, listening, begun)),
@@ -126,7 +128,8 @@ async def _serve(
             asyncio.create_task(_purge_tombstones(hub)),
             asyncio.create_task(_purge_changes(hub, settings)),
         ]
-        _stop_on_signals(server, hub.feed)
+        # Ctrl-C reaches all workers, and the first process tells them as well: twice would mean not to wait.
+        _stop_on_signals(server, hub.feed, (signal.SIGTERM, signal.SIGINT) if bootstrap else (signal.SIGTERM,))
         try:
             await server.serve(sockets=[listening])
         finally:
@@ -139,7 +142,7 @@ async def _serve(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if local_socket is not None:
-                settings.socket_path.unlink(missing_ok=True)
+                local_socket.end()
             await _note_once(hub)
         # A signal may come before the server has begun.
         return 0 if server.started else 1
@@ -170,30 +173,36 @@ def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
     )
 
 
-async def _bind_local(path: Path) -> socket.socket | None:
-    """The Unix socket of the CLI's verbs; None when another hub on the same server's database answers there already.
+@dataclass(frozen=True, slots=True)
+class _LocalSocket:
+    """The Unix socket of the CLI's verbs, which a successor may take over while it is served."""
 
-    With SQLite the store's lock is held, so that whatever lies there is left over.
-    """
-    with contextlib.suppress(OSError):
-        _, writer = await asyncio.open_unix_connection(str(path))
-        writer.close()
-        _logger.warning("another process answers on the local socket", extra={"path": str(path)})
-        return None
-    return _make_socket(path)
+    path: Path
+    bound: socket.socket
+    inode: int
+
+    def end(self) -> None:
+        """Remove it, unless the path is another's by now."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_ino == self.inode:
+                self.path.unlink()
 
 
-def _make_socket(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
+def _bind_local(path: Path) -> _LocalSocket:
+    """Take the path over, whatever is there: what a hub left that is gone, or the socket of a worker that is about to go."""
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(str(path))
-    path.chmod(0o600)
-    return bound
+    fresh = path.with_name(f"{path.name}.{os.getpid() % 10_000}")
+    fresh.unlink(missing_ok=True)
+    bound.bind(str(fresh))
+    fresh.chmod(0o600)
+    inode = fresh.stat().st_ino
+    fresh.rename(path)
+    return _LocalSocket(path, bound, inode)
 
 
-async def _serve_locally(local: uvicorn.Server, bound: socket.socket | None) -> None:
-    if bound is not None:
-        await local.serve(sockets=[bound])
+async def _serve_locally(local: uvicorn.Server, at: _LocalSocket | None) -> None:
+    if at is not None:
+        await local.serve(sockets=[at.bound])
 
 
 async def _announce(

@@ -27,8 +27,8 @@ DEFAULT_FILE = Path("scimhub.toml")
 _SHORTEST_SECRET = 20
 # RFC 6750 §2.1: what may stand in an Authorization header.
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-# A Unix socket's path has 108 bytes on Linux and 104 on macOS, a zero included.
-_LONGEST_SOCKET_PATH = 103
+# A Unix socket's path has 108 bytes on Linux and 104 on macOS, a zero included; it is made under a name five bytes longer.
+_LONGEST_SOCKET_PATH = 98
 
 _MIB = 1024 * 1024
 
@@ -70,6 +70,7 @@ class Settings(BaseModel):
         "The SQLite file, or the URL of a PostgreSQL database.",
         "a path such as data/scimhub.db or a URL such as postgresql://user:password@host/database",
         min_length=1,
+        repr=False,
     )
     data: Path | None = _setting(
         None,
@@ -181,8 +182,12 @@ class Settings(BaseModel):
 
     @property
     def database_shown(self) -> str:
-        """What to call the database where people read it: without the password."""
-        return re.sub(r"(?<=://)([^/@]*?):[^/@]*@", r"\1@", self.database)
+        """What to call the database where people read it: without user, password and parameters."""
+        if self.database_file is not None:
+            return str(self.database_file)
+        # Whatever a password holds, its host comes behind the last @ and before the next slash or question mark.
+        scheme, _, rest = self.database.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
     @property
     def data_directory(self) -> Path:

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -61,11 +62,11 @@ class _Workers:
                 time.sleep(_SHORTEST_LIFE)
             self.begin(worker.number)
 
-    def renew(self) -> None:
+    def renew(self, is_stopping: Callable[[], bool]) -> None:
         """Begin all anew, each after its successor serves."""
         for old in list(self._running.values()):
             new = self.begin(old.number)
-            if not new.has_begun.wait(_LONGEST_START):
+            if not _has_begun(new, is_stopping):
                 _logger.error("a new worker did not begin; the old one goes on", extra={"worker": old.number})
                 _end(new)
                 self._running[old.number] = old
@@ -79,6 +80,14 @@ class _Workers:
         for worker in self._running.values():
             worker.process.join()
         return all(worker.process.exitcode == 0 for worker in self._running.values())
+
+
+def _has_begun(worker: _Worker, is_stopping: Callable[[], bool]) -> bool:
+    end = time.monotonic() + _LONGEST_START
+    while time.monotonic() < end and worker.process.is_alive() and not is_stopping():
+        if worker.has_begun.wait(_LOOK_EVERY):
+            return True
+    return False
 
 
 def _end(worker: _Worker) -> None:
@@ -107,7 +116,7 @@ def run(settings: Settings, count: int) -> int:
     while not stopping.wait(_LOOK_EVERY):
         if renewing.is_set():
             renewing.clear()
-            workers.renew()
+            workers.renew(stopping.is_set)
         workers.replace_dead()
     return 0 if workers.end() else 1
 
@@ -115,4 +124,6 @@ def run(settings: Settings, count: int) -> int:
 def _work(settings: Settings, listening: socket.socket, number: int, has_begun: Event) -> None:
     """What one worker does, in its own process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Ctrl-C reaches all of them; the first process then tells the others, and being told twice would mean not to wait.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise SystemExit(serving.serve_on(settings, listening, is_local=number == 0, begun=has_begun.set))

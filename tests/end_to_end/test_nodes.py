@@ -90,7 +90,12 @@ def let_the_server_crash(hubs: list[LiveHub], server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [kill_a_node, stop_a_node_for_longer_than_a_lease, renew_all_nodes, let_the_server_crash], ids=lambda f: f.__name__
+    "fault",
+    [
+        stop_a_node_for_longer_than_a_lease,
+        *(pytest.param(fault, marks=pytest.mark.long) for fault in (kill_a_node, renew_all_nodes, let_the_server_crash)),
+    ],
+    ids=lambda fault: fault.__name__,
 )
 def test_nothing_is_lost_or_out_of_order(durable_server: Server, tmp_path: Path, fault: Fault) -> None:
     url = asyncio.run(durable_server.create_database())

@@ -5,11 +5,13 @@ import asyncio
 import asyncpg
 import pytest
 
-from scimhub.directory.errors import StoreUnavailable
+from scimhub import clock
+from scimhub.directory import schemas
+from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
-from tests.store_contract.harness import Desk, applied
+from tests.store_contract.harness import T0, Desk, applied
 
 
 async def another(desk: Desk, store: SqlStore) -> Desk:
@@ -69,6 +71,27 @@ async def test_a_new_catalog_reaches_every_node_within_a_second(open_node):
         return second.catalog_version(desk.directory.key) == version
 
     await until(has_arrived, limit=1.0)
+
+
+async def test_schemas_added_at_two_nodes_are_all_there_or_refused(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+
+    def schema(number: int) -> dict[str, object]:
+        attribute = {"name": "floor", "type": "string"}
+        return {"id": f"urn:example:s{number}", "name": f"S{number}", "extends": ["User"], "attributes": [attribute]}
+
+    async def add(store: SqlStore, number: int) -> int | None:
+        try:
+            await schemas.add_schema(store, desk.directory, schema(number), T0, clock.new_id)
+        except Conflict:
+            return None
+        return number
+
+    done = await asyncio.gather(*(add((first, second)[number % 2], number) for number in range(6)))
+    there = await first.find_additions(desk.directory.key)
+    assert {f"urn:example:s{number}" for number in done if number is not None} == {each["id"] for each in there["schemas"]}
+    assert any(number is not None for number in done)
 
 
 async def test_a_catalog_that_was_just_changed_is_not_forgotten_by_looking(open_node):

@@ -40,3 +40,8 @@ from scimhub.web.scim_routes import Route, find_route
 )
 def test_a_path_leads_to_one_place(path: str, route: Route) -> None:
     assert find_route(path) == route
+
+
+@pytest.mark.parametrize("path", ["/scim/acme/v2/Users/\0", "/scim/acme/v2/Users/a\0b", "/scim/acme/v2/Schemas/\0"])
+def test_no_resource_has_an_id_with_a_null(path: str):
+    assert find_route(path).place == "unknown"

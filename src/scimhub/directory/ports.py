@@ -129,8 +129,11 @@ class DirectoryStore(Protocol):
     async def find_additions(self, directory: int) -> Mapping[str, object]:
         """The schemas and resource types that were added to the standard ones, as one JSON document; {} at first."""
 
-    async def save_additions(self, directory: int, additions: Mapping[str, object]) -> int:
-        """Keep the document and give the directory's catalog its next version, which is returned."""
+    async def save_additions(self, directory: int, additions: Mapping[str, object], expected: int | None = None) -> int:
+        """Keep the document and give the directory's catalog its next version, which is returned.
+
+        Raises Conflict when the catalog is not at the expected version: somebody else changed it meanwhile.
+        """
 
     async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
         """Rewrite normal form, index and unique rows of resources by key, without a change; conflicts are skipped."""

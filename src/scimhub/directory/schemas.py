@@ -90,11 +90,11 @@ class Catalogs:
 
 async def add_schema(store: SchemaStore, directory: Directory, document: object, now: str, new_id: Callable[[], str]) -> Report:
     """Add or replace what the document defines; raises Invalid with every mistake, Conflict with the offending counts."""
-    current = await _current(store, directory)
+    version, current = await _current(store, directory)
     try:
         added = additions.parse(document)
         wanted = additions.merge(current, added)
-        report = await _install(store, directory, current, wanted)
+        report = await _install(store, directory, version, current, wanted)
     except SchemaError as error:
         raise Invalid(error.problems) from error
     report = replace(report, schemas=tuple(added.schemas), resource_types=tuple(added.resource_types))
@@ -108,7 +108,7 @@ async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> 
 
     Raises Absent, or Conflict when it is a standard one or data depends on it.
     """
-    current = await _current(store, directory)
+    version, current = await _current(store, directory)
     before = additions.build(current, 0)
     found_type = next((key for key in current.resource_types if key.lower() == name.lower()), None)
     found = next((urn for urn in current.schemas if urn.lower() == name.lower()), None)
@@ -124,7 +124,7 @@ async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> 
     else:
         raise Absent(f"Directory {directory.name} has no schema or resource type {name[:200]!r}.")
     try:
-        report = await _install(store, directory, current, wanted)
+        report = await _install(store, directory, version, current, wanted)
     except SchemaError as error:
         # A resource type names the schema among its own schemaExtensions.
         raise Conflict(f"{found} cannot be removed: {error}") from error
@@ -134,16 +134,21 @@ async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> 
 
 async def finish_jobs(store: SchemaStore, directory: Directory) -> int:
     """Do what a crash left undone: the count of resources whose rows were rewritten."""
-    current = await _current(store, directory)
-    return await _rewrite_pending(store, directory, current) if current.pending else 0
+    version, current = await _current(store, directory)
+    return await _rewrite_pending(store, directory, version, current) if current.pending else 0
 
 
-async def _current(store: DirectoryStore, directory: Directory) -> Additions:
-    return additions.read(await store.find_additions(directory.key))
+async def _current(store: DirectoryStore, directory: Directory) -> tuple[int, Additions]:
+    """What was added, and the catalog's version of which that is so, or of before: then saving is refused."""
+    version = store.catalog_version(directory.key)
+    return version, additions.read(await store.find_additions(directory.key))
 
 
-async def _install(store: SchemaStore, directory: Directory, current: Additions, wanted: Additions) -> Report:
-    """Make the wanted additions the directory's own, unless resources stand in the way."""
+async def _install(store: SchemaStore, directory: Directory, version: int, current: Additions, wanted: Additions) -> Report:
+    """Make the wanted additions the directory's own, unless resources stand in the way.
+
+    ``current`` is what the catalog has at that version; raises Conflict when it has moved on.
+    """
     before, after = additions.build(current, 0), additions.build(wanted, 0)
     problems = await _abandoned(store, directory, before, after)
     demands = [narrowing.compare(kind, after.kinds[name]) for name, kind in before.kinds.items() if name in after.kinds]
@@ -155,10 +160,10 @@ async def _install(store: SchemaStore, directory: Directory, current: Additions,
     # What must be rewritten is saved with the definition, so that a crash in between leaves a job and not wrong rows.
     pending = tuple(sorted({*wanted.pending, *(demand.kind.name for demand in demands if demand.is_rewritten)}))
     wanted = replace(wanted, pending=tuple(name for name in pending if name in after.kinds))
-    version = await store.save_additions(directory.key, wanted.render())
+    version = await store.save_additions(directory.key, wanted.render(), version)
     rewritten = 0
     if wanted.pending:
-        rewritten = await _rewrite_pending(store, directory, wanted)
+        rewritten = await _rewrite_pending(store, directory, version, wanted)
         version = store.catalog_version(directory.key)
     return Report(version, (), (), rewritten)
 
@@ -183,7 +188,7 @@ async def _inspect(store: ResourceStore, directory: Directory, demand: narrowing
     return inspection.problems()
 
 
-async def _rewrite_pending(store: SchemaStore, directory: Directory, current: Additions) -> int:
+async def _rewrite_pending(store: SchemaStore, directory: Directory, version: int, current: Additions) -> int:
     """Make normal form and index rows of all pending kinds anew, page by page, and note that it is done."""
     built = additions.build(current, 0)
     rewritten = 0
@@ -194,7 +199,7 @@ async def _rewrite_pending(store: SchemaStore, directory: Directory, current: Ad
                 # Only a write between inspection and now can have made it; the resource keeps its value, unguarded.
                 _logger.warning("value is not unique", extra={"path": conflict.path, "held_by": conflict.id})
             rewritten += len(contents)
-    await store.save_additions(directory.key, replace(current, pending=()).render())
+    await store.save_additions(directory.key, replace(current, pending=()).render(), version)
     return rewritten
 
 
@@ -232,7 +237,7 @@ def _owners(built: Catalog, urn: str) -> list[str]:
 
 async def show_schema(store: DirectoryStore, directory: Directory, name: str) -> Mapping[str, object]:
     """The definition of a schema by URN or of a resource type by name, an added one as it was given; raises Absent."""
-    current = await _current(store, directory)
+    _, current = await _current(store, directory)
     for key, document in {**current.schemas, **current.resource_types}.items():
         if key.lower() == name.lower():
             return document

@@ -57,14 +57,16 @@ def find_additions(connection: Connection, key: int) -> dict[str, object]:
 
 
 _SAVE_ADDITIONS = """
-UPDATE directories SET additions = ?, catalog_version = catalog_version + 1 WHERE key = ? RETURNING catalog_version"""
+UPDATE directories SET additions = ?1, catalog_version = catalog_version + 1
+WHERE key = ?2 AND (CAST(?3 AS BIGINT) IS NULL OR catalog_version = ?3) RETURNING catalog_version"""
 
 
-def save_additions(connection: Connection, key: int, text: str) -> int:
-    """Keep the document; the catalog's next version."""
-    row = connection.fetch_one(_SAVE_ADDITIONS, (text, key))
+def save_additions(connection: Connection, key: int, text: str, expected: int | None) -> int:
+    """Keep the document; the catalog's next version. Raises Absent, or Conflict unless it is at the expected one."""
+    row = connection.fetch_one(_SAVE_ADDITIONS, (text, key, expected))
     if row is None:
-        raise Absent("The directory is not there any more.")
+        name = find(connection, key).name
+        raise Conflict(f"The schemas of directory {name} were changed by somebody else meanwhile; look at them and try again.")
     return int(row[0])
 
 
@@ -203,12 +205,14 @@ class Directories:
     async def find_additions(self, directory: int) -> Mapping[str, object]:
         return await self._database.read(lambda connection: find_additions(connection, directory))
 
-    async def save_additions(self, directory: int, additions: Mapping[str, object]) -> int:
+    async def save_additions(self, directory: int, additions: Mapping[str, object], expected: int | None = None) -> int:
         def note(version: int) -> None:
             self._database.note_catalog_version(directory, version)
 
         text = orjson.dumps(additions).decode()
-        return await self._database.write(lambda connection: save_additions(connection, directory, text), committed=note)
+        return await self._database.write(
+            lambda connection: save_additions(connection, directory, text, expected), committed=note
+        )
 
     async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
         return await self._database.write(lambda connection: reindex(connection, directory, kind, contents), directory, "alone")

@@ -51,7 +51,7 @@ def find_route(path: str) -> Route:
     if len(parts) == 6:
         # By far the most frequent case, and one that no cache would help: one resource.
         _, _, directory, version, first, last = parts
-        if version == "v2" and directory and last and first not in _NO_COLLECTIONS and last != ".search":
+        if version == "v2" and directory and last and first not in _NO_COLLECTIONS and last != ".search" and "\0" not in last:
             return Route("resource", directory, f"/{first}", last)
         return _read_path(path)
     return _recall_path(path) if len(path) <= _LONGEST_REMEMBERED else _read_path(path)
@@ -59,7 +59,8 @@ def find_route(path: str) -> Route:
 
 def _read_path(path: str) -> Route:
     directory, *rest = [part for part in path[len("/scim/") :].split("/") if part] or [""]
-    if not rest or not _VERSION.fullmatch(rest[0]):
+    # No id holds U+0000, and a database would refuse to look for one that does.
+    if not rest or not _VERSION.fullmatch(rest[0]) or "\0" in path:
         return Route("unknown", directory)
     version, *parts = rest
     if len(parts) == 0:

@@ -86,7 +86,11 @@ class ServerDatabase:
         return await self._reads.fetch(sql, values)
 
     async def read_aside(self, work: Work[T]) -> T:
-        return await self.read(work)
+        def of_one_moment(connection: Connection) -> T:
+            with connection.one_moment():
+                return work(connection)
+
+        return await self.read(of_one_moment)
 
     async def write(
         self,
@@ -240,11 +244,15 @@ async def open_server(
                 "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
                 "lock_timeout": f"{_LOCK_TIMEOUT}s",
                 "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
+                # What a directory's lock lets in must see what was committed before: not a snapshot of earlier.
+                "default_transaction_isolation": "read committed",
                 **PLANNING,
             },
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
-        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {error or type(error).__name__}") from error
+        # Of a URL that it does not understand the driver tells a part, which may be of the password.
+        reason = "its URL is not understood" if isinstance(error, ValueError) else str(error) or type(error).__name__
+        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {reason}") from None
     try:
         async with pool.acquire() as raw:
             await migrate.migrate(raw, now=now, random=random, fold_version=fold_version)

@@ -98,6 +98,9 @@ class PostgresConnection:
 
     @contextmanager
     def one_moment(self) -> Iterator[None]:
+        if self.raw.is_in_transaction():
+            yield
+            return
         _wait(self.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         try:
             yield

@@ -30,6 +30,8 @@ Borrow = Callable[[], AbstractAsyncContextManager[Any]]
 
 # A transaction that lost its connection before it asked for the commit is tried so often.
 _TRIES = 2
+# Faults behind which the requester has waited long enough.
+_WAITED_LONG = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +89,12 @@ class Writer:
             batch = [waiting.popleft()]
             while batch[0].manner == "shared" and waiting and waiting[0].manner == "shared" and len(batch) < LARGEST_BATCH:
                 batch.append(waiting.popleft())
-            await self._carry_out(claim, batch)
+            try:
+                await self._carry_out(claim, batch)
+            except Exception as error:
+                # A defect of ours. The directory must go on, or everyone who writes to it would wait for ever.
+                _log.exception("writer failed", extra={"units": len(batch)})
+                _refuse(batch, error)
         # Nothing was awaited since the queue was found empty, so nobody can have come in between.
         del self._draining[claim], self._waiting[claim]
 
@@ -124,7 +131,7 @@ class Writer:
                 await self._commit_once(claim, batch)
                 break
             except Exception as error:
-                if not tries_left or not driver.is_unavailable(error):
+                if not tries_left or isinstance(error, _WAITED_LONG) or not driver.is_unavailable(error):
                     raise
 
     async def _commit_once(self, claim: Claim, batch: list[_Unit]) -> None:
@@ -135,8 +142,8 @@ class Writer:
 
     async def _transact(self, raw: Any, claim: Claim, batch: list[_Unit], *, savepoints: bool = False) -> bool:
         """Run the units and commit; False, with nothing written, when they must be run again with savepoints."""
-        await raw.execute("BEGIN" if claim is None else f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})")
         try:
+            await raw.execute("BEGIN" if claim is None else f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})")
             is_done = await _run(raw, batch, savepoints=savepoints)
             self.reach("after_write")
         except BaseException:
@@ -178,6 +185,12 @@ async def _roll_back(raw: Any) -> None:
     except Exception as error:  # the connection is gone, and the transaction with it
         _log.info("rollback failed", extra={"error": f"{type(error).__name__}: {error}"})
         raw.terminate()
+
+
+def _refuse(batch: Sequence[_Unit], error: Exception) -> None:
+    for unit in batch:
+        if not unit.future.done():
+            unit.future.set_exception(error)
 
 
 def _translated(error: Exception) -> Exception:
