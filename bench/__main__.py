@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from bench import arguments, document, measuring, plot, report, requests, results, servers
-from bench.arguments import Options
+from bench.arguments import ROOT, Options
 from bench.load import Traffic
 from bench.measuring import Bench
 from bench.results import POSTGRES, Figure, Result, Row
@@ -21,6 +21,7 @@ from bench.rounds import CLIENTS, Loader
 
 def main() -> int:
     options = arguments.parse(sys.argv[1:])
+    (ROOT / "build").mkdir(exist_ok=True)
     result = _measure(options) if options.render is None else results.parse(options.render.read_text("utf-8"))
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "benchmarks.json").write_text(result.dump(), "utf-8")
@@ -36,6 +37,16 @@ def _measure(options: Options) -> Result:
     surroundings, start = results.surroundings(), time.monotonic()
     rows: list[Row] = []
     figures: list[Figure] = []
+
+    def so_far(capacity: float) -> Result:
+        now = {"load average at the end": f"{os.getloadavg()[0]:.2f}"}
+        method = {
+            "rounds": f"{options.rounds} of {options.seconds:g} s each, of which the median counts",
+            "clients": f"{CLIENTS} connections, one request at a time on each, unless said",
+            "length": f"{(time.monotonic() - start) / 60:.1f} minutes",
+        }
+        return Result({**surroundings, **now}, method, capacity, rows, figures)
+
     with Loader() as loader, servers.hello() as hello:
         bench = Bench(loader, hello, options)
         capacity = _capacity(bench)
@@ -48,13 +59,9 @@ def _measure(options: Options) -> Result:
             else:
                 figures.append(found)
                 report.say(report.figure(found), options.as_json)
-    method = {
-        "rounds": f"{options.rounds} of {options.seconds:g} s each, of which the median counts",
-        "clients": f"{CLIENTS} connections, one request at a time on each, unless said",
-        "length": f"{(time.monotonic() - start) / 60:.0f} minutes",
-    }
-    surroundings["load average at the end"] = f"{os.getloadavg()[0]:.2f}"
-    return Result(surroundings, method, capacity, rows, figures)
+            # What a run that breaks off has measured can still be rendered.
+            (ROOT / "build" / "benchmarks-begun.json").write_text(so_far(capacity).dump(), "utf-8")
+    return so_far(capacity)
 
 
 def _measure_all(bench: Bench) -> Iterator[Row | Figure]:

@@ -60,17 +60,20 @@ def measure_hubs(bench: Bench, cluster: postgresql.Server | None, users: int) ->
         yield Figure(SQLITE, IMPORT, users, filling.size / filling.seconds, "resources/s")
         for database in options.databases:
             with _place_of(database, cluster) as place:
-                took = seed.copy(filled, place)
-                if place.url is not None:
-                    yield Figure(database, COPY, users, filling.size / took, "resources/s")
-                    # As the server's own autovacuum does within a minute.
-                    asyncio.run(_vacuum(place.url))
+                yield from _copy(database, filled, place, filling)
                 yield from _measure_hub(bench, database, place, filling)
+
+
+def _copy(database: str, filled: Place, place: Place, filling: Filling) -> Iterator[Figure]:
+    took = seed.copy(filled, place)
+    if place.url is not None:
+        yield Figure(database, COPY, len(filling.people.ids), filling.size / took, "resources/s")
+        # As the server's own autovacuum does within a minute.
+        asyncio.run(_vacuum(place.url))
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as name:
         yield Path(name)
 

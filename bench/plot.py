@@ -16,6 +16,8 @@ _COLOURS = dict(
     zip((*_USERS, *_MEMBERS), ("#0072b2", "#009e73", "#7a5195", "#d55e00", "#c2185b", "#0072b2", "#d55e00"), strict=True)
 )
 _DASHES = {SQLITE: "", POSTGRES: "7 4", PEER: "1 4"}
+# Of scim2-server there is one size only: points without a line, and hollow.
+_MARKS = {SQLITE: "fill", POSTGRES: "fill", PEER: 'fill="#ffffff" stroke-width="2" stroke'}
 _NAMES = {SQLITE: "SQLite", POSTGRES: "PostgreSQL", PEER: PEER}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BETWEEN, _BELOW = 380, 300, 70, 60, 80, 120
 
@@ -97,7 +99,8 @@ def _panel(panel: Panel, left: float, costs: tuple[float, float]) -> Iterator[st
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
         for size, cost in points:
             told = escape(f"{scenario}, {_NAMES[server]}, {size:,.0f} {panel.axis}: {cost:,.0f} µs")
-            yield f'<circle cx="{x(size):.1f}" cy="{y(cost):.1f}" r="3.5" fill="{colour}"><title>{told}</title></circle>'
+            place = f'cx="{x(size):.1f}" cy="{y(cost):.1f}" r="3.5"'
+            yield f'<circle {place} {_MARKS[server]}="{colour}"><title>{told}</title></circle>'
     yield from _legend(panel, left)
 
 
@@ -110,6 +113,9 @@ def _legend(panel: Panel, left: float) -> Iterator[str]:
         yield f'<text x="{at + 16}" y="{level}">{escape(scenario)}</text>'
     for number, server in enumerate(dict.fromkeys(server for _, server in panel.series)):
         at, level = left + number * 130, top + 42
-        yield f'<line x1="{at}" y1="{level - 4}" x2="{at + 26}" y2="{level - 4}" stroke="#444444" stroke-width="2" '
-        yield f'stroke-dasharray="{_DASHES[server]}"/>'
+        if server == PEER:
+            yield f'<circle cx="{at + 13}" cy="{level - 4}" r="3.5" {_MARKS[server]}="#444444"/>'
+        else:
+            line = f'<line x1="{at}" y1="{level - 4}" x2="{at + 26}" y2="{level - 4}"'
+            yield f'{line} stroke="#444444" stroke-width="2" stroke-dasharray="{_DASHES[server]}"/>'
         yield f'<text x="{at + 32}" y="{level}">{_NAMES[server]}</text>'
