@@ -59,9 +59,15 @@ def measure_hubs(bench: Bench, cluster: postgresql.Server | None, users: int) ->
             filling = seed.fill_hub(filled, users, _strangers(options) if groups else 0, groups)
         yield Figure(SQLITE, IMPORT, users, filling.size / filling.seconds, "resources/s")
         for database in options.databases:
-            with _place_of(database, cluster) as place:
-                yield from _copy(database, filled, place, filling)
-                yield from _measure_hub(bench, database, place, filling)
+            yield from _measure_copy(bench, cluster, database, filled, filling)
+
+
+def _measure_copy(
+    bench: Bench, cluster: postgresql.Server | None, database: str, filled: Place, filling: Filling
+) -> Iterator[Row | Figure]:
+    with _place_of(database, cluster) as place:
+        yield from _copy(database, filled, place, filling)
+        yield from _measure_hub(bench, database, place, filling)
 
 
 def _copy(database: str, filled: Place, place: Place, filling: Filling) -> Iterator[Figure]:

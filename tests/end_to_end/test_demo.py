@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -157,9 +158,16 @@ def test_a_copy_that_differs_is_named_and_the_exit_code_is_1(both):
     assert (home / "spoilt" / "kept" / "scimhub.db").exists()
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder in which there is room for the path of a socket, however many processes the tests run in."""
+    with tempfile.TemporaryDirectory(prefix="t") as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
-def test_nothing_is_left_of_a_demonstration_that_is_ended_in_the_middle(number: signal.Signals, code: int, tmp_path: Path):
-    process = start(tmp_path)
+def test_nothing_is_left_of_a_demonstration_that_is_ended_in_the_middle(number: signal.Signals, code: int, short_path: Path):
+    process = start(short_path)
     assert process.stdout is not None
     url = process.stdout.readline().removeprefix("A hub runs at ").partition(",")[0]
     assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
@@ -168,7 +176,7 @@ def test_nothing_is_left_of_a_demonstration_that_is_ended_in_the_middle(number: 
     assert (process.returncode, said) == (code, "The demonstration was ended before it was over.\n")
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/readyz", trust_env=False)
-    assert remains(tmp_path) == []
+    assert remains(short_path) == []
 
 
 def test_a_folder_that_was_used_before_is_refused(tmp_path: Path):

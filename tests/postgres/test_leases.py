@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from scimhub import clock
+from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import control, leases
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Subscription
@@ -166,6 +167,23 @@ async def test_a_pump_that_was_not_sure_of_its_lease_gives_it_back(join):
     for number in range(3):
         await place.user(f"user{number}")
     await until(lambda: positions(first, second) == [1, 2, 3])
+
+
+async def test_a_verb_that_took_longer_than_the_lease_is_not_answered_as_done(join):
+    first, second = await join("a"), await join("b")
+    place = await Place.open(first.store)
+    destination = await create(first, place)
+    await until(lambda: first.serves(destination) != second.serves(destination))
+    slow = first if leases.preferred(destination.id, ("a", "b")) == "b" else second
+    other = second if slow is first else first
+
+    async def change_slowly() -> None:
+        async with slow.engine.halted(destination):
+            slow.stand_still()
+            await until(lambda: other.serves(destination))
+
+    with pytest.raises(StoreUnavailable, match="another node serves"):
+        await change_slowly()
 
 
 async def test_order_holds_for_each_resource_over_a_change_of_nodes(join):

@@ -144,6 +144,7 @@ class Engine:
                 await self._obtain_lease(destination)
             try:
                 yield
+                await self._check_lease(destination)
             finally:
                 found = await self.given.store.find_destination(destination.directory, destination.name)
                 if found is None or not await self._begin(found):
@@ -264,6 +265,18 @@ class Engine:
                 raise StoreUnavailable(f"Another node is busy with destination {destination.name}; try again.")
             await given.store.ask_for_lease(destination.key)
             await asyncio.sleep(_ASK_AGAIN)
+
+    async def _check_lease(self, destination: Destination) -> None:
+        """Raise StoreUnavailable when another node began to serve meanwhile: it may write over what was changed."""
+        given = self.given
+        if destination.kind not in self.kinds or not given.store.has_many_nodes:
+            return
+        if await given.store.take_lease(destination.key, given.node, given.lease_seconds) is not None:
+            return
+        if await given.store.find_destination(destination.directory, destination.name) is not None:
+            raise StoreUnavailable(
+                f"This took so long that another node serves destination {destination.name} again; look at it and try again."
+            )
 
     async def _give_lease(self, key: int) -> None:
         if self.given.store.has_many_nodes:
