@@ -49,7 +49,7 @@ def test_a_ratio_is_also_told_by_cpu_time():
 
 def test_an_aim_that_only_the_rates_reach_is_not_counted():
     held_up = replace(RESULT, rows=[replace(ROW, ratio=0.6, cpu_us=100.0)])
-    assert [each.verdict for each in reach.judge(held_up)][0] == "met by rates, not by CPU"
+    assert next(each.verdict for each in reach.judge(held_up)) == "met by rates, not by CPU"
     page = document.write(held_up)
     assert "**met by rates, not by CPU**" in page
     assert "1 are met by rates only" in page
