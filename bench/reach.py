@@ -38,10 +38,15 @@ class Finding:
         return self.measured >= self.wanted if self.aim.is_least else self.measured <= self.wanted
 
     @property
+    def is_certain(self) -> bool:
+        """Whether CPU time, where it is told, says the same."""
+        return self.by_cpu is None or (self.by_cpu >= self.wanted) == self.is_met
+
+    @property
     def verdict(self) -> str:
         """Met, or by how much it is not."""
         if self.is_met:
-            return "met"
+            return "met" if self.is_certain else "met by rates, not by CPU"
         times = self.measured / self.wanted
         return f"{1 - times:.0%} too little" if self.aim.is_least else f"{times:.1f} times as much"
 

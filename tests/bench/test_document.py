@@ -47,6 +47,14 @@ def test_a_ratio_is_also_told_by_cpu_time():
     assert by_cpu[measuring.WALK, "sqlite"] is None
 
 
+def test_an_aim_that_only_the_rates_reach_is_not_counted():
+    held_up = replace(RESULT, rows=[replace(ROW, ratio=0.6, cpu_us=100.0)])
+    assert next(each.verdict for each in reach.judge(held_up)) == "met by rates, not by CPU"
+    page = document.write(held_up)
+    assert "**met by rates, not by CPU**" in page
+    assert "1 are met by rates only" in page
+
+
 def test_the_page_has_every_row_and_figure_and_what_falls_short():
     page = document.write(RESULT)
     assert "| get | SQLite | 0.36 of hello | 0.3 | ≥ 0.45 | **20% too little** |" in page

@@ -78,6 +78,22 @@ def test_a_look_up_goes_from_index_to_row(connection: Blocking):
     assert scanned(plan_of(connection, rows.FIND, (SOURCE, "u5", DIRECTORY, "User"))) == set()
 
 
+class Noted:
+    """Takes down what is asked, and finds nothing."""
+
+    def fetch(self, sql: str, values: tuple[object, ...]) -> list[object]:
+        self.asked = sql, values
+        return []
+
+
+@pytest.mark.parametrize("after", [None, After(100)])
+def test_a_page_does_not_read_all_memberships(connection: Blocking, after: After | None):
+    noted = Noted()
+    selection._rows(noted, asked("User", None, after=after, limit=200))
+    plan = plan_of(connection, *noted.asked)
+    assert scanned(plan) == set(), plan
+
+
 @pytest.mark.parametrize("after", [None, After(100)])
 def test_a_plain_list_walks_an_index_without_sorting(connection: Blocking, after: After | None):
     keys = selection._keys(asked("User", None, after=after))

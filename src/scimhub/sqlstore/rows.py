@@ -14,10 +14,11 @@ from scimhub.directory.records import StoredResource
 from scimhub.sqlstore.connection import Connection
 from scimhub.sqlstore.dialect import Dialect
 
-# The fields of StoredResource. The link is a scalar subquery because SQLite answers the join three times slower.
+# The fields of StoredResource. The link is a scalar subquery because SQLite answers the join three times slower; so is the
+# membership, since PostgreSQL answers EXISTS for a page by reading all memberships.
 COLUMNS = """r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
     (SELECT l.external_id FROM links AS l WHERE l.source = ?1 AND l.resource = r.key),
-    EXISTS (SELECT 1 FROM memberships AS m WHERE m.member = r.key)"""
+    (SELECT 1 FROM memberships AS m WHERE m.member = r.key LIMIT 1) IS NOT NULL"""
 FIND = f"SELECT {COLUMNS} FROM resources AS r WHERE r.id = ?2 AND r.directory = ?3 AND r.kind = ?4"
 
 # What an index row says besides its resource: a path's key and a value in normal form.

@@ -9,7 +9,7 @@ from scimhub.sqlstore.connection import Connection, Database
 _RESOURCES = """
 SELECT r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
     (SELECT l.external_id FROM links AS l WHERE l.source = r.modified_by AND l.resource = r.key),
-    EXISTS (SELECT 1 FROM memberships AS m WHERE m.member = r.key)
+    (SELECT 1 FROM memberships AS m WHERE m.member = r.key LIMIT 1) IS NOT NULL
 FROM resources AS r
 WHERE r.directory = ? AND r.kind = ? AND r.key > ?
 ORDER BY r.key LIMIT ?"""
