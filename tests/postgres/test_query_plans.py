@@ -7,7 +7,7 @@ import pytest
 
 from scimhub.directory.ports import After, Selection
 from scimhub.scim import filters
-from scimhub.sqlstore import lookup, rows, selection
+from scimhub.sqlstore import lookup, memberships, rows, selection
 from scimhub.sqlstore.postgres.database import PLANNING
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.selection import Asked
@@ -92,6 +92,11 @@ def test_a_page_does_not_read_all_memberships(connection: Blocking, after: After
     selection._rows(noted, asked("User", None, after=after, limit=200))
     plan = plan_of(connection, *noted.asked)
     assert scanned(plan) == set(), plan
+
+
+def test_the_groups_of_a_pages_resources_do_not_read_all_memberships(connection: Blocking):
+    keys = str([*range(1, 200)])
+    assert scanned(plan_of(connection, memberships._DIRECT_GROUPS_OF, (keys,))) == set()
 
 
 @pytest.mark.parametrize("after", [None, After(100)])

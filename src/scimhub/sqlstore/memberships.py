@@ -120,9 +120,10 @@ def is_many(connection: Connection, key: int, limit: int) -> bool:
 
 # --------------------------------------------------------------------------- reading
 
-# The last column tells whether the group is in a group itself.
+# The last column tells whether the group is in a group itself; not with EXISTS, see ``rows.COLUMNS``.
 _DIRECT_GROUPS_OF = """
-SELECT m.member, r.id, r.kind, r.display, TRUE, EXISTS (SELECT 1 FROM memberships AS p WHERE p.member = m.group_key)
+SELECT m.member, r.id, r.kind, r.display, TRUE,
+    (SELECT 1 FROM memberships AS p WHERE p.member = m.group_key LIMIT 1) IS NOT NULL
 FROM json_each(?1) AS wanted
 CROSS JOIN memberships AS m ON m.member = CAST(wanted.value AS BIGINT)
 CROSS JOIN resources AS r ON r.key = m.group_key
