@@ -194,27 +194,27 @@ def test_a_partition_that_is_written_to_is_cut_at_a_sixteenth():
     assert [each.name for each in partitions.large(PARTITIONS, NOW, Limits(1, 961, 9600, 1))] == ["exchanges 2026-11-23T10"]
 
 
-@pytest.mark.parametrize(
-    ("sql", "index"),
-    [
-        ("SELECT * FROM exchanges WHERE time >= '2026-11' ORDER BY time DESC, number DESC LIMIT 10", "time_number|pkey"),
-        ("SELECT * FROM exchanges WHERE id = ANY ('{x1,x2}')", "id_idx"),
-        (
-            "SELECT * FROM exchanges WHERE resource_id <> '' AND resource_id = 'u1' ORDER BY time DESC, number DESC LIMIT 10",
-            "resource_id",
-        ),
-        ("SELECT * FROM attempts WHERE resource_id = 'u1' ORDER BY time DESC, number DESC LIMIT 10", "resource_id"),
-    ],
+LOOKED_UP = (
+    ("SELECT * FROM exchanges WHERE time >= '2026-11' ORDER BY time DESC, number DESC LIMIT 10", "pkey"),
+    ("SELECT * FROM exchanges WHERE id = ANY ('{x1,x2}')", "id_idx"),
+    (
+        "SELECT * FROM exchanges WHERE resource_id <> '' AND resource_id = 'u1' ORDER BY time DESC, number DESC LIMIT 10",
+        "resource_id",
+    ),
+    ("SELECT * FROM attempts WHERE resource_id = 'u1' ORDER BY time DESC, number DESC LIMIT 10", "resource_id"),
 )
-async def test_what_is_asked_for_most_is_found_by_an_index(recording_at: Open, raw: asyncpg.Connection, sql: str, index: str):
+
+
+async def test_what_is_asked_for_most_is_found_by_an_index(recording_at: Open, raw: asyncpg.Connection):
     recording = await recording_at()
     recording.record(FIRST)
     await recording.flush()
     await raw.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
-    plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}"))
-    assert "Seq Scan" not in plan, plan
-    assert any(each in plan for each in index.split("|")), plan
-    assert "Sort" not in plan, plan
+    for sql, index in LOOKED_UP:
+        plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}"))
+        assert index in plan, plan
+        assert "Seq Scan" not in plan, plan
+        assert "Sort" not in plan, plan
 
 
 # --------------------------------------------------------------------------- what goes wrong
