@@ -125,16 +125,20 @@ class Tracing:
         self._database = database
 
     async def find_change(self, directory: int, id: str) -> Change | None:
+        await self._database.number_changes()
         found = await self._database.read(lambda connection: with_ids(connection, directory, [id]))
         return found[0] if found else None
 
     async def changes_with_ids(self, directory: int, ids: Sequence[str]) -> Sequence[Change]:
+        await self._database.number_changes()
         return await self._database.read_aside(lambda connection: with_ids(connection, directory, ids))
 
     async def last_changes_of(self, directory: int, resource_id: str, limit: int) -> Sequence[Change]:
+        await self._database.number_changes()
         return await self._database.read_aside(lambda connection: last_of(connection, directory, resource_id, limit))
 
     async def membership_changes(self, directory: int, member: str, limit: int) -> Scan:
+        await self._database.number_changes()
         return await self._database.read_aside(lambda connection: membership_changes(connection, directory, member, limit))
 
     async def find_subjects(self, directory: int, text: str, places: Sequence[Place], limit: int) -> Sequence[Subject]:
