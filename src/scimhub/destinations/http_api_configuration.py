@@ -82,9 +82,7 @@ class Configuration:
 
 def check(written: Mapping[str, object], policy: Policy) -> Mapping[str, object]:
     """The configuration with its defaults; raises Invalid with every mistake."""
-    owner = "The configuration of an HTTP API"
-    problems = [http_configuration.unknown_key(owner, key, _DEFAULTS) for key in written if key not in _DEFAULTS]
-    filled = {**_DEFAULTS, **{key: value for key, value in written.items() if key in _DEFAULTS}}
+    filled, problems = http_configuration.fill("The configuration of an HTTP API", written, _DEFAULTS)
     http_configuration.check_url(filled["base_url"], policy, problems, _NO_URL, "base_url")
     if isinstance(filled["base_url"], str) and "?" in filled["base_url"]:
         problems.append("The base_url has a query (?…); it must end where the url of an operation begins.")

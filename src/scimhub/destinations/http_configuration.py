@@ -29,6 +29,12 @@ _OWN: Final = {"host", "user-agent", "accept-encoding", "expect"}
 _OWN_PREFIXES: Final = ("webhook-", "ce-", "content-")
 
 
+def fill(owner: str, written: Mapping[str, object], defaults: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """What was written with the defaults for the rest, and a sentence about each key that ``owner`` does not have."""
+    filled = {**defaults, **{key: value for key, value in written.items() if key in defaults}}
+    return filled, [unknown_key(owner, key, defaults) for key in written if key not in defaults]
+
+
 def unknown_key(owner: str, key: str, known: Mapping[str, object]) -> str:
     """The sentence about a key that the configuration of ``owner`` does not have."""
     close = get_close_matches(key, known, 1)

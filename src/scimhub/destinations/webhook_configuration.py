@@ -38,10 +38,7 @@ class Configuration:
 
 def check(written: Mapping[str, object], policy: Policy) -> Mapping[str, object]:
     """The configuration with its defaults; raises Invalid with every mistake."""
-    problems = [
-        http_configuration.unknown_key("A webhook's configuration", key, _DEFAULTS) for key in written if key not in _DEFAULTS
-    ]
-    filled = {**_DEFAULTS, **{key: value for key, value in written.items() if key in _DEFAULTS}}
+    filled, problems = http_configuration.fill("A webhook's configuration", written, _DEFAULTS)
     http_configuration.check_url(filled["url"], policy, problems, _NO_URL)
     http_configuration.check_choice(filled, "format", ("structured", "binary"), problems)
     http_configuration.check_choice(filled, "signature", ("hmac", "ed25519"), problems)

@@ -135,7 +135,7 @@ class BufferedConnection(PostgresConnection):
                 asked.add(values)
             here.append([group._replace(version=version, last_modified=modified)])
             now[edit.id] = version, modified
-            if edit not in sure:
+            if any(missing[values] for values in _missing_values(edit)):
                 continue
             came = [(id,) for id in dict.fromkeys(edit.members.add) if (group.key, id) in added]
             went = [(id,) for id in memberships.removed_by(edit.members) if (group.key, id) in removed]
