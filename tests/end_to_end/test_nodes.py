@@ -18,9 +18,9 @@ import pytest
 
 from tests.end_to_end import checker
 from tests.end_to_end.checker import Journal
+from tests.end_to_end.crashing import Writer, is_quiet
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, wait_until
 from tests.end_to_end.receiver import Receiver
-from tests.end_to_end.test_crashes import Writer, _is_quiet
 from tests.servers import postgres
 from tests.servers.postgres import Server
 
@@ -120,7 +120,7 @@ def test_nothing_is_lost_or_out_of_order(durable_server: Server, tmp_path: Path,
         receiver.secrets.append(made.json()["secret"])
         try:
             _write_while(lambda: fault(hubs, durable_server), hubs, journal)
-            wait_until(lambda: all(_is_quiet(hub) for hub in hubs), 60, "the delivery of all that was owed")
+            wait_until(lambda: all(is_quiet(hub) for hub in hubs), 60, "the delivery of all that was owed")
         finally:
             codes = [hub.stop() for hub in hubs]
         assert codes == [0] * NODES
