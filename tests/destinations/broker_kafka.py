@@ -99,6 +99,15 @@ class ApacheKafkaBroker:
         return [read(message) for message in fetch(self.servers, place)]
 
 
+class ExactlyOnceKafkaBroker(ApacheKafkaBroker):
+    """The same, to which events are appended in transactions; the consumer sees what is committed."""
+
+    drops_repetitions = True
+
+    def configuration(self, place: str) -> Json:
+        return {**super().configuration(place), "transactional_id": f"hub-{place}"}
+
+
 def fetch(servers: str, topic: str, **more: Any) -> list[Message]:
     """All records of the topic, partition by partition."""
     wish = {"bootstrap.servers": servers, "group.id": "tests", "enable.partition.eof": True, "auto.offset.reset": "earliest"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.destinations.broker import Broker
 from tests.destinations.broker_aws import SnsBroker, SqsBroker
-from tests.destinations.broker_kafka import ApacheKafkaBroker, MockKafkaBroker
+from tests.destinations.broker_kafka import ApacheKafkaBroker, ExactlyOnceKafkaBroker, MockKafkaBroker
 from tests.destinations.broker_nats import NatsBroker
 from tests.destinations.broker_rabbitmq import RabbitBroker
 from tests.destinations.broker_redis import RedisBroker
@@ -19,6 +19,7 @@ from tests.servers.running import Missing
 _MAKERS: dict[str, Callable[[Path], Broker]] = {
     "kafka": MockKafkaBroker,
     "kafka-apache": ApacheKafkaBroker,
+    "kafka-exactly-once": ExactlyOnceKafkaBroker,
     "nats": NatsBroker,
     "rabbitmq": RabbitBroker,
     "redis_streams": RedisBroker,

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -19,14 +19,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress, kafka_transactions
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
+from scimhub.destinations.kafka_transactions import Foreign, Headers, Mark, Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
+from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
 
-# What the broker says of one record for good; all else is the cluster's own trouble or the administrator's.
-_REFUSALS: Final = frozenset((KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.POLICY_VIOLATION))
 # What a producer does not forget, or not for minutes: the next message makes another one. After a time-out it stays, since
 # only its own next epoch makes the broker refuse what may still be on its way.
 _LASTING: Final = frozenset(
@@ -35,6 +35,10 @@ _LASTING: Final = frozenset(
         *(KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED),
     )
 )
+# Another producer with the same transactional id has begun.
+_FENCED: Final = frozenset((KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH))
+# Events that tell of one change, whose positions say which: replays and states are repetitions that are meant.
+_OF_CHANGES: Final = frozenset((*VERBS, MEMBERS_CHANGED))
 # A record is larger than what is in it by about so many bytes.
 _RECORD_OVERHEAD: Final = 100
 # Parts of an event's data that make no sense as a state.
@@ -44,10 +48,13 @@ _ASK_SECONDS: Final = 2.0
 # What librdkafka would take by itself, and the least that it may be told, in bytes.
 _USUAL_LIMIT: Final = 1_000_000
 _LEAST_LIMIT: Final = 1000
+_LEAST_TRANSACTION_MS: Final = 60_000
+# A transaction may wait for the one before it.
+_TRANSACTION_PATIENCE: Final = 3
 
 _log = logging.getLogger(__name__)
 
-_Headers = list[tuple[str, bytes]]
+C = TypeVar("C")
 
 
 class KafkaSender:
@@ -60,6 +67,7 @@ class KafkaSender:
         self._servers = broker_configuration.read_servers(keys.servers, PORT)
         self._where = ", ".join(broker_configuration.address(server) for server in self._servers)
         self._connection: Connection[_Production] = Connection(self._connect, _Production.end, keys.timeout)
+        self._transactions: Connection[Transactions] = Connection(self._begin, Transactions.end, keys.timeout)
 
     async def send(self, message: Message) -> Outcome:
         """Produce it and wait for the report; of a compacted topic's member lists there is nothing to send."""
@@ -69,6 +77,7 @@ class KafkaSender:
         value, headers = content
         key = broker_connection.key_of(message).encode()
         size = _RECORD_OVERHEAD + len(key) + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
+        mark = mark_of(message) if self._keys.transactional_id else None
         try:
             production = self._connection.client
             if production is None:
@@ -76,18 +85,50 @@ class KafkaSender:
             if size > production.limit:
                 return broker_connection.too_large(size, production.limit, self._limit_is_whose())
             # The library's own time limit ends the waiting; another one here would let it send what we gave up.
-            error = await production.produce(key, value, headers)
+            if mark is None:
+                error = await production.produce(key, value, headers)
+            else:
+                error = await self._append(key, value, headers, mark)
             return Delivered() if error is None else self._failed(error, size, production.noted)
         except BufferError:
             return Retry("The producer's queue is full.", "destination")
         except KafkaException as raised:
             return self._failed(raised.args[0], size, "")
+        except Foreign as foreign:
+            return Retry(f"{foreign}; give the destination another transactional_id.", "destination")
         except (Lost, OSError, TimeoutError) as failure:
             return broker_connection.of_failure(failure, self._where, self._keys.timeout)
 
     async def close(self) -> None:
         """End the producer; what is being sent fails."""
+        await self._transactions.close()
         await self._connection.close()
+
+    async def _append(self, key: bytes, value: bytes | None, headers: Headers, mark: Mark) -> KafkaError | None:
+        """Have it committed, unless it is in the topic."""
+        transactions = self._transactions.client
+        if transactions is None:
+            transactions = await self._transactions.use(_itself)
+        error: KafkaError | None = KafkaError(KafkaError._TIMED_OUT)
+        try:
+            async with asyncio.timeout(_TRANSACTION_PATIENCE * self._keys.timeout):
+                error = await transactions.produce(key, value, headers, mark)
+        finally:
+            if error is not None and self._transactions.client is transactions:
+                # Whether it was committed nobody knows; the next one reads it.
+                self._transactions.lose()
+        return error
+
+    async def _begin(self) -> Transactions:
+        await egress.judge_servers(self._policy, self._servers)
+        plain, seconds = self._connection.client, self._keys.timeout
+        limit = _USUAL_LIMIT if plain is None else plain.limit
+        configuration = {
+            **options(self._keys, self._password, limit),
+            "transactional.id": self._keys.transactional_id,
+            "transaction.timeout.ms": max(_LEAST_TRANSACTION_MS, int(seconds * 1000)),
+        }
+        return await Transactions.begin(self._keys.topic, configuration, seconds)
 
     async def _connect(self) -> "_Production":
         await egress.judge_servers(self._policy, self._servers)
@@ -95,7 +136,7 @@ class KafkaSender:
         limit = self._keys.largest_message or asked or _USUAL_LIMIT
         return _Production(self._keys.topic, limit, options(self._keys, self._password, limit))
 
-    def _content(self, message: Message) -> tuple[bytes | None, _Headers] | None:
+    def _content(self, message: Message) -> tuple[bytes | None, Headers] | None:
         """Value and headers; None when a compacted topic is not to be told."""
         if self._keys.format == "structured":
             return message.body, [("content-type", cloudevents_http.STRUCTURED.encode())]
@@ -119,8 +160,11 @@ class KafkaSender:
             return Rejected(f"{what}, also of a whole batch: set largest_message to what it takes.")
         if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
-        if code in _REFUSALS:
+        if kafka_transactions.is_refusal(error):
             return Rejected(f"Kafka refuses the record: {said}.")
+        if code in _FENCED:
+            taken = f"Another producer has the transactional_id {self._keys.transactional_id}"
+            return Retry(f"{taken}; it must be this destination's own.", "destination")
         if code == KafkaError._MSG_TIMED_OUT:
             cause = f"; {noted.rstrip('.')}" if noted else ""
             return Retry(f"{self._where} did not confirm within {self._keys.timeout:g} seconds{cause}.", "destination")
@@ -156,7 +200,7 @@ class _Production:
         self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
         self._thread.start()
 
-    def produce(self, key: bytes, value: bytes | None, headers: _Headers) -> "asyncio.Future[KafkaError | None]":
+    def produce(self, key: bytes, value: bytes | None, headers: Headers) -> "asyncio.Future[KafkaError | None]":
         """What the brokers say of the record, None when all is well; raises BufferError and KafkaException."""
         report: asyncio.Future[KafkaError | None] = self._loop.create_future()
         # The library takes more kinds of values than these, and its lists are invariant.
@@ -232,8 +276,18 @@ def options(keys: KafkaKeys, password: str, limit: int) -> dict[str, Any]:
     return chosen | {name: path for name, path in files.items() if path}
 
 
-async def _itself(production: _Production) -> _Production:
-    return production
+async def _itself(client: C) -> C:
+    return client
+
+
+def mark_of(message: Message) -> Mark | None:
+    """Which event the message is; None for one that may come again on purpose, such as a replay's."""
+    attributes = message.attributes
+    verb = attributes["type"].partition(".")[2].partition(".")[2]
+    if "sequence" not in attributes or "replayid" in attributes or verb not in _OF_CHANGES:
+        return None
+    part = attributes["id"].partition("_")[2]
+    return Mark(attributes["epoch"], int(attributes["sequence"]), int(part or 1))
 
 
 def _header(name: str, value: str) -> tuple[str, bytes]:

@@ -16,7 +16,8 @@ _WITH_NAME: Final = ("plain", "scram-sha-256", "scram-sha-512")
 class KafkaKeys(NetworkKeys):
     """Which cluster and topic, and how. ``largest_message`` is in bytes; 0 asks the topic what it takes.
 
-    ``compacted`` is for a topic that keeps the last record of each key: the value is then the state, nothing a delete.
+    ``compacted`` is for a topic that keeps the last record of each key: the value is then the state, nothing a delete. With a
+    ``transactional_id`` each event is appended exactly once.
     """
 
     subject: ClassVar[str] = "A kafka"
@@ -25,6 +26,7 @@ class KafkaKeys(NetworkKeys):
     topic: str = key(text("a topic's name", pattern=r"[A-Za-z0-9._-]+"))
     format: Format = key(FORMAT, "structured")
     compacted: bool = key(switch, False)
+    transactional_id: str = key(text("a transactional id", may_be_empty=True), "")
     compression: str = key(choice("none", "gzip", "snappy", "lz4", "zstd"), "none")
     largest_message: int = key(number(0, 1_000_000_000), 0)
     authentication: str = key(choice("none", *_WITH_NAME), "none")

@@ -1,0 +1,129 @@
+"""Exactly-once append: what is remembered of what was committed, and what becomes of it when the hub begins anew."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scimhub.destinations.kafka import mark_of
+from scimhub.destinations.kafka_transactions import REMEMBERED, Mark, Memory
+from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
+from tests.destinations.broker import opened
+from tests.destinations.broker_kafka import ExactlyOnceKafkaBroker
+from tests.destinations.broker_list import open_broker
+from tests.destinations.receivers import message
+
+_MARKS = st.builds(Mark, st.just("ab12"), st.integers(1, 2**50), st.integers(1, 2000))
+
+
+@given(st.lists(_MARKS, min_size=1, max_size=60))
+def test_the_memory_is_what_it_was_after_it_was_written_and_read(marks: list[Mark]):
+    memory = Memory().with_more(marks)
+    again = Memory.of_text(memory.text())
+    assert again.epoch == "ab12"
+    assert all(again.has(mark) for mark in marks)
+    assert set(again.marks) == set(memory.marks)
+
+
+def test_a_thousand_events_fit_into_what_a_broker_takes():
+    # Every second change is another directory's, and one event in ten came in two parts.
+    marks = [Mark("ab12cd34", 10**12 + 2 * number, part) for number in range(900) for part in (1, 2)[: 1 + (number % 10 == 0)]]
+    assert len(marks) < REMEMBERED
+    memory = Memory().with_more(marks)
+    assert len(memory.text()) <= 4096
+    assert set(Memory.of_text(memory.text()).marks) == set(memory.marks)
+
+
+def test_what_does_not_fit_is_forgotten_from_its_oldest_end():
+    marks = [Mark("ab", 10**9 * number, 1) for number in range(1, REMEMBERED + 1)]
+    text = Memory().with_more(marks).text()
+    again = Memory.of_text(text)
+    assert len(text) <= 4096
+    assert again.has(marks[-1])
+    assert not again.has(marks[0])
+
+
+def test_positions_of_another_history_mean_nothing():
+    memory = Memory().with_more([Mark("before", 7, 1)])
+    assert memory.has(Mark("before", 7, 1))
+    assert not memory.has(Mark("restored", 7, 1))
+    after = memory.with_more([Mark("restored", 3, 1)])
+    assert not after.has(Mark("before", 7, 1))
+    assert after.has(Mark("restored", 3, 1))
+
+
+@pytest.mark.parametrize("text", ["no base85 \x7f", "ab ~~~"])
+def test_what_is_no_memory_is_refused(text: str):
+    with pytest.raises(ValueError):
+        Memory.of_text(text)
+
+
+def test_a_replay_and_a_test_have_no_mark_and_a_part_has_its_own():
+    assert mark_of(event(7)) == Mark("ab12", 7, 1)
+    assert mark_of(event(7, id="e7_3")) == Mark("ab12", 7, 3)
+    assert mark_of(event(7, replayid="r1")) is None
+    assert mark_of(message("e1", type="scimhub.test")) is None
+
+
+# --------------------------------------------------------------------------- on Apache Kafka
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExactlyOnceKafkaBroker]:
+    with open_broker("kafka-exactly-once", tmp_path_factory.mktemp("kafka")) as opened:
+        assert isinstance(opened, ExactlyOnceKafkaBroker)
+        yield opened
+
+
+def event(position: int, id: str = "", **more: str) -> Message:
+    wish = {"type": "scimhub.user.updated", "sequence": f"{position:020}", "epoch": "ab12", "partitionkey": f"k{position}"}
+    return message(id or f"e{position}", **wish, **more)
+
+
+async def test_what_was_committed_is_not_appended_again_by_the_next_producer(broker: ExactlyOnceKafkaBroker):
+    await broker.create("again", partitions=3)
+    some = [event(position) for position in range(1, 200)]
+    for _ in range(3):
+        async with opened("kafka", broker.configuration("again")) as sender:
+            assert set(await asyncio.gather(*(until_delivered(sender, one) for one in some))) == {Delivered()}
+            assert await sender.send(event(5, replayid="r1")) == Delivered()
+    arrived = await broker.received("again")
+    assert sorted(one.id for one in arrived if "replayid" not in one.attributes) == sorted(one.delivery_id for one in some)
+    assert sum("replayid" in one.attributes for one in arrived) == 3
+
+
+async def test_a_producer_that_was_followed_by_another_appends_nothing(broker: ExactlyOnceKafkaBroker):
+    await broker.create("fenced")
+    async with (
+        opened("kafka", broker.configuration("fenced")) as former,
+        opened("kafka", broker.configuration("fenced")) as next,
+    ):
+        await until_delivered(former, event(1))
+        await until_delivered(next, event(2))
+        outcome = await former.send(event(3))
+        assert isinstance(outcome, Retry)
+        assert "transactional_id hub-fenced" in outcome.reason
+    assert [one.attributes["sequence"][-1] for one in await broker.received("fenced")] == ["1", "2"]
+
+
+async def test_an_event_that_is_refused_is_told_so_and_others_go_on(broker: ExactlyOnceKafkaBroker):
+    await broker.create("refusing", largest=2000)
+    wish = {**broker.configuration("refusing"), "largest_message": 100_000}
+    async with opened("kafka", wish) as sender:
+        await until_delivered(sender, event(1))
+        large = Message("e2", {**event(2).attributes, "id": "e2"}, b'{"filler":"' + b"x" * 5000 + b'"}')
+        assert isinstance(await sender.send(large), Rejected)
+        await until_delivered(sender, event(3))
+    assert [one.attributes["sequence"][-1] for one in await broker.received("refusing")] == ["1", "3"]
+
+
+async def until_delivered(sender: object, one: Message) -> object:
+    """The outcome, once the cluster has a coordinator for what is new to it."""
+    for _ in range(50):
+        outcome = await sender.send(one)  # type: ignore[attr-defined]
+        if outcome == Delivered():
+            break
+        await asyncio.sleep(0.1)
+    return outcome
