@@ -7,7 +7,8 @@ from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times
 from scimhub.distribution.delivery import Destination
-from scimhub.distribution.lanes import Item, Lanes
+from scimhub.distribution.lane import Item
+from scimhub.distribution.lanes import Lanes
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings

@@ -14,7 +14,8 @@ from scimhub.distribution import attempts, envelope, intake, retry, times
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
 from scimhub.distribution.intake import Intake, Stopped
-from scimhub.distribution.lanes import Lanes, Unit
+from scimhub.distribution.lane import Unit
+from scimhub.distribution.lanes import Lanes
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import Sender, Tended
@@ -93,7 +94,7 @@ class Pump:
     @property
     def held(self) -> int:
         """How many resources wait out of the window."""
-        return self._lanes.held
+        return self._lanes.holds.count
 
     @property
     def age(self) -> float:
