@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
+from scimhub.distribution.delivery import HeldCause
 from scimhub.distribution.lane import Hold, Lane
 
 T = TypeVar("T")
@@ -18,8 +19,8 @@ class Holds(Generic[T]):
         self._changed: set[str] = set()
         self._released: set[str] = set()
         self._parked: list[tuple[int, str]] = []
-        # How many lanes are held; how many removals of each sort the brake keeps; in how many lanes until a person looked.
-        self.count = 0
+        # How many lanes are held for which cause; how many removals of each sort the brake keeps; in how many lanes until a person looked.
+        self.by_cause: Counter[HeldCause] = Counter()
         self.kept: Counter[str] = Counter()
         self.stuck = 0
 
@@ -32,8 +33,10 @@ class Holds(Generic[T]):
     def put(self, name: str, lane: Lane[T], hold: Hold | None) -> None:
         """The lane is held so from now on, or no longer."""
         for one, sign in ((lane.hold, -1), (hold, 1)):
-            self.count += sign * (one is not None)
-            if one is not None and one.cause == "brake":
+            if one is None:
+                continue
+            self.by_cause[one.cause] += sign
+            if one.cause == "brake":
                 self.kept[one.removes] += sign * one.removed
                 self.stuck += sign * (one.due is None)
         lane.hold = hold
@@ -55,6 +58,11 @@ class Holds(Generic[T]):
             if lane is not None and lane.is_parked and lane.first_owed == first:
                 found.append((name, lane))
         return found
+
+    @property
+    def count(self) -> int:
+        """How many lanes are held."""
+        return sum(self.by_cause.values())
 
     def owe_up_to(self, position: int) -> bool:
         """Whether something at the position or before it is held, so that a replay up to there is not over yet."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times
-from scimhub.distribution.delivery import Destination
+from scimhub.distribution.delivery import MEMBERS, Destination
 from scimhub.distribution.lane import Item
 from scimhub.distribution.lanes import Lanes
 from scimhub.distribution.outlook import Outlook
@@ -123,7 +123,13 @@ class Intake:
         change = notice.change
         touched = len(change.members_added) + len(change.members_removed)
         size = len(change.after or "") + 40 * touched
-        return Item(change.position, notice, touched if notice.is_run and self._joins_runs else 0, size)
+        weight = touched if notice.is_run and self._joins_runs else 0
+        removes, removed = "", 0
+        if notice.takes:
+            removes, removed = notice.kind.name, 1
+        elif notice.members and change.members_removed:
+            removes, removed = MEMBERS, len(change.members_removed)
+        return Item(change.position, notice, weight, size, removes, removed, notice.returns)
 
 
 def age(oldest: str | None, now: float) -> float:

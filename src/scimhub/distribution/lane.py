@@ -111,7 +111,10 @@ class Lane(Generic[T]):
         # What a person gives up, or the brake keeps, takes nothing else along.
         is_apart = self.hold is not None and self.hold.cause in ("brake", "discarded")
         while weight and self.items and self.items[0].weight and weight + self.items[0].weight <= most:
-            if is_apart and (self.items[0].removed > 0) != (taken[0].removed > 0):
+            following = self.items[0]
+            if is_apart and (following.removed > 0) != (taken[0].removed > 0):
+                break
+            if self.hold is not None and taken[0].position <= (self.hold.until or 0) < following.position:
                 break
             taken.append(self.items.popleft())
             weight += taken[-1].weight

@@ -204,9 +204,9 @@ class Lanes(Generic[T]):
     def coming(self, lane: str) -> Mapping[str, int]:
         """How many of each sort what waits in the lane would remove."""
         found: Counter[str] = Counter()
-        for item in self._lanes[lane].items:
-            if item.removed:
-                found[item.removes] += item.removed
+        state = self._lanes.get(lane)
+        for item in () if state is None else (*state.frozen, *state.items):
+            found[item.removes] += item.removed
         return found
 
     def keep(self, unit: Unit[T], hold: Hold) -> bool:
@@ -228,12 +228,12 @@ class Lanes(Generic[T]):
         if state.hold is not None and state.hold.cause == "brake":
             self.holds.put(unit.lane, state, unkept(state.hold))
 
-    def keep_all(self) -> None:
+    def keep_all(self, error: str) -> None:
         """What settles waits for a person from now on."""
         for lane, state in self._lanes.items():
             hold = state.hold
             if hold is not None and hold.cause == "brake" and hold.due is not None:
-                self.holds.put(lane, state, replace(hold, due=None))
+                self.holds.put(lane, state, replace(hold, due=None, error=error))
                 if not state.is_queued:
                     state.due = None
 

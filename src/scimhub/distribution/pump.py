@@ -13,6 +13,7 @@ from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, envelope, intake, retry, times
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
+from scimhub.distribution.gate import Gate
 from scimhub.distribution.intake import Intake, Stopped
 from scimhub.distribution.lane import Unit
 from scimhub.distribution.lanes import Lanes
@@ -59,6 +60,9 @@ class Pump:
         self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
         self._intake = Intake(destination, outlook, self._lanes, given, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
+        self._gate = Gate(
+            destination, self._lanes, self._settling, given, self._intake.envelope, is_stream=self._intake.is_stream
+        )
         self._awake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._launched_at = 0.0
@@ -119,10 +123,11 @@ class Pump:
 
     async def _turn(self) -> None:
         now = self._given.now
-        if self._intake.is_blocked and not self._sending and self.breaker.state == "closed":
+        if self._intake.is_blocked and not self._intake.is_stream and not self._sending and self.breaker.state == "closed":
             self._lanes.hold_first(now(), "It kept the destination from going on.")
         await self._intake.read()
         await self._intake.recall(lambda: self.breaker.limit(now()) > 0)
+        self._gate.look()
         self._launch()
         if (due := self._settling.due()) is not None and now() >= due:
             self._settling.begin(self._note_settled)
@@ -152,6 +157,7 @@ class Pump:
         """Wait for what is in flight; each send has its own time limit."""
         if self._sending:
             await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._gate.close()
         await self._settling.end()
         # Without the lease another node sends by now, and knows better where the destination stands.
         with contextlib.suppress(StoreUnavailable, LeaseLost):
@@ -170,6 +176,8 @@ class Pump:
         while len(self._sending) < self.breaker.limit(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
+            if not self._gate.admits(unit):
+                continue
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)
 
@@ -180,6 +188,8 @@ class Pump:
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
+            if not await self._gate.has_permit(unit):
+                return
             outcome: Outcome = Delivered()
             for message in await self._messages(unit):
                 if self._stopping:  # also between the many parts of one event
@@ -223,6 +233,7 @@ class Pump:
                 self.last_success = self._given.now()
                 self.delivered += len(unit.items)
                 self._settling.count(len(unit.items))
+                self._gate.arrived(unit)
                 self._lanes.deliver(unit)
             case Gone(reason):
                 self._lanes.postpone(unit)
