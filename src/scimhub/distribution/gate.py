@@ -1,135 +1,98 @@
-"""Where removals wait: the brake of one destination at work on its lanes.
+"""Where removals are stopped: the judgement of the brake, done on the lanes. Pure state: no I/O, no clock.
 
-Nothing that takes something away is sent but through here. ``brake`` judges, ``lanes`` keeps, ``settling`` writes permits
-before they are used, ``census`` counts whom the destination has.
+Whatever takes something away from the destination goes through here each time it is to be sent. ``guard`` writes the permits.
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
-from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import census
 from scimhub.distribution.brake import Brake, Removal
-from scimhub.distribution.delivery import Destination
-from scimhub.distribution.envelope import Envelope
-from scimhub.distribution.intake import STREAM, Stopped
 from scimhub.distribution.lane import LET_GO, Hold, Unit
 from scimhub.distribution.lanes import Lanes
-from scimhub.distribution.settling import Settling
-from scimhub.distribution.subscription import Notice
-from scimhub.distribution.surroundings import Surroundings
 
+T = TypeVar("T")
+
+# The lane of a destination that takes everything in order; no resource has this id.
+STREAM = ""
 # Seconds for which the brake goes by what it was told of a population.
 _POPULATION_LASTS = 600.0
-_AFTER_FAULT = 5.0
+_TRIPPED = "The brake has tripped: release or discard it."
+_SETTLES = "The brake waits for the rest of its burst to be seen."
 
-_log = logging.getLogger(__name__)
 
+class Gate(Generic[T]):
+    """Lets removals through, or keeps them. In a stream nothing leaves the window: there a removal stops all that follows."""
 
-class Gate:
-    """Lets removals of one destination through, or keeps them; ``envelope`` gives how it sees its directory now."""
-
-    def __init__(
-        self,
-        destination: Destination,
-        lanes: Lanes[Notice],
-        settling: Settling,
-        given: Surroundings,
-        envelope: Callable[[], Awaitable[Envelope]],
-        *,
-        is_stream: bool,
-    ) -> None:
-        self.brake: Brake = settling.brake
-        self._destination = destination
+    def __init__(self, brake: Brake, lanes: Lanes[T], *, is_stream: bool) -> None:
+        self.brake = brake
         self._lanes = lanes
-        self._settling = settling
-        self._given = given
-        self._envelope = envelope
         self._is_stream = is_stream
-        # In a stream, where nothing leaves the window: until when the removal at a position settles.
+        # In a stream: until when the removal at a position settles.
         self._settles: dict[int, float] = {}
         self._learned: dict[str, float] = {}
-        self._counting: asyncio.Task[None] | None = None
 
-    def admits(self, unit: Unit[Notice]) -> bool:
-        """Whether the unit may be sent, once ``has_permit`` says so; else it is kept, or need not be sent at all."""
-        removals = self._removals(unit)
-        if not removals:
-            return True
-        hold = self._lanes.hold_of(unit.lane)
+    def admits(self, unit: Unit[T], now: float) -> bool:
+        """Whether the unit may be sent once its permit is written; else it is kept, or need not be sent at all."""
+        hold = self._lanes.holds.find(unit.lane)
         if self._is_discarded(unit, hold):
             self._lanes.deliver(unit)
             return False
-        asked = [one for one in removals if one.position > self._let_go_until(hold)]
+        asked = self.asked(unit)
         if not asked:
             return True
-        now = self._given.now()
         self._forget_old_populations(now)
-        until = self._settles.get(unit.items[0].position) if self._is_stream else None
-        is_kept = hold is not None and hold.cause == "brake" and hold.first_position == unit.items[0].position
-        if hold is not None and is_kept:
-            until = hold.due
+        first = unit.items[0].position
+        kept = hold if hold is not None and hold.cause == "brake" and hold.first_position == first else None
+        until = self._settles.get(first) if kept is None else kept.due
         was_tripped = self.brake.trip is not None
-        verdict = self.brake.judge(asked, now, self._kept_besides(unit, hold), settled_until=until)
+        verdict = self.brake.judge(asked, now, self._waiting(unit, hold), settled_until=until)
         if verdict.word == "go":
-            self._lanes.let_go(unit)
+            self._lanes.holds.let_go(unit.lane)
             return True
-        self._keep(unit, asked, hold if is_kept else None, verdict.due, now)
+        self._keep(unit, asked, now if kept is None else kept.since, verdict.due)
         if self.brake.trip is not None and not was_tripped:
-            self._lanes.keep_all(_reason(None))
-            self._tell_trip()
+            self._lanes.holds.keep_all(_TRIPPED)
         return False
 
-    async def has_permit(self, unit: Unit[Notice]) -> bool:
-        """Wait until the unit's permit is written; False when it was kept instead, because that took too long."""
-        while True:
-            hold = self._lanes.hold_of(unit.lane)
-            asked = [one for one in self._removals(unit) if one.position > self._let_go_until(hold)]
-            if not asked or not self.brake.thresholds.enabled:
-                return True
-            await self._settling.reach(self.brake.edition)
-            if self.brake.is_permitted(asked, self._given.now()):
-                return True
-            if not self.admits(unit):
-                return False
+    def asked(self, unit: Unit[T]) -> list[Removal]:
+        """The removals in the unit that need a permit: all but those that an administrator has released."""
+        if not self.brake.thresholds.enabled:
+            return []
+        hold = self._lanes.holds.find(unit.lane)
+        until = self.brake.released if self._is_stream else 0
+        if hold is not None and hold.cause in LET_GO:
+            until = hold.until or 0
+        found = (item for item in unit.items if item.removed and item.position > until)
+        return [Removal(item.position, item.removes, item.removed) for item in found]
 
-    def arrived(self, unit: Unit[Notice]) -> None:
+    def arrived(self, unit: Unit[T]) -> None:
         """The unit arrived."""
         self.brake.arrive([item.position for item in unit.items if item.removed])
 
-    def look(self) -> None:
-        """What is to be done now and then: count whom the destination has, and end what is over."""
-        if self.brake.trip is not None and not self._lanes.holds.by_cause["brake"] and not self._is_stream:
-            self.brake.end_trip()
-            _log.warning("brake is released", extra=self._names)
-        if self.brake.asked and self._counting is None:
-            self._counting = asyncio.create_task(self._count())
+    def learn(self, sort: str, present: int, now: float) -> None:
+        """So many of the sort are in the destination's scope now; the brake may trip because of what settles."""
+        kept = self._lanes.coming(STREAM) if self._is_stream else self._lanes.holds.kept
+        self.brake.learn(sort, present, kept, now)
+        self._learned[sort] = now
+        if self.brake.check(kept, now):
+            self._lanes.holds.keep_all(_TRIPPED)
 
-    async def close(self) -> None:
-        """Stop counting."""
-        if self._counting is not None:
-            self._counting.cancel()
-            await asyncio.gather(self._counting, return_exceptions=True)
+    def end_trip(self) -> bool:
+        """Whether the brake had tripped and keeps nothing any longer, so that it lets removals go again."""
+        if self.brake.trip is None or self._is_stream or self._lanes.holds.by_cause["brake"]:
+            return False
+        self.brake.end_trip()
+        return True
 
     # ------------------------------------------------------------------ within
 
-    def _removals(self, unit: Unit[Notice]) -> list[Removal]:
-        return [Removal(item.position, item.removes, item.removed) for item in unit.items if item.removed]
-
-    def _let_go_until(self, hold: Hold | None) -> int:
-        """Up to where an administrator has let removals go."""
-        if self._is_stream:
-            return self.brake.released
-        return hold.until or 0 if hold is not None and hold.cause in LET_GO else 0
-
-    def _is_discarded(self, unit: Unit[Notice], hold: Hold | None) -> bool:
+    def _is_discarded(self, unit: Unit[T], hold: Hold | None) -> bool:
         until = self.brake.discarded if self._is_stream else 0
         if hold is not None and hold.cause == "discarded":
             until = hold.until or 0
-        return all(item.removed > 0 for item in unit.items) and unit.items[-1].position <= until
+        return all(item.removed > 0 and item.position <= until for item in unit.items)
 
-    def _kept_besides(self, unit: Unit[Notice], hold: Hold | None) -> Mapping[str, int]:
+    def _waiting(self, unit: Unit[T], hold: Hold | None) -> Mapping[str, int]:
         """How many of each sort wait besides the unit."""
         if self._is_stream:
             return self._lanes.coming(unit.lane)
@@ -138,61 +101,17 @@ class Gate:
             kept[hold.removes] -= hold.removed
         return kept
 
-    def _keep(
-        self, unit: Unit[Notice], removals: Sequence[Removal], former: Hold | None, due: float | None, now: float
-    ) -> None:
+    def _keep(self, unit: Unit[T], removals: list[Removal], since: float, due: float | None) -> None:
+        first = unit.items[0].position
         if self._is_stream:
-            if due is not None:
-                self._settles = {unit.items[0].position: due}
+            self._settles = {} if due is None else {first: due}
             self._lanes.rest(unit, due)
-        else:
-            since = now if former is None else former.since
-            sort, count = removals[0].sort, sum(removal.count for removal in removals)
-            first = unit.items[0].position
-            self._lanes.keep(unit, Hold(unit.lane, first, since, 0, due, _reason(due), "brake", None, sort, count))
-
-    def _tell_trip(self) -> None:
-        trip = self.brake.trip
-        if trip is None:
             return
-        name = self._destination.name
-        more = {
-            "removals": trip.count,
-            "of": trip.population,
-            "sort": trip.sort,
-            "next": f"scimhub destination brake show {name} --directory {self._destination.directory_name}",
-        }
-        _log.warning("brake tripped: removals are held", extra={**self._names, **more})
+        error = _TRIPPED if due is None else _SETTLES
+        count = sum(removal.count for removal in removals)
+        self._lanes.keep(unit, Hold(unit.lane, first, since, 0, due, error, "brake", None, removals[0].sort, count))
 
     def _forget_old_populations(self, now: float) -> None:
         for sort in [sort for sort, time in self._learned.items() if not 0 <= now - time < _POPULATION_LASTS]:
             del self._learned[sort]
             self.brake.populations.pop(sort, None)
-
-    async def _count(self) -> None:
-        try:
-            interest = (await self._envelope()).interest
-            for sort in list(self.brake.asked):
-                present = await census.count(self._given.store, self._destination.directory, interest, sort)
-                now = self._given.now()
-                kept = self._lanes.coming(STREAM) if self._is_stream else self._lanes.holds.kept
-                self.brake.learn(sort, present, kept, now)
-                self._learned[sort] = now
-                if self.brake.check(kept, now):
-                    self._lanes.keep_all(_reason(None))
-                    self._tell_trip()
-        except StoreUnavailable as fault:
-            _log.warning("population not counted", extra={**self._names, "reason": str(fault)})
-            await asyncio.sleep(_AFTER_FAULT)
-        except Stopped:
-            pass  # the pump meets it at its next change
-        finally:
-            self._counting = None
-
-    @property
-    def _names(self) -> dict[str, str]:
-        return {"directory": self._destination.directory_name, "destination": self._destination.name}
-
-
-def _reason(due: float | None) -> str:
-    return "The brake has tripped; release or discard it." if due is None else "It waits for the rest of its burst to be seen."

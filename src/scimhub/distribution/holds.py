@@ -3,10 +3,11 @@
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from scimhub.distribution.delivery import HeldCause
-from scimhub.distribution.lane import Hold, Lane
+from scimhub.distribution.lane import Hold, Lane, unkept
 
 T = TypeVar("T")
 
@@ -19,7 +20,8 @@ class Holds(Generic[T]):
         self._changed: set[str] = set()
         self._released: set[str] = set()
         self._parked: list[tuple[int, str]] = []
-        # How many lanes are held for which cause; how many removals of each sort the brake keeps; in how many lanes until a person looked.
+        # How many lanes are held for which cause; how many removals of each sort the brake keeps, and in how many lanes until a
+        # person has looked.
         self.by_cause: Counter[HeldCause] = Counter()
         self.kept: Counter[str] = Counter()
         self.stuck = 0
@@ -43,6 +45,26 @@ class Holds(Generic[T]):
         into, out_of = (self._released, self._changed) if hold is None else (self._changed, self._released)
         into.add(name)
         out_of.discard(name)
+
+    def find(self, name: str) -> Hold | None:
+        """Why the lane is held, None when it is not."""
+        lane = self._lanes.get(name)
+        return None if lane is None else lane.hold
+
+    def let_go(self, name: str) -> None:
+        """The brake has let go what it kept of the lane, which is in flight."""
+        lane = self._lanes[name]
+        if lane.hold is not None and lane.hold.cause == "brake":
+            self.put(name, lane, unkept(lane.hold))
+
+    def keep_all(self, error: str) -> None:
+        """What settles waits for a person from now on."""
+        for name, lane in self._lanes.items():
+            hold = lane.hold
+            if hold is not None and hold.cause == "brake" and hold.due is not None:
+                self.put(name, lane, replace(hold, due=None, error=error))
+                if not lane.is_queued:
+                    lane.due = None
 
     def note_parked(self, name: str, lane: Lane[T]) -> None:
         """The lane may be parked; it is then found by ``passed``."""

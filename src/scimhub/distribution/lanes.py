@@ -55,6 +55,8 @@ class Lanes(Generic[T]):
         self._order: deque[int] = deque()
         self._done: set[int] = set()
         self._bytes = 0
+        # How many changes were read again and have not arrived.
+        self._recalled = 0
         self._lanes: dict[str, Lane[T]] = {}
         self._queues: Queues[T] = Queues(self._lanes)
         self.holds: Holds[T] = Holds(self._lanes)
@@ -73,13 +75,18 @@ class Lanes(Generic[T]):
             return 0
         return max(0, self._capacity - len(self._order))
 
+    @property
+    def may_recall(self) -> bool:
+        """Whether there is memory for what is read again, which a full window must not keep from going on."""
+        return self._bytes < 2 * MOST_BYTES and self._recalled < self._capacity
+
     def skip(self, position: int) -> None:
         """The change at the position is none of the destination's business."""
         self.read_position = position
         self._known.discard(position)
 
-    def offer(self, lane: str, item: Item[T]) -> None:
-        """The destination wants this change, which comes behind all that were offered."""
+    def offer(self, lane: str, item: Item[T]) -> bool:
+        """The destination wants this change, which comes behind all that were offered; whether it waits in the window now."""
         self.read_position = item.position
         self._order.append(item.position)
         state = self._lanes.get(lane)
@@ -96,7 +103,9 @@ class Lanes(Generic[T]):
             self._finish(item.position)
         else:
             self._append(lane, state or self._lanes.setdefault(lane, Lane()), item)
+            return True
         self._known.discard(item.position)
+        return False
 
     @property
     def may_overtake(self) -> bool:
@@ -139,6 +148,7 @@ class Lanes(Generic[T]):
         state = self._lanes[lane]
         state.items.extend(items)
         state.leavers += sum(item.is_leaver for item in items)
+        self._recalled += len(items)
         self._bytes += sum(item.size for item in items)
         state.read_to = read_to
         if items:
@@ -170,6 +180,7 @@ class Lanes(Generic[T]):
         state.leavers -= sum(item.is_leaver for item in unit.items)
         self._bytes -= sum(item.size for item in unit.items)
         if state.hold is not None:
+            self._recalled -= len(unit.items)
             self._owe_from(unit.lane, state, unit.items[-1].position + 1)
             return
         for item in unit.items:
@@ -196,11 +207,6 @@ class Lanes(Generic[T]):
 
     # ------------------------------------------------------------------ removals
 
-    def hold_of(self, lane: str) -> Hold | None:
-        """Why the lane is held, None when it is not."""
-        state = self._lanes.get(lane)
-        return None if state is None else state.hold
-
     def coming(self, lane: str) -> Mapping[str, int]:
         """How many of each sort what waits in the lane would remove."""
         found: Counter[str] = Counter()
@@ -221,21 +227,6 @@ class Lanes(Generic[T]):
             return False
         self._hold(unit.lane, state, replace(hold, until=state.until))
         return True
-
-    def let_go(self, unit: Unit[T]) -> None:
-        """The brake has let the unit go, which is still in flight."""
-        state = self._lanes[unit.lane]
-        if state.hold is not None and state.hold.cause == "brake":
-            self.holds.put(unit.lane, state, unkept(state.hold))
-
-    def keep_all(self, error: str) -> None:
-        """What settles waits for a person from now on."""
-        for lane, state in self._lanes.items():
-            hold = state.hold
-            if hold is not None and hold.cause == "brake" and hold.due is not None:
-                self.holds.put(lane, state, replace(hold, due=None, error=error))
-                if not state.is_queued:
-                    state.due = None
 
     # ------------------------------------------------------------------ failures
 
@@ -338,6 +329,8 @@ class Lanes(Generic[T]):
             state.newest = max(state.newest, item.position)
             if state.hold is None:
                 self._finish(item.position)
+            else:
+                self._recalled -= 1
         state.frozen = ()
 
     def _begin_overtaking(self, lane: str, state: Lane[T]) -> None:
