@@ -1,4 +1,4 @@
-"""The gate of one destination in its surroundings: permits are written before they are used, populations counted, trips told."""
+"""The gate of one destination in its surroundings: permits are written before use, populations counted, trips told."""
 
 import asyncio
 import logging

@@ -138,5 +138,5 @@ class Lane(Generic[T]):
 
 
 def unkept(hold: Hold) -> Hold:
-    """What is owed once the brake has no part in it."""
-    return replace(hold, attempts=0, error="", cause="failure", removes="", removed=0)
+    """What is owed, and due, once the brake has no part in it."""
+    return replace(hold, due=hold.since, attempts=0, error="", cause="failure", removes="", removed=0)

@@ -55,8 +55,8 @@ class Lanes(Generic[T]):
         self._order: deque[int] = deque()
         self._done: set[int] = set()
         self._bytes = 0
-        # How many changes were read again and have not arrived.
-        self._recalled = 0
+        # How many changes were read again and have not arrived, and their bytes, which are not among the others.
+        self._recalled = self._recalled_bytes = 0
         self._lanes: dict[str, Lane[T]] = {}
         self._queues: Queues[T] = Queues(self._lanes)
         self.holds: Holds[T] = Holds(self._lanes)
@@ -78,7 +78,7 @@ class Lanes(Generic[T]):
     @property
     def may_recall(self) -> bool:
         """Whether there is memory for what is read again, which a full window must not keep from going on."""
-        return self._bytes < 2 * MOST_BYTES and self._recalled < self._capacity
+        return self._recalled_bytes < MOST_BYTES and self._recalled < self._capacity
 
     def skip(self, position: int) -> None:
         """The change at the position is none of the destination's business."""
@@ -149,7 +149,7 @@ class Lanes(Generic[T]):
         state.items.extend(items)
         state.leavers += sum(item.is_leaver for item in items)
         self._recalled += len(items)
-        self._bytes += sum(item.size for item in items)
+        self._recalled_bytes += sum(item.size for item in items)
         state.read_to = read_to
         if items:
             self._queues.add(lane, state)
@@ -178,11 +178,13 @@ class Lanes(Generic[T]):
         state = self._land(unit)
         state.attempts = state.tries = 0
         state.leavers -= sum(item.is_leaver for item in unit.items)
-        self._bytes -= sum(item.size for item in unit.items)
+        size = sum(item.size for item in unit.items)
         if state.hold is not None:
             self._recalled -= len(unit.items)
+            self._recalled_bytes -= size
             self._owe_from(unit.lane, state, unit.items[-1].position + 1)
             return
+        self._bytes -= size
         for item in unit.items:
             self._finish(item.position)
         if state.leaver > self.read_position and not state.in_flight:
@@ -324,13 +326,14 @@ class Lanes(Generic[T]):
     def _drop(self, state: Lane[T], count: int) -> None:
         """Forget what was tried and so many items behind it: they are done, or owed by the lane's hold."""
         for item in (*state.frozen, *(state.items.popleft() for _ in range(count))):
-            self._bytes -= item.size
             state.leavers -= item.is_leaver
             state.newest = max(state.newest, item.position)
             if state.hold is None:
+                self._bytes -= item.size
                 self._finish(item.position)
             else:
                 self._recalled -= 1
+                self._recalled_bytes -= item.size
         state.frozen = ()
 
     def _begin_overtaking(self, lane: str, state: Lane[T]) -> None:
