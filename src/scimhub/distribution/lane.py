@@ -102,7 +102,7 @@ class Lane(Generic[T]):
     def is_parked(self) -> bool:
         """Whether all up to the hold's position arrived, and it only waits for the window to come there."""
         hold = self.hold
-        return hold is not None and hold.cause == "leaver" and hold.until is not None and hold.first_position > hold.until
+        return hold is not None and hold.cause == "leaver" and hold.due is None
 
     def cut(self, most: int) -> tuple[Item[T], ...]:
         """The first item, or the run of membership changes that begins with it, of at most so many members (DECISIONS 10)."""
