@@ -45,6 +45,7 @@ class Pump:
         lease: Lease,
         sender: Sender,
         holds: Sequence[Held],
+        kept: Sequence[str],
         outlook: Outlook,
         given: Surroundings,
         *,
@@ -60,8 +61,9 @@ class Pump:
         self._sender = sender
         self._given = given
         self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
-        self._intake = Intake(destination, outlook, self._lanes, given, joins_runs=joins_runs)
+        self._intake = Intake(destination, outlook, self._lanes, given, kept, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
+        self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
         self._guard = Guard(destination, self._gate, self._settling, given, self._intake.envelope)
         self._awake = asyncio.Event()
@@ -254,7 +256,8 @@ class Pump:
                 self.delivered += len(unit.items)
                 self._settling.count(len(unit.items))
                 self._gate.arrived(unit)
-                self._intake.dismiss(unit)
+                self._gate.arrived(unit)
+                self._intake.note_arrival(unit)
                 self._lanes.deliver(unit)
             case Gone(reason):
                 self._lanes.postpone(unit)
