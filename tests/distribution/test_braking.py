@@ -272,12 +272,14 @@ async def test_a_decision_says_of_whom_it_is(tmp_path: Path):
             braking.check_choice(None, None, None, False)
 
 
-async def test_switched_off_it_holds_nothing(tmp_path: Path):
+async def test_switched_off_it_holds_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     async with open_outside(tmp_path) as hub:
         made = await hub.destination(after=0)
+        caplog.set_level(logging.WARNING)
         off = await braking.set_thresholds(hub.engine, made, {"enabled": False})
         assert (await braking.status(hub.engine, off)).thresholds == Thresholds(enabled=False)
         assert not (await control.status(hub.engine, off)).brake_is_on
+        assert "brake switched off" in caplog.messages
         ids = await people(hub, 30)
         await burst(hub, ids)
         await hub.caught_up()

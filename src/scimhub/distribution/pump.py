@@ -196,7 +196,7 @@ class Pump:
         while len(self._sending) < self.breaker.limit(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
-            if not self._guard.admits(unit):
+            if unit.is_removal and not self._guard.admits(unit):
                 self._intake.dismiss(unit)
                 continue
             self._sending.add(task := asyncio.create_task(self._send(unit)))
@@ -209,7 +209,7 @@ class Pump:
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
-            if not await self._guard.has_permit(unit):
+            if unit.is_removal and not await self._guard.has_permit(unit):
                 self._intake.dismiss(unit)
                 return
             outcome: Outcome = Delivered()
@@ -256,8 +256,9 @@ class Pump:
                 self.delivered += len(unit.items)
                 self._settling.count(len(unit.items))
                 self._gate.arrived(unit)
-                self._gate.arrived(unit)
-                self._intake.note_arrival(unit)
+                if unit.is_removal:
+                    self._gate.arrived(unit)
+                    self._intake.note_arrival(unit)
                 self._lanes.deliver(unit)
             case Gone(reason):
                 self._lanes.postpone(unit)
