@@ -5,7 +5,7 @@ Times are RFC 3339 texts as in ``directory.records``; ``key`` never leaves the p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -13,6 +13,12 @@ import orjson
 # itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
+# Why a lane is held: its delivery failed; the brake keeps a removal; an administrator let go what the brake had kept; the
+# resource overtakes the backlog; or the state of the moment is owed, whatever the log says.
+# ``discarded`` is a removal that an administrator gave up.
+HeldCause = Literal["failure", "brake", "released", "discarded", "leaver", "state"]
+# What a removal of memberships is counted as; any other is counted as its resource type.
+MEMBERS = "members"
 # What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
 # proving to the destination who we are, with what it gave out; that is brought, and never shown again.
 Purpose = Literal["hmac", "ed25519", "token", "password"]
@@ -59,6 +65,9 @@ class Destination:
     replay: "Replay | None"
     created: str
     updated: str
+    # The thresholds of its brake that were set, and what the brake has let go; see ``brake``.
+    brake: Mapping[str, object] = field(default_factory=dict)
+    brake_state: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,56 @@ class Held:
     attempts: int
     next_attempt: str | None
     error: str
+    cause: HeldCause = "failure"
+    # The log is read for it up to this position even where the cursor has not come so far, and what an administrator
+    # released is not asked for again up to there; None where neither is wanted.
+    until: int | None = None
+    # What the brake keeps: a resource type or ``members``, and how many of them would go.
+    removes: str = ""
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRemoval:
+    """A removal that the brake keeps, with the change that asks for it. ``due`` is None once the brake has tripped.
+
+    ``document`` is the JSON text of what the change still tells of the resource, None when retention has removed it.
+    """
+
+    resource_id: str
+    position: int
+    since: str
+    due: str | None
+    removes: str
+    removed: int
+    kind: str
+    operation: str
+    time: str
+    exchange_id: str
+    source: str | None
+    document: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of the removals that the brake keeps: these resources', those of one request or of one source; None is all."""
+
+    resource_ids: frozenset[str] | None = None
+    exchange_id: str | None = None
+    source: str | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self.resource_ids is None and self.exchange_id is None and self.source is None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A resource that a destination keeps, because its removal at that position was discarded."""
+
+    resource_id: str
+    position: int
+    time: str
 
 
 # --------------------------------------------------------------------------- what is sent

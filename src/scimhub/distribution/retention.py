@@ -89,7 +89,9 @@ async def _tell(store: DestinationStore, known: Destination, purged: int, now: s
         if held.first_position <= purged:
             reason = f"Its changes from position {held.first_position} to {purged} are no longer kept; send its state by hand."
             _log.error("held delivery left behind", extra={**names, "resource": held.resource_id})
-            rest = replace(held, first_position=purged + 1, next_attempt=None, error=reason)
+            rest = replace(
+                held, first_position=purged + 1, next_attempt=None, error=reason, cause="failure", removes="", removed=0
+            )
             await store.change_held(destination.key, rest)
 
 

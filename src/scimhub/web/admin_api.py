@@ -21,6 +21,7 @@ from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, StoreUnav
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.web import (
+    admin_brake,
     admin_destinations,
     admin_directories,
     admin_exchanges,
@@ -48,6 +49,12 @@ _Scope = MutableMapping[str, Any]  # ASGI's own types are open dictionaries
 _Receive = Callable[[], Awaitable[_Scope]]
 _Send = Callable[[_Scope], Awaitable[None]]
 _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+
+_PARTS = (
+    *(admin_directories, admin_schemas, admin_destinations, admin_brake),
+    *(admin_exchanges, admin_trace, admin_loading, admin_hub),
+)
 
 
 def build_admin_api(
@@ -83,8 +90,7 @@ def build_admin_api(
         redirect_slashes=False,
     )
     api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    parts = (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_loading, admin_hub)
-    for part in parts:
+    for part in _PARTS:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)

@@ -1,0 +1,194 @@
+"""From the log into the lanes of one destination: what is new, and what is owed to held lanes and read again."""
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+
+from scimhub.directory.errors import Invalid
+from scimhub.directory.records import Change
+from scimhub.distribution import delivery, envelope, times
+from scimhub.distribution.delivery import MEMBERS, Destination
+from scimhub.distribution.gate import STREAM
+from scimhub.distribution.lane import Item, Unit
+from scimhub.distribution.lanes import Lanes
+from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.subscription import Notice
+from scimhub.distribution.surroundings import Surroundings
+
+# Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
+_FEW, _MANY = 100, 500
+_OWED_AT_ONCE = 100
+_LEAVERS_AT_ONCE = 100
+
+
+class Stopped(Exception):
+    """The destination must not be served any longer; it is to be put into that state for that reason."""
+
+    def __init__(self, state: delivery.State, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+class Intake:
+    """Reads for one destination and fills its lanes; raises Stopped when it cannot be served any longer."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        outlook: Outlook,
+        lanes: Lanes[Notice],
+        given: Surroundings,
+        kept: Collection[str],
+        *,
+        joins_runs: bool,
+    ) -> None:
+        # The whole stream is then one lane: it never leaves the window, for nothing may overtake it (DECISIONS 10).
+        self.is_stream = destination.configuration.get("order") == "stream"
+        self._destination = destination
+        self._outlook = outlook
+        self._lanes = lanes
+        self._given = given
+        self._joins_runs = joins_runs
+        # Resources that the destination keeps because their removal was discarded; and those of them that no longer are so.
+        self._kept = set(kept)
+        self.returned: set[str] = set()
+        # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
+        self._wanted: deque[tuple[int, str]] = deque()
+        self._more, self._wakes = True, 0
+        # Up to where the log was searched for leavers beyond the window, and how often it had been woken then.
+        self._scouted, self._scouted_wakes = 0, -1
+        # When each leaver was committed that was met and has not arrived, by position.
+        self._leavers: dict[int, str] = {}
+
+    def wake(self) -> None:
+        """There are new changes."""
+        self._more = True
+        self._wakes += 1
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is more to read, and room for it."""
+        return self._more and self._lanes.room >= _FEW
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether there is more to read, and no room until something is done."""
+        return self._more and self._lanes.room < _FEW and self._lanes.has_lanes
+
+    @property
+    def oldest(self) -> str | None:
+        """When the oldest change was committed that waits and is not held, None when none does."""
+        return next((time for position, time in self._wanted if position > self._lanes.cursor), None)
+
+    @property
+    def oldest_leaver(self) -> str | None:
+        """When the oldest deletion or deactivation was committed that waits and is not kept by the brake."""
+        return min(self._leavers.values(), default=None)
+
+    def dismiss(self, unit: Unit[Notice]) -> None:
+        """The unit is not to be sent now."""
+        for item in unit.items:
+            self._leavers.pop(item.position, None)
+
+    def note_arrival(self, unit: Unit[Notice]) -> None:
+        """The unit arrived."""
+        self.dismiss(unit)
+        if self._kept and any(item.is_leaver for item in unit.items):
+            self._no_longer_kept(unit.items[0].content.change.resource_id)
+
+    def forget(self, cursor: int) -> None:
+        """Everything up to the cursor is settled."""
+        while self._wanted and self._wanted[0][0] <= cursor:
+            self._wanted.popleft()
+
+    async def read(self) -> None:
+        """Offer what is new, as far as there is room."""
+        if not self._more or self.is_blocked:
+            return
+        wanted = min(self._lanes.room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
+        wakes = self._wakes
+        changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
+        await self._offer(changes)
+        # What was committed while we read has woken us, and may not be among what was read.
+        self._more = len(changes) == wanted or self._wakes != wakes
+
+    async def scout(self) -> None:
+        """While the window is full: have leavers beyond it overtake what lies between."""
+        if not self.is_blocked or self.is_stream or not self._lanes.may_overtake or self._scouted_wakes == self._wakes:
+            return
+        wakes, after = self._wakes, max(self._scouted, self._lanes.read_position)
+        found = await self._given.reader.read_leavers(after, _LEAVERS_AT_ONCE)
+        interest = (await self.envelope()).interest
+        for change in found:
+            notice = self._assess(change, interest.assess)
+            if notice is not None and notice.takes:
+                self._leavers[change.position] = change.time
+                self._lanes.overtake(change.resource_id, change.position, self._given.now())
+        self._scouted = found[-1].position if found else after
+        if len(found) < _LEAVERS_AT_ONCE:
+            self._scouted_wakes = wakes
+
+    async def recall(self, may_go_on: Callable[[], bool]) -> None:
+        """Read again what is owed to held lanes whose time has come, while there is room and leave."""
+        self._lanes.wake(self._given.now())
+        while self._lanes.may_recall and may_go_on() and (wish := self._lanes.recall()) is not None:
+            lane, first, last = wish
+            owed = await self._given.reader.read_changes_of(lane, first, last, _OWED_AT_ONCE)
+            read_to = owed[-1].position if len(owed) == _OWED_AT_ONCE else last
+            interest = (await self.envelope()).interest
+            notices = [notice for change in owed if (notice := self._assess(change, interest.assess)) is not None]
+            self._leavers |= {notice.change.position: notice.change.time for notice in notices if notice.takes}
+            self._lanes.refill(lane, [self._item(notice) for notice in notices], read_to)
+
+    async def envelope(self) -> envelope.Envelope:
+        """How the destination is told of changes now."""
+        try:
+            return await self._outlook.envelope()
+        except Invalid as fault:
+            raise Stopped("failing", f"Its subscription cannot be used any more: {fault}") from fault
+
+    # ------------------------------------------------------------------ within
+
+    async def _offer(self, changes: Sequence[Change]) -> None:
+        interest = (await self.envelope()).interest
+        for change in changes:
+            notice = self._assess(change, interest.assess)
+            if notice is None:
+                self._lanes.skip(change.position)
+                continue
+            self._wanted.append((change.position, change.time))
+            waits = self._lanes.offer(STREAM if self.is_stream else change.resource_id, self._item(notice))
+            if waits and notice.takes:
+                self._leavers[change.position] = change.time
+
+    def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
+        if change.directory != self._destination.directory:
+            return None
+        if change.after is None and not change.before:
+            raise Stopped("behind", f"Retention removed change {change.position} before it was delivered; a resync is needed.")
+        return assess(change)
+
+    def _item(self, notice: Notice) -> Item[Notice]:
+        change = notice.change
+        touched = len(change.members_added) + len(change.members_removed)
+        size = len(change.after or "") + 40 * touched
+        weight = touched if notice.is_run and self._joins_runs else 0
+        removes, removed = "", 0
+        is_kept = change.resource_id in self._kept
+        if is_kept and notice.returns:
+            self._no_longer_kept(change.resource_id)
+        # To a destination that keeps somebody, whatever shows that he is inactive is his removal.
+        if notice.takes or (is_kept and '"active":false' in (change.after or "")):
+            removes, removed = notice.kind.name, 1
+        elif notice.members and change.members_removed:
+            removes, removed = MEMBERS, len(change.members_removed)
+        return Item(change.position, notice, weight, size, removes, removed, notice.returns)
+
+    def _no_longer_kept(self, resource_id: str) -> None:
+        if resource_id in self._kept:
+            self._kept.discard(resource_id)
+            self.returned.add(resource_id)
+
+
+def age(oldest: str | None, now: float) -> float:
+    """How many seconds ago that was; 0 for None."""
+    return 0.0 if oldest is None else now - times.seconds(oldest)
