@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scimhub.distribution import failpoints, leases
 from scimhub.distribution.failpoints import Reach
 from scimhub.distribution.ports import AttemptLog, ChangeReader, SharedStore
+from scimhub.distribution.sealing import Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Surroundings:
     chance: Callable[[], float]
     random: Callable[[int], bytes]
     new_id: Callable[[], str]
+    # With which the secrets of destinations are sealed.
+    keyring: Keyring
     reach: Reach = failpoints.reach_nothing
     # This node, how long its leases hold, in seconds, and a clock that only goes forward.
     node: str = "node"

@@ -17,7 +17,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from scimhub import clock
-from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, StoreUnavailable, StoreUnusable
+from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, KeysUnusable, StoreUnavailable, StoreUnusable
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.web import (
@@ -27,6 +27,7 @@ from scimhub.web import (
     admin_hub,
     admin_loading,
     admin_schemas,
+    admin_secrets,
     admin_trace,
 )
 from scimhub.web.admin_models import Problem
@@ -41,7 +42,12 @@ _STATUS: dict[type[Fault], tuple[int, str]] = {
     Invalid: (400, "Invalid"),
     StoreUnavailable: (503, "Database not available"),
     StoreUnusable: (503, "Database not available"),
+    KeysUnusable: (503, "Keys not available"),
 }
+_PARTS = (
+    *(admin_directories, admin_schemas, admin_destinations, admin_exchanges),
+    *(admin_trace, admin_loading, admin_secrets, admin_hub),
+)
 _logger = logging.getLogger(__name__)
 
 _Scope = MutableMapping[str, Any]  # ASGI's own types are open dictionaries
@@ -83,8 +89,7 @@ def build_admin_api(
         redirect_slashes=False,
     )
     api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    parts = (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_loading, admin_hub)
-    for part in parts:
+    for part in _PARTS:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)
