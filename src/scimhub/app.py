@@ -165,6 +165,7 @@ _OF_DESTINATIONS: tuple[_Reading, ...] = (
     ("destination_lag_seconds", "gauge", "Age of the oldest change that waits.", lambda pump, _: pump.age),
     ("destination_held", "gauge", "Resources whose delivery failed and waits.", lambda pump, _: pump.held),
     ("destination_in_flight", "gauge", "Messages on their way.", lambda pump, _: pump.in_flight),
+    ("destination_concurrency", "gauge", "Messages that may be on their way.", lambda pump, _: pump.flow.limit),
     ("destination_is_failing", "gauge", "1 while nothing but a probe is sent.", lambda pump, _: pump.breaker.state != "closed"),
     ("destination_delivered", "counter", "Changes that a destination confirmed.", lambda pump, _: pump.delivered),
     ("destination_failures", "counter", "Attempts that failed.", lambda pump, _: pump.failed),

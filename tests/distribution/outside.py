@@ -71,7 +71,7 @@ class Outside:
     joins_runs: bool = True
 
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
-        if unknown := configuration.keys() - {"concurrency", "order", "headers"}:
+        if unknown := configuration.keys() - {"concurrency", "order", "headers", "rate"}:
             raise Invalid([f"There is no key {name}." for name in sorted(unknown)])
         return {"concurrency": 16, **configuration}
 

@@ -44,7 +44,7 @@ class _Client(Client):
     """The library's, which never sends who we are over a connection without TLS that was to have it.
 
     The library itself makes TLS only if the server asks for it: whoever stands between could ask for none. Servers that a
-    server names in its greeting (``connect_urls``) may be tried after those that are configured, by the same rules.
+    server names in its greeting (``connect_urls``) are judged like those that are configured, should it ever try one.
     """
 
     def __init__(self, policy: Policy) -> None:

@@ -68,6 +68,8 @@ class Status:
     last_success: str | None
     delivered: int
     failed: int
+    # How many messages may be on their way now, which adapts; 0 while no pump runs.
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,7 @@ async def status(engine: Engine, destination: Destination) -> Status:
         last_success=None if last_success is None else times.text(last_success),
         delivered=0 if pump is None else pump.delivered,
         failed=0 if pump is None else pump.failed,
+        concurrency=0 if pump is None else pump.flow.limit,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from scimhub.directory.errors import Invalid, StoreUnavailable
 from scimhub.directory.records import Change
-from scimhub.distribution import attempts, delivery, envelope, retry, times
+from scimhub.distribution import attempts, delivery, envelope, flow, retry, times, turns
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
 from scimhub.distribution.lanes import Item, Lanes, Unit
@@ -66,7 +66,8 @@ class Pump:
     ) -> None:
         self.destination = destination
         self.lease = lease
-        self.breaker = Breaker(_concurrency(destination))
+        self.flow = flow.of_configuration(destination.configuration)
+        self.breaker = Breaker(self.flow.limit)
         # Wall-clock seconds of the last success, None before the first.
         self.last_success: float | None = None
         self.delivered = 0
@@ -167,6 +168,7 @@ class Pump:
         waits = [_LONGEST_REST, (self._lanes.next_due() or now + _LONGEST_REST) - now]
         if self._settling is None:
             waits.append(self._settle_due() - now)
+        waits.append(self.flow.ready_in(now) or _LONGEST_REST)
         if self.breaker.probe_at > self._launched_at:
             waits.append(self.breaker.probe_at - now)
         # Cheaper than a time limit round the waiting, and this runs for each message.
@@ -195,6 +197,8 @@ class Pump:
             return
         wanted = min(room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
         wakes = self._wakes
+        if wanted > _FEW:
+            await self._given.turns.take(self.destination.directory, self.destination.key, turns.AT_ONCE)
         changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
         await self._offer(changes)
         # What was committed while we read has woken us, and may not be among what was read.
@@ -238,9 +242,10 @@ class Pump:
 
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
-        while len(self._sending) < self.breaker.limit(now):
+        while len(self._sending) < min(self.breaker.limit(now), self.flow.limit) and not self.flow.ready_in(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
+            self.flow.begin(now)
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)
 
@@ -251,6 +256,7 @@ class Pump:
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
+            await self._given.turns.take(self.destination.directory, self.destination.key)
             outcome: Outcome = Delivered()
             for message in await self._messages(unit):
                 if self._stopping:  # also between the many parts of one event
@@ -283,6 +289,8 @@ class Pump:
         begun = self._given.now()
         outcome = await self._sender.send(message)
         self._given.reach("after_send")
+        if self.breaker.state == "closed":
+            self.flow.note(outcome, begun, self._given.now(), len(self._sending))
         attempt = attempts.attempt_of(self.destination, unit, message, outcome, begun, self._given.now())
         self._given.attempts.record_attempt(attempt)
         return outcome
@@ -290,8 +298,8 @@ class Pump:
     def _land(self, unit: Unit[Notice], outcome: Outcome) -> None:
         match outcome:
             case Delivered():
-                self.breaker.succeed(unit.lane)
                 self.last_success = self._given.now()
+                self.breaker.succeed(unit.lane, self.last_success)
                 self.delivered += len(unit.items)
                 self._unsettled += len(unit.items)
                 self._lanes.deliver(unit)
@@ -390,8 +398,3 @@ class Pump:
     @property
     def _names(self) -> dict[str, str]:
         return {"directory": self.destination.directory_name, "destination": self.destination.name}
-
-
-def _concurrency(destination: Destination) -> int:
-    wished = destination.configuration.get("concurrency")
-    return wished if isinstance(wished, int) else 1

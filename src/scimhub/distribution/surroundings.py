@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scimhub.distribution import failpoints, leases
 from scimhub.distribution.failpoints import Reach
 from scimhub.distribution.ports import AttemptLog, ChangeReader, SharedStore
 from scimhub.distribution.sealing import Keyring
+from scimhub.distribution.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,5 @@ class Surroundings:
     node: str = "node"
     lease_seconds: float = leases.DEFAULT_SECONDS
     monotonic: Callable[[], float] = time.monotonic
+    # Shared by all pumps of the process.
+    turns: Turns = field(default_factory=Turns)
