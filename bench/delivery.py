@@ -24,7 +24,7 @@ from bench.servers import ADMIN_TOKEN, Place, Server
 
 _RATE = 200
 _ROUNDS = 3
-_DESTINATIONS = "/admin/v1/directories/default/destinations"
+DESTINATIONS = "/admin/v1/directories/default/destinations"
 _DEAD_BACKLOG = 1_000_000
 
 
@@ -57,7 +57,7 @@ def _measure_alive(
         if options.kafka:
             _create_kafka(hub, options.kafka, topic)
         else:
-            _create(hub, "live", receiver)
+            create(hub, "live", receiver)
         if "latency" in options.only:
             note(_latency(hub, receiver, silent, users, options))
         for what in ("users", "group") if "drain" in options.only else ():
@@ -85,16 +85,16 @@ def _latency(
 ) -> dict[str, float]:
     """Medians over rounds without and with a destination beside it that never answers and has a backlog already."""
     rate, seconds = options.rate, options.seconds
-    _create(hub, "dead", silent)
+    create(hub, "dead", silent)
     _steady(hub, receiver, users, seconds, rate)
     alone, beside = [], []
     for _ in range(_ROUNDS):
-        _admin(hub, "POST", f"{_DESTINATIONS}/dead/pause", {})
+        admin(hub, "POST", f"{DESTINATIONS}/dead/pause", {})
         alone.append(_steady(hub, receiver, users, seconds, rate))
-        _admin(hub, "POST", f"{_DESTINATIONS}/dead/resume")
+        admin(hub, "POST", f"{DESTINATIONS}/dead/resume")
         time.sleep(1)
         beside.append(_steady(hub, receiver, users, seconds, rate))
-    _admin(hub, "DELETE", f"{_DESTINATIONS}/dead")
+    admin(hub, "DELETE", f"{DESTINATIONS}/dead")
     p99_alone = median(_quantile(run, 0.99) for run in alone)
     where = "Kafka" if options.kafka else "webhook"
     p99_beside = median(_quantile(run, 0.99) for run in beside)
@@ -116,9 +116,9 @@ def _steady(hub: Server, receiver: Server, users: Sequence[str], seconds: float,
     answered: dict[str, float] = {}
     start = time.perf_counter()
     for number in range(int(seconds * rate)):
-        wait = start + number / rate - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
+        early = start + number / rate - time.perf_counter()
+        if early > 0:
+            time.sleep(early)
         body = {
             "schemas": [requests.PATCH_OP],
             "Operations": [{"op": "replace", "path": "title", "value": f"t{number} {start}"}],
@@ -129,14 +129,14 @@ def _steady(hub: Server, receiver: Server, users: Sequence[str], seconds: float,
         answer.read()
         answered[str(answer.headers["Scimhub-Change"])] = time.time()
     connection.close()
-    _wait(lambda: _status(hub, "live")["lag"] == 0, 60)
+    wait(lambda: status(hub, "live")["lag"] == 0, 60)
     # A topic's consumer has the last records a moment after the hub has their confirmation.
-    _wait(lambda: answered.keys() <= _arrivals(receiver).keys(), 10)
-    arrived = _arrivals(receiver)
+    wait(lambda: answered.keys() <= arrivals(receiver).keys(), 10)
+    arrived = arrivals(receiver)
     return sorted(max(0.0, float(arrived[change]) - moment) for change, moment in answered.items())
 
 
-def _arrivals(receiver: Server) -> dict[str, str]:
+def arrivals(receiver: Server) -> dict[str, str]:
     """For each event's id when it came, in seconds since 1970."""
     return dict(line.split(" ", 1) for line in _fetch(receiver, "/arrivals").splitlines())
 
@@ -150,17 +150,17 @@ def _quantile(values: list[float], part: float) -> float:
 
 def _drain(loader: Loader, hub: Server, receiver: Server, users: Sequence[str], what: str, backlog: int) -> dict[str, float]:
     group = make_group(loader, hub, f"hot {time.time()}")
-    _wait(lambda: _status(hub, "live")["lag"] == 0, 60)
-    _admin(hub, "POST", f"{_DESTINATIONS}/live/pause", {})
+    wait(lambda: status(hub, "live")["lag"] == 0, 60)
+    admin(hub, "POST", f"{DESTINATIONS}/live/pause", {})
     for first in range(0, backlog, 10_000):
         some = range(first, min(first + 10_000, backlog))
         loader.send(hub, Traffic([_change(what, group, users, number) for number in some], 200 if what == "users" else 204))
     before, cpu = int(_fetch(receiver, "/count")), hub.cpu_seconds()
     start = time.perf_counter()
-    _admin(hub, "POST", f"{_DESTINATIONS}/live/resume")
-    _wait(lambda: _status(hub, "live")["lag"] == 0, 600)
+    admin(hub, "POST", f"{DESTINATIONS}/live/resume")
+    wait(lambda: status(hub, "live")["lag"] == 0, 600)
     elapsed = time.perf_counter() - start
-    _wait(lambda: int(_fetch(receiver, "/count")) - before >= backlog, 10)
+    wait(lambda: int(_fetch(receiver, "/count")) - before >= backlog, 10)
     name = "of one hot group" if what == "group" else "of many users"
     return {
         f"drain of {backlog:,} changes {name}, changes/s (wanted 2000)": backlog / elapsed,
@@ -182,35 +182,35 @@ def _change(what: str, group: str, users: Sequence[str], number: int) -> bytes:
 def _dead(folder: Path, backlog: int) -> dict[str, float]:
     """What a backlog costs whose destination refuses every connection: rows, and memory over some seconds of trying."""
     with servers.hub(Place(folder)) as hub:
-        _admin(hub, "POST", f"{_DESTINATIONS}/live/pause", {})
+        admin(hub, "POST", f"{DESTINATIONS}/live/pause", {})
         port = servers.free_port()
-        _admin(hub, "POST", _DESTINATIONS, {"name": "dead", "configuration": {"url": f"http://127.0.0.1:{port}/"}})
-        _admin(hub, "POST", f"{_DESTINATIONS}/dead/pause", {})
-    _append_changes(folder / "scimhub.db", backlog)
+        admin(hub, "POST", DESTINATIONS, {"name": "dead", "configuration": {"url": f"http://127.0.0.1:{port}/"}})
+        admin(hub, "POST", f"{DESTINATIONS}/dead/pause", {})
+    append_changes(folder / "scimhub.db", backlog)
     with servers.hub(Place(folder)) as hub:
         before = hub.memory_bytes()
-        _admin(hub, "POST", f"{_DESTINATIONS}/dead/resume")
+        admin(hub, "POST", f"{DESTINATIONS}/dead/resume")
         most = 0
         end = time.monotonic() + 15
         while time.monotonic() < end:
             time.sleep(0.2)
             most = max(most, hub.memory_bytes())
-        status = _status(hub, "dead")
+        stands = status(hub, "dead")
         cpu = hub.cpu_seconds()
         time.sleep(5)
         idle = (hub.cpu_seconds() - cpu) / 5
-        _admin(hub, "DELETE", f"{_DESTINATIONS}/dead")
+        admin(hub, "DELETE", f"{DESTINATIONS}/dead")
     with closing(sqlite3.connect(folder / "scimhub.db")) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM held").fetchone()
     return {
-        f"backlog of {backlog:,} for a dead destination: positions behind": float(status["lag"]),
-        "rows that it adds (wanted 0)": float(rows + status["held"]),
+        f"backlog of {backlog:,} for a dead destination: positions behind": float(stands["lag"]),
+        "rows that it adds (wanted 0)": float(rows + stands["held"]),
         "memory that it adds, MB (wanted 50)": (most - before) / 1e6,
         "CPU that trying costs, part of a core": idle,
     }
 
 
-def _append_changes(database: Path, amount: int) -> None:
+def append_changes(database: Path, amount: int) -> None:
     """A log that long, made of its own updates: written behind the hub's back, since only its length matters here."""
     with closing(sqlite3.connect(database)) as connection, connection:
         (head,) = connection.execute("SELECT max(position) FROM changes").fetchone()
@@ -231,31 +231,31 @@ def _append_changes(database: Path, amount: int) -> None:
 # --------------------------------------------------------------------------- speaking to the hub
 
 
-def _create(hub: Server, name: str, receiver: Server) -> None:
-    _admin(hub, "POST", _DESTINATIONS, {"name": name, "configuration": {"url": f"http://127.0.0.1:{receiver.port}/"}})
+def create(hub: Server, name: str, receiver: Server) -> None:
+    admin(hub, "POST", DESTINATIONS, {"name": name, "configuration": {"url": f"http://127.0.0.1:{receiver.port}/"}})
 
 
 def _create_kafka(hub: Server, kafka: str, topic: str) -> None:
     configuration = {"servers": kafka, "topic": topic, "tls": False, "format": "binary"}
-    _admin(hub, "POST", _DESTINATIONS, {"name": "live", "kind": "kafka", "configuration": configuration})
+    admin(hub, "POST", DESTINATIONS, {"name": "live", "kind": "kafka", "configuration": configuration})
 
 
-def _status(hub: Server, name: str) -> Mapping[str, int]:
-    found = json.loads(_admin(hub, "GET", f"{_DESTINATIONS}/{name}"))["status"]
+def status(hub: Server, name: str) -> Mapping[str, int]:
+    found = json.loads(admin(hub, "GET", f"{DESTINATIONS}/{name}"))["status"]
     assert isinstance(found, dict)
     return found
 
 
-def _admin(hub: Server, method: str, path: str, body: object = None) -> str:
+def admin(hub: Server, method: str, path: str, body: object = None) -> str:
     headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"} | ({} if body is None else {"Content-Type": "application/json"})
-    return _call(hub, method, path, None if body is None else json.dumps(body), headers)
+    return call(hub, method, path, None if body is None else json.dumps(body), headers)
 
 
 def _fetch(server: Server, path: str) -> str:
-    return _call(server, "GET", path, None, {})
+    return call(server, "GET", path, None, {})
 
 
-def _call(server: Server, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> str:
+def call(server: Server, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         connection.request(method, path, body, dict(headers))
@@ -268,7 +268,7 @@ def _call(server: Server, method: str, path: str, body: str | None, headers: Map
         connection.close()
 
 
-def _wait(condition: Callable[[], bool], limit: float) -> None:
+def wait(condition: Callable[[], bool], limit: float) -> None:
     end = time.monotonic() + limit
     while not condition():
         if time.monotonic() > end:

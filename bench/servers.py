@@ -1,5 +1,6 @@
 """Server processes on a core of their own, and what they cost."""
 
+import base64
 import http.client
 import os
 import socket
@@ -36,6 +37,8 @@ class Place:
             "SCIMHUB_DATA": str(self.folder),
             "SCIMHUB_BOOTSTRAP_TOKEN": TOKEN,
             "SCIMHUB_ADMIN_TOKEN": ADMIN_TOKEN,
+            # Nothing is sealed that anybody wants to keep.
+            "SCIMHUB_SECRET_KEYS": f"bench:{base64.b64encode(bytes(32)).decode()}",
             # Receivers of the benchmark are on this machine.
             "SCIMHUB_EGRESS_LOOPBACK": "true",
             "SCIMHUB_LOG_LEVEL": "warning",

@@ -11,6 +11,7 @@ from scimhub.distribution.outlook import Place
 from scimhub.distribution.ports import AttemptLog
 from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore
+from tests.keys import keyring
 
 
 def build_engine(store: SqlStore, attempts: AttemptLog, catalogs: Catalogs) -> Engine:
@@ -23,6 +24,7 @@ def build_engine(store: SqlStore, attempts: AttemptLog, catalogs: Catalogs) -> E
         chance=lambda: 0.5,
         random=os.urandom,
         new_id=clock.new_id,
+        keyring=keyring(),
     )
     kinds = destinations.kinds(Policy(allow_loopback=True), time.time, store)
     return Engine(kinds, Place(catalogs, "https://hub.example", store.log_epoch), given)

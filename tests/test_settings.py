@@ -184,9 +184,9 @@ def test_any_other_database_is_refused_without_showing_what_may_be_a_password(ur
 
 
 def test_a_database_is_shown_without_its_password():
-    loaded = settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub:secret@db.example:5433/scimhub"})
+    loaded = settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub:hunter2@db.example:5433/scimhub"})
     assert loaded.database_shown == "postgresql://db.example:5433/scimhub"
-    assert "secret" not in repr(loaded)
+    assert "hunter2" not in repr(loaded)
 
 
 @pytest.mark.parametrize(
@@ -194,3 +194,35 @@ def test_a_database_is_shown_without_its_password():
 )
 def test_no_odd_password_is_shown(url: str):
     assert settings.load(environ={"SCIMHUB_DATABASE": url}).database_shown == "postgresql://h/db"
+
+
+# --------------------------------------------------------------------------- keys of secrets
+
+KEY = f"2026-11-26-a1b2c3:{'A' * 43}="
+
+
+def test_keys_of_secrets_are_a_list_and_never_shown():
+    loaded = settings.load(environ={"SCIMHUB_SECRET_KEYS": f"{KEY}, older:{'B' * 43}="})
+    assert [key.get_secret_value()[:8] for key in loaded.secret_keys] == ["2026-11-", "older:BB"]
+    assert "AAAA" not in repr(loaded)
+    assert loaded.own_keys_file is None
+
+
+@pytest.mark.parametrize("written", ["x", "x:AAAA", f"{KEY},{KEY}", f"{KEY}x", f":{'A' * 43}="])
+def test_what_are_no_keys_is_told_without_showing_them(written: str):
+    (problem,) = problems_of({"SCIMHUB_SECRET_KEYS": written})
+    assert problem == (
+        "secret_keys is not usable (SCIMHUB_SECRET_KEYS); it must be a list of id:base64, each of 32 random bytes; "
+        "make one with: scimhub secrets new-key."
+    )
+
+
+def test_keys_are_given_in_one_place(tmp_path: Path):
+    (tmp_path / "keys").write_text(KEY)
+    (problem,) = problems_of({"SCIMHUB_SECRET_KEYS": KEY, "SCIMHUB_SECRET_KEYS_FILE": str(tmp_path / "keys")})
+    assert problem.startswith("Both secret_keys and secret_keys_file are set")
+
+
+def test_with_a_file_the_hub_keeps_its_keys_beside_it_and_with_a_server_it_has_none():
+    assert settings.load(environ={"SCIMHUB_DATABASE": "d/hub.db"}).own_keys_file == Path("d/secret.keys")
+    assert settings.load(environ={"SCIMHUB_DATABASE": "postgresql://hub@db.example/scimhub"}).own_keys_file is None

@@ -1,6 +1,7 @@
 """The composition root: settings in, a running hub out. The only place that knows all the parts."""
 
 import contextlib
+import logging
 import os
 import random
 import secrets
@@ -13,13 +14,14 @@ from typing import Literal
 from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
-from scimhub.directory.errors import Conflict
+from scimhub.directory.errors import Conflict, KeysUnusable
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
-from scimhub.distribution import failpoints
+from scimhub.distribution import failpoints, key_file, resealing, sealing
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Place
 from scimhub.distribution.pump import Pump
+from scimhub.distribution.sealing import Key, Keyring
 from scimhub.distribution.snapshot import Pins
 from scimhub.distribution.surroundings import Surroundings
 from scimhub.scim.discovery import Offer
@@ -34,6 +36,8 @@ from scimhub.web.feed_api import FeedApi
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
 from scimhub.web.services import Limits, Services
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,12 @@ class Hub:
 async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterator[Hub]:
     """Open the stores, put the parts together and close them at the end, with nothing acknowledged left unwritten.
 
-    With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable.
+    With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable, KeysUnusable.
     """
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.database_file is not None:
         settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keyring = open_keyring(settings)
     store = await open_store(
         settings.database_file or settings.database,
         new_id=clock.new_id,
@@ -90,15 +95,43 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
                 first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
         for directory in await store.list_directories():
             await schemas.finish_jobs(store, directory)
-        yield _build(settings, store, exchanges, first)
+        hub = _build(settings, store, exchanges, keyring, first)
+        if sealed := await resealing.seal_what_is_open(hub.engine.given):
+            _log.info("secrets sealed", extra={"secrets": sealed, "key": keyring.newest})
+        yield hub
 
 
-def _build(settings: Settings, store: SqlStore, exchanges: Exchanges, first: sources.FirstGrant | None) -> Hub:
+def open_keyring(settings: Settings) -> Keyring:
+    """The keys with which secrets are sealed; on a file's first opening they are made. Raises KeysUnusable."""
+    if settings.secret_keys:
+        keys = [sealing.parse_key(written.get_secret_value()) for written in settings.secret_keys]
+        return Keyring(lambda: keys)
+    if settings.secret_keys_file is not None:
+        return Keyring(partial(key_file.read, settings.secret_keys_file))
+    own = settings.own_keys_file
+    if own is None:
+        raise KeysUnusable(
+            "With a PostgreSQL database every node needs the same keys for the secrets of destinations: make one with "
+            "scimhub secrets new-key, and set secret_keys (SCIMHUB_SECRET_KEYS) or secret_keys_file."
+        )
+    if not own.exists():
+        key_file.make(own, new_sealing_key())
+    return Keyring(partial(key_file.read, own), partial(key_file.add, own))
+
+
+def new_sealing_key() -> Key:
+    """A key that there never was, named after the day."""
+    return sealing.new_key(clock.now_text()[:10], secrets.token_bytes)
+
+
+def _build(
+    settings: Settings, store: SqlStore, exchanges: Exchanges, keyring: Keyring, first: sources.FirstGrant | None
+) -> Hub:
     metrics = Metrics()
     gatekeeper = Gatekeeper(store, time.monotonic)
     catalogs = Catalogs(store)
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
-    engine = _engine(settings, store, exchanges, catalogs)
+    engine = _engine(settings, store, exchanges, catalogs, keyring)
     _measure_destinations(metrics, engine)
     dropped = "Exchanges and attempts that were not recorded."
     metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
@@ -145,6 +178,7 @@ _OF_DESTINATIONS: tuple[_Reading, ...] = (
         lambda pump, _: pump.leaver_age,
     ),
     ("destination_in_flight", "gauge", "Messages on their way.", lambda pump, _: pump.in_flight),
+    ("destination_concurrency", "gauge", "Messages that may be on their way.", lambda pump, _: pump.flow.limit),
     ("destination_is_failing", "gauge", "1 while nothing but a probe is sent.", lambda pump, _: pump.breaker.state != "closed"),
     ("destination_delivered", "counter", "Changes that a destination confirmed.", lambda pump, _: pump.delivered),
     ("destination_failures", "counter", "Attempts that failed.", lambda pump, _: pump.failed),
@@ -156,7 +190,7 @@ def _measure_destinations(metrics: Metrics, engine: Engine) -> None:
         metrics.add_family(sort, name, description, ["directory", "destination"], partial(engine.read, what))
 
 
-def _engine(settings: Settings, store: SqlStore, exchanges: Exchanges, catalogs: Catalogs) -> Engine:
+def _engine(settings: Settings, store: SqlStore, exchanges: Exchanges, catalogs: Catalogs, keyring: Keyring) -> Engine:
     reach = failpoints.parse(os.environ.get(failpoints.VARIABLE, ""))
     if reach is not failpoints.reach_nothing:
         store.arm(reach)
@@ -177,6 +211,7 @@ def _engine(settings: Settings, store: SqlStore, exchanges: Exchanges, catalogs:
         chance=random.random,
         random=secrets.token_bytes,
         new_id=clock.new_id,
+        keyring=keyring,
         reach=reach,
         node=clock.new_id(),
         lease_seconds=settings.lease_seconds,

@@ -27,6 +27,8 @@ DEFAULT_FILE = Path("scimhub.toml")
 _SHORTEST_SECRET = 20
 # RFC 6750 §2.1: what may stand in an Authorization header.
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# An id, and the base64 of 32 bytes.
+_SEALING_KEY = re.compile(r"[A-Za-z0-9._-]{1,40}:[A-Za-z0-9+/]{43}=")
 # A Unix socket's path has 108 bytes on Linux and 104 on macOS, a zero included; it is made under a name five bytes longer.
 _LONGEST_SOCKET_PATH = 98
 
@@ -105,6 +107,16 @@ class Settings(BaseModel):
         None,
         "On an empty database: the token of source default in directory default.",
         "20 or more of the characters A-Z a-z 0-9 - . _ ~ + /",
+    )
+    secret_keys: Annotated[tuple[SecretStr, ...], BeforeValidator(_split)] = _setting(
+        (),
+        "The keys with which secrets of destinations are sealed, the newest first; see secrets.md.",
+        "a list of id:base64, each of 32 random bytes; make one with: scimhub secrets new-key",
+    )
+    secret_keys_file: Path | None = _setting(
+        None,
+        "The file that has them, a line for each; else, with an SQLite file, secret.keys in the data directory.",
+        "the path of a readable file",
     )
     tls_certificate: Path | None = _setting(
         None, "The PEM file of the certificate and its chain.", "the path of a readable PEM file"
@@ -202,6 +214,13 @@ class Settings(BaseModel):
         return self.data_directory / "scimhub.sock"
 
     @property
+    def own_keys_file(self) -> Path | None:
+        """The file of keys that the hub makes itself; None where keys are given, or several nodes would need the same."""
+        if self.secret_keys or self.secret_keys_file is not None or self.database_file is None:
+            return None
+        return self.data_directory / "secret.keys"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the hub."""
         if self.host.lower() == "localhost":
@@ -233,6 +252,14 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("secret_keys")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        written = [key.get_secret_value() for key in value]
+        if not all(map(_SEALING_KEY.fullmatch, written)) or len({key.partition(":")[0] for key in written}) < len(written):
+            raise ValueError
+        return value
+
     @field_validator("database")
     @classmethod
     def _check_database(cls, value: str) -> str:
@@ -252,7 +279,7 @@ class Settings(BaseModel):
         _ = parts.port  # raises ValueError when it is none
         return value.rstrip("/")
 
-    @field_validator("tls_certificate", "tls_key")
+    @field_validator("tls_certificate", "tls_key", "secret_keys_file")
     @classmethod
     def _check_readable(cls, value: Path) -> Path:
         if not value.is_file() or not os.access(value, os.R_OK):
@@ -324,7 +351,7 @@ def _sentence(name: str, where: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     right = extra["right"] if isinstance(extra, dict) else ""
     # Secrets are never printed, and a database's URL may hold a password.
-    shown = "not usable" if name.endswith("_token") or name == "database" else repr(value)
+    shown = "not usable" if name.endswith("_token") or name in ("database", "secret_keys") else repr(value)
     return f"{name} is {shown} ({where}); it must be {right}."
 
 
@@ -339,6 +366,10 @@ def _contradictions(settings: Settings, wrong: set[str]) -> list[str]:
         problems.append(
             f"host is {settings.host!r} (SCIMHUB_HOST), where plain HTTP could be overheard; give tls_certificate and tls_key, "
             "or name the reverse proxies in trusted_proxies (SCIMHUB_TRUSTED_PROXIES), or listen on 127.0.0.1."
+        )
+    if settings.secret_keys and settings.secret_keys_file is not None:
+        problems.append(
+            "Both secret_keys and secret_keys_file are set (SCIMHUB_SECRET_KEYS, SCIMHUB_SECRET_KEYS_FILE); keep one of them."
         )
     if settings.page_size > settings.page_size_max:
         problems.append(

@@ -89,7 +89,7 @@ def test_options_become_configuration_and_subscription(running: LiveHub, receive
     assert {name: configuration[name] for name in ("timeout", "format", "headers")} == {
         "timeout": 5,
         "format": "binary",
-        "headers": {"X-Team": "hr"},
+        "headers": {"X-Team": "(concealed)"},
     }
     assert made["destination"]["subscription"] == {
         "types": ["user.*", "group.*"],

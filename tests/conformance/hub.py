@@ -20,6 +20,7 @@ from scimhub import app, clock
 from scimhub.directory import schemas, sources
 from scimhub.directory.records import Change, Directory
 from scimhub.settings import Settings
+from tests.keys import SEALING_KEYS
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -187,7 +188,8 @@ class Application:
     def __init__(self, loop: Loop, folder: Path, **settings: Any) -> None:
         self._loop = loop
         self._stack = AsyncExitStack()
-        self.settings = Settings(**{"database": folder / "scimhub.db", "data": folder, "public_url": ORIGIN} | settings)
+        known = {"database": folder / "scimhub.db", "data": folder, "public_url": ORIGIN, "secret_keys": SEALING_KEYS}
+        self.settings = Settings(**known | settings)
         self.opened: app.Hub = loop.run(self._stack.enter_async_context(app.open_hub(self.settings)))
         self._numbers = itertools.count()
 

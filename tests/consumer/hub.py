@@ -29,6 +29,7 @@ from scimhub.scim.catalog import Catalog
 from scimhub.scim.notes import Notes
 from scimhub.sqlstore.store import SqlStore, open_file_store
 from scimhub.web.feed_api import FeedApi, Limits
+from tests.keys import keep_secret
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -105,7 +106,7 @@ class Place:
         made = await self.store.create_destination(
             self.directory.key, name, "feed", {}, subscription or Subscription(), cursor, now
         )
-        await self.store.add_secret(made.key, "token", sources.digest_of(token), token[-4:], now)
+        await keep_secret(self.store, made.key, "token", sources.digest_of(token), token[-4:], now)
         return made
 
     async def again(self, destination: Destination) -> Destination:

@@ -1,4 +1,4 @@
-"""A certificate authority of the tests, and a server's certificate for 127.0.0.1 that it signed."""
+"""A certificate authority of the tests, and a server's certificate that it signed, for 127.0.0.1 or for a name."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
+def make_certificates(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path, Path]:
     """PEM files: the authority's certificate, the server's, and the server's key."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of the tests")])
@@ -21,10 +21,11 @@ def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
         .add_extension(_usage(signs=True), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    shown = x509.IPAddress(IPv4Address(host)) if host[0].isdigit() else x509.DNSName(host)
     certificate = (
         _builder(name, authority_name, key)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([shown]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )

@@ -254,7 +254,7 @@ async def test_a_wrong_secret_is_told_and_is_the_destinations_failure(tmp_path: 
         made = await control.rotate(hub.engine, destination, secret=secret)
         assert made.secret == ""
         assert isinstance(await control.check(hub.engine, destination), Delivered)
-        stored = await hub.store.list_secrets(destination.key)
+        stored = await hub.secrets(destination.name)
         assert [one.value.decode() for one in stored if one.expires is None] == [secret]
         # A former password is of no use to anybody.
         assert all(one.expires <= one.created or one.expires[:16] <= stored[0].created[:16] for one in stored if one.expires)

@@ -181,7 +181,7 @@ async def test_a_secret_is_brought_and_never_shown(name: str, tmp_path: Path):
         ]
         made = await create(secret="hunter2-hunter2")
         assert made.secret == ""
-        (stored,) = await hub.store.list_secrets(made.destination.key)
+        (stored,) = await hub.secrets("d")
         assert (stored.purpose, stored.value, stored.hint) == ("password", b"hunter2-hunter2", "")
         assert "hunter2" not in repr(made.destination)
         with pytest.raises(Invalid):

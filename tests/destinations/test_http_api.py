@@ -479,3 +479,12 @@ def test_whatever_stands_in_a_configuration_is_taken_or_refused_with_sentences(n
             said += refused.problems
     assert len(said) > len(whole)
     assert [problem for problem in said if not problem.endswith(".")] == []
+
+
+async def test_what_is_larger_than_the_api_takes_is_refused_without_being_sent(tmp_path: Path):
+    async with on_stage(tmp_path, largest_message=100) as stage:
+        assert await stage.send("user.created", "k", 1, **KIM) == Delivered(201)
+        outcome = await stage.send("user.created", "m", 1, userName="kim@example.com", displayName="K" * 100)
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason.endswith("bytes; the destination (largest_message) takes at most 100.")
+        assert stage.api.asked() == ["POST /people?source=hub"]

@@ -676,3 +676,12 @@ async def test_a_resource_without_what_the_application_requires_is_refused_befor
         assert isinstance(refused, Rejected)
         assert refused.reason.startswith("The application requires name.familyName, displayName, which the resource")
         assert stage.application.writes() == []
+
+
+async def test_what_is_larger_than_the_application_takes_is_refused_without_being_sent(tmp_path: Path):
+    async with on_stage(tmp_path, largest_message=400) as stage:
+        assert await stage.send("user.created", "k", 1, **KIM) == Delivered()
+        outcome = await stage.send("user.created", "m", 1, userName="m@example.com", displayName="M" * 400)
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason.endswith("bytes; the destination (largest_message) takes at most 400.")
+        assert [user["userName"] for user in stage.application.users.values()] == ["kim@example.com"]

@@ -13,7 +13,7 @@ from svix.webhooks import Webhook as SvixWebhook
 
 from scimhub.destinations import kinds, webhook_signing
 from scimhub.destinations.egress import Policy
-from scimhub.distribution.delivery import Delivered, Retry
+from scimhub.distribution.delivery import Delivered, Rejected, Retry
 from tests.destinations.receivers import KEY, message, receiving, secret, sending, status
 
 OTHER = b"o" * 32
@@ -169,3 +169,16 @@ async def test_closing_ends_the_connections():
 async def test_a_sender_that_never_sent_can_be_closed():
     async with sending("http://127.0.0.1:9/"):
         pass
+
+
+@pytest.mark.parametrize("format", ["structured", "binary"])
+async def test_what_is_larger_than_the_receiver_takes_is_refused_without_being_sent(format):
+    event = message()
+    size = len(event.body if format == "structured" else event.data)
+    async with receiving() as receiver:
+        async with sending(receiver.url, format=format, largest_message=size) as sender:
+            assert await sender.send(event) == Delivered(204)
+        async with sending(receiver.url, format=format, largest_message=size - 1) as sender:
+            outcome = await sender.send(event)
+    assert outcome == Rejected(f"The body has {size:,} bytes; the destination (largest_message) takes at most {size - 1:,}.")
+    assert len(receiver.requests) == 1

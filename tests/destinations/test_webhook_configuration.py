@@ -31,6 +31,8 @@ def test_an_url_is_enough():
         "timeout": 15,
         "headers": {},
         "concurrency": 16,
+        "largest_message": 0,
+        "rate": 0,
         "signature": "hmac",
     }
 
@@ -42,6 +44,8 @@ def test_everything_can_be_set():
         "timeout": 2.5,
         "headers": {"Authorization": "Bearer abc", "X-Team": "a b"},
         "concurrency": 64,
+        "largest_message": 20_000,
+        "rate": 0.5,
         "signature": "ed25519",
     }
     assert WEBHOOK.check(everything) == everything

@@ -23,6 +23,7 @@ from scimhub.distribution.pump import Pump
 from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore, open_file_store
 from tests.consumer.hub import Place
+from tests.keys import keyring
 
 Answer = Callable[[Message], Outcome | Awaitable[Outcome]]
 
@@ -62,6 +63,7 @@ class Outside:
     arrivals: list[Arrival] = field(default_factory=list)
     # The secrets of each opening, and who is open now; at most so many messages were under way at once.
     opened: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    configurations: list[Mapping[str, object]] = field(default_factory=list)
     open_now: set[str] = field(default_factory=set)
     under_way: int = 0
     most_under_way: int = 0
@@ -69,7 +71,7 @@ class Outside:
     joins_runs: bool = True
 
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
-        if unknown := configuration.keys() - {"concurrency", "order"}:
+        if unknown := configuration.keys() - {"concurrency", "order", "headers", "rate"}:
             raise Invalid([f"There is no key {name}." for name in sorted(unknown)])
         return {"concurrency": 16, **configuration}
 
@@ -88,7 +90,8 @@ class Outside:
         return secret.value.hex()
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> "Line":
-        self.opened.append((destination.name, [secret.value for secret in secrets]))
+        self.opened.append((destination.name, [secret.value for secret in secrets if secret.purpose == "hmac"]))
+        self.configurations.append(destination.configuration)
         self.open_now.add(destination.name)
         return Line(self, destination.name)
 
@@ -219,6 +222,11 @@ class Hub:
         sql = "SELECT cursor FROM destinations WHERE name = ?"
         return int(self.store.database.read_here(lambda connection: connection.execute(sql, (name,)).fetchall())[0][0])
 
+    async def secrets(self, name: str = "payroll") -> list[Secret]:
+        """What the destination has, opened."""
+        known, given = await self.again(name), self.engine.given
+        return [given.keyring.open(one, known.id) for one in await self.store.list_secrets(known.key)]
+
     async def held(self, name: str = "payroll") -> dict[str, str]:
         """What is held, with its error."""
         return {held.resource_id: held.error for held in await self.store.list_held((await self.again(name)).key)}
@@ -253,6 +261,7 @@ async def open_outside(
         chance=lambda: chance,
         random=random.Random(1).randbytes,
         new_id=clock.new_id,
+        keyring=keyring(),
     )
     engine = Engine(kinds or {"scripted": outside}, Where(Catalogs(opened), "https://hub.example", opened.log_epoch), given)
     await engine.start()

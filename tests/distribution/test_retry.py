@@ -1,5 +1,9 @@
 """When a failed message is tried again, as a table, and when a destination is taken for down."""
 
+import random
+from collections import defaultdict
+from itertools import pairwise
+
 import pytest
 
 from scimhub.distribution import retry
@@ -45,7 +49,7 @@ def test_one_poisoned_resource_never_opens_it() -> None:
 def test_failures_of_five_resources_in_a_row_open_it_and_a_success_between_them_does_not() -> None:
     breaker = Breaker(16)
     assert [fail(breaker, lane, 1.0) for lane in "abcd"] == [False] * 4
-    breaker.succeed("z")
+    breaker.succeed("z", 2.0)
     assert [fail(breaker, lane, 2.0) for lane in "efghi"] == [False, False, False, False, True]
     assert breaker.limit(2.9) == 0
     assert breaker.limit(3.0) == 1
@@ -75,15 +79,58 @@ def test_messages_that_were_in_flight_when_it_opened_do_not_lengthen_the_pause()
     assert breaker.probe_at == 1.0
 
 
-def test_after_a_probe_the_load_grows_step_by_step() -> None:
+def test_after_a_probe_the_load_doubles_once_a_second_and_only_with_what_arrives() -> None:
     breaker = Breaker(8)
     fail(breaker, "a", 0.0, is_own=True)
     limits = []
-    for _ in range(16):
-        breaker.succeed("z")
-        limits.append(breaker.limit(1.0))
-    assert limits == [2, 2, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]
+    for tenth in range(10, 50):
+        breaker.succeed("z", tenth / 10)
+        limits.append(breaker.limit(tenth / 10))
+    assert limits == [1] * 10 + [2] * 10 + [4] * 10 + [8] * 10
     assert breaker.failing_since is None
+    slow = Breaker(8)
+    fail(slow, "a", 0.0, is_own=True)
+    for second in range(5):
+        slow.succeed("z", 10.0 * second)
+    # 1, then 2 after one, then 4 after two more.
+    assert slow.limit(50.0) == 4
+
+
+def test_a_clock_that_is_set_back_does_not_keep_the_load_small() -> None:
+    breaker = Breaker(4)
+    fail(breaker, "a", 100.0, is_own=True)
+    breaker.succeed("z", 101.0)
+    for _ in range(4):
+        breaker.succeed("z", 5.0)
+    assert breaker.limit(5.0) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_twenty_destinations_that_recover_at_once_come_back_step_by_step(seed: int) -> None:
+    """All of them behind one gateway, which is down for five minutes; a message then takes a twentieth of a second."""
+    dice, up_at, end, tick = random.Random(seed), 300.0, 390.0, 0.05
+    breakers = [Breaker(16) for _ in range(20)]
+    for breaker in breakers:
+        breaker.fail("first", is_own=True, reason="down", after=None, now=0.0, chance=dice.random())
+    seconds: dict[int, int] = defaultdict(int)
+    for step in range(int(end / tick)):
+        now = step * tick
+        for breaker in breakers:
+            for number in range(breaker.limit(now)):
+                seconds[int(now)] += 1
+                if now >= up_at:
+                    breaker.succeed(str(number), now + tick)
+                else:
+                    breaker.fail(str(number), is_own=True, reason="down", after=None, now=now + tick, chance=dice.random())
+    curve = [seconds[second] for second in range(int(end))]
+    full = 20 * 16 / tick
+    # While it is down hardly anything is asked: a probe of each, half a minute to a minute apart.
+    assert max(curve[120:300]) <= 20
+    assert sum(curve[120:300]) <= 20 * 8
+    # What comes back comes back over a minute, and in no second does it more than double beyond a few probes.
+    assert all(after <= 2.2 * before + 60 for before, after in pairwise(curve[300:]))
+    assert curve[300] <= 0.02 * full
+    assert curve[-1] >= 0.95 * full
 
 
 def test_what_failed_while_the_destination_was_up_is_itself_to_blame_until_it_succeeds() -> None:
@@ -91,13 +138,13 @@ def test_what_failed_while_the_destination_was_up_is_itself_to_blame_until_it_su
     for lane in "abcde":
         fail(breaker, lane, 0.0)
     assert breaker.state == "open"
-    breaker.succeed("z")
+    breaker.succeed("z", 2.0)
     assert [fail(breaker, lane, 5.0) for lane in "abcdeabcde"] == [False] * 10
     assert breaker.state == "closed"
-    breaker.succeed("a")
+    breaker.succeed("a", 5.5)
     assert [fail(breaker, lane, 6.0) for lane in "afghi"] == [False, False, False, False, True]
     # A failure that is the destination's for certain opens it whoever met it.
     other = Breaker(16)
     fail(other, "a", 0.0)
-    other.succeed("z")
+    other.succeed("z", 0.5)
     assert fail(other, "a", 1.0, is_own=True)

@@ -8,10 +8,10 @@ import httpx
 
 from tests.end_to_end import checker
 from tests.end_to_end.checker import Journal
+from tests.end_to_end.crashing import is_quiet
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, patch, user, wait_until
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.test_accident import write
-from tests.end_to_end.test_crashes import _is_quiet
 
 _PEOPLE = 300
 _CHANGES = 7
@@ -68,7 +68,7 @@ def test_a_leaver_overtakes_though_the_hub_is_killed(tmp_path: Path):
         hub.kill()
         slow = False
         hub.start()
-        wait_until(lambda: _is_quiet(hub), 60, "all the rest")
+        wait_until(lambda: is_quiet(hub), 60, "all the rest")
         assert _versions(receiver, leaver) == versions
         assert hub.stop() == 0
         state = asyncio.run(checker.read_state(tmp_path / "scimhub.db"))

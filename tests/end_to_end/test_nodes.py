@@ -16,11 +16,13 @@ from types import TracebackType
 import httpx
 import pytest
 
+from scimhub.distribution import sealing
 from tests.end_to_end import checker
 from tests.end_to_end.checker import Journal
 from tests.end_to_end.crashing import Writer, is_quiet, let_settled_go
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, wait_until
 from tests.end_to_end.receiver import Receiver
+from tests.keys import KEY
 from tests.servers import postgres
 from tests.servers.postgres import Server
 
@@ -106,6 +108,7 @@ def test_nothing_is_lost_or_out_of_order(durable_server: Server, tmp_path: Path,
         "SCIMHUB_LEASE_SECONDS": str(LEASE),
         "SCIMHUB_EGRESS_LOOPBACK": "true",
         "SCIMHUB_DATABASE_CONNECTIONS": "8",
+        "SCIMHUB_SECRET_KEYS": sealing.write_key(KEY),
     }
     folders = [tmp_path / str(number) for number in range(NODES)]
     for folder in folders:

@@ -18,6 +18,7 @@ from scimhub.sqlstore.exchange_rows import Limits
 from scimhub.sqlstore.exchanges import Exchanges, open_exchanges
 from scimhub.sqlstore.postgres import partitions
 from scimhub.sqlstore.postgres.partitions import Partition
+from tests.keys import SEALING_KEYS
 from tests.servers.postgres import Server
 from tests.store_contract.harness import T0, T1, T2
 from tests.store_contract.recorded import FIRST, KEPT, TRY, ids
@@ -69,8 +70,9 @@ async def test_nodes_find_each_others_exchanges_and_attempts(recording_at: Open)
 
 
 async def test_an_administrator_finds_at_one_node_what_came_in_at_another(url: str, tmp_path: Path):
-    first = Settings(database=url, data=tmp_path / "first", bootstrap_token=SecretStr("t" * 40))
-    async with open_hub(first) as here, open_hub(Settings(database=url, data=tmp_path / "second")) as there:
+    first = Settings(database=url, data=tmp_path / "first", bootstrap_token=SecretStr("t" * 40), secret_keys=SEALING_KEYS)
+    second = Settings(database=url, data=tmp_path / "second", secret_keys=SEALING_KEYS)
+    async with open_hub(first) as here, open_hub(second) as there:
         sender = httpx.AsyncClient(transport=httpx.ASGITransport(here.application), base_url="http://hub")
         administrator = httpx.AsyncClient(
             transport=httpx.ASGITransport(there.local_application), base_url="http://hub/admin/v1"

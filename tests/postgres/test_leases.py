@@ -21,6 +21,7 @@ from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore
 from tests.consumer.hub import Place
 from tests.distribution.outside import Noted, Outside, deliver
+from tests.keys import keyring
 
 SECONDS = 2.0
 
@@ -59,6 +60,7 @@ async def join(open_node) -> AsyncIterator[object]:
             chance=lambda: 1.0,
             random=bytes,
             new_id=clock.new_id,
+            keyring=keyring(),
             node=name,
             lease_seconds=SECONDS,
         )

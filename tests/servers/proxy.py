@@ -10,14 +10,15 @@ from tests.servers.running import free_port
 class Proxy:
     """Passes bytes on, in threads of its own."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, address: str = "127.0.0.1") -> None:
         self.port = free_port()
+        self._address = address
         self._target = target
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
 
     def start(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = socket.create_server((self._address, self.port))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def kill(self) -> None:

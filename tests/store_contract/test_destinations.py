@@ -12,6 +12,7 @@ from scimhub.distribution.delivery import Destination, Held, Replay, Secret, Sub
 from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore import changes
 from scimhub.sqlstore.store import SqlStore
+from tests.keys import keep_secret
 from tests.store_contract.conftest import open_desk
 from tests.store_contract.harness import T0, T1, T2, Desk, user
 
@@ -89,7 +90,7 @@ async def test_what_is_not_there_is_absent(store: SqlStore, desk: Desk):
         store.set_state(99, "paused", "", T0),
         store.move_cursor(99, 0, None),
         store.delete_destination(99),
-        store.add_secret(99, "hmac", b"x", "x", T0),
+        keep_secret(store, 99, "hmac", b"x", "x", T0),
         store.change_held(99, held()),
         store.release_held(99, "r1"),
     ):
@@ -139,15 +140,15 @@ async def test_a_state_has_a_reason(store: SqlStore, desk: Desk):
 
 async def test_secrets_are_listed_the_newest_first_and_end_one_by_one(store: SqlStore, desk: Desk):
     made = await create(store, desk)
-    first = await store.add_secret(made.key, "hmac", b"first", "irst", T0)
-    second = await store.add_secret(made.key, "hmac", b"second", "cond", T1)
-    third = await store.add_secret(made.key, "ed25519", b"third", "hird", T1)
+    first = await keep_secret(store, made.key, "hmac", b"first", "irst", T0)
+    second = await keep_secret(store, made.key, "hmac", b"second", "cond", T1)
+    third = await keep_secret(store, made.key, "ed25519", b"third", "hird", T1)
     assert await store.list_secrets(made.key) == [third, second, first]
     assert first == Secret(first.id, "hmac", b"first", "irst", T0, None)
     await store.expire_secrets(made.key, "hmac", second.id, T2)
     assert [one.expires for one in await store.list_secrets(made.key)] == [None, None, T2]
     # What ends earlier is not given a longer life.
-    fourth = await store.add_secret(made.key, "hmac", b"fourth", "urth", T2)
+    fourth = await keep_secret(store, made.key, "hmac", b"fourth", "urth", T2)
     await store.expire_secrets(made.key, "hmac", fourth.id, "2026-12-31T00:00:00.000Z")
     ends = {one.id: one.expires for one in await store.list_secrets(made.key)}
     assert (ends[first.id], ends[second.id], ends[third.id]) == (T2, "2026-12-31T00:00:00.000Z", None)
@@ -159,18 +160,18 @@ async def test_secrets_are_listed_the_newest_first_and_end_one_by_one(store: Sql
 
 async def test_secrets_of_another_destination_are_left_alone(store: SqlStore, desk: Desk):
     first, second = await create(store, desk, "first"), await create(store, desk, "second")
-    kept = await store.add_secret(second.key, "hmac", b"same", "same", T0)
-    newest = await store.add_secret(first.key, "hmac", b"same", "same", T0)
+    kept = await keep_secret(store, second.key, "hmac", b"same", "same", T0)
+    newest = await keep_secret(store, first.key, "hmac", b"same", "same", T0)
     await store.expire_secrets(first.key, "hmac", newest.id, T1)
     assert await store.list_secrets(second.key) == [kept]
 
 
 async def test_a_token_opens_one_feed_until_it_ends(store: SqlStore, desk: Desk):
     first, second = await create(store, desk, "first"), await create(store, desk, "second")
-    old = await store.add_secret(first.key, "token", b"digest-1", "st-1", T0)
-    await store.add_secret(first.key, "hmac", b"digest-9", "st-9", T0)
+    old = await keep_secret(store, first.key, "token", b"digest-1", "st-1", T0)
+    await keep_secret(store, first.key, "hmac", b"digest-9", "st-9", T0)
     with pytest.raises(Conflict, match="Another destination has the same secret"):
-        await store.add_secret(second.key, "token", b"digest-1", "st-1", T0)
+        await keep_secret(store, second.key, "token", b"digest-1", "st-1", T0)
     assert await store.find_destination_by_token(b"digest-1", T0) == first
     assert await store.find_destination_by_token(b"digest-9", T0) is None
     assert await store.find_destination_by_token(b"other", T0) is None
@@ -240,7 +241,7 @@ async def test_what_is_held_is_changed_and_released_by_hand(store: SqlStore, des
 async def test_a_destination_goes_with_all_that_belongs_to_it(store: SqlStore, desk: Desk):
     made, other = await create(store, desk, "first"), await create(store, desk, "second")
     for one in (made, other):
-        await store.add_secret(one.key, "token", one.name.encode(), "", T0)
+        await keep_secret(store, one.key, "token", one.name.encode(), "", T0)
         await store.settle(one.key, Settlement(1, holds=[held()]))
     await store.delete_destination(made.key)
     assert await store.find_destination(made.directory, made.name) is None
@@ -253,7 +254,7 @@ async def test_a_destination_goes_with_all_that_belongs_to_it(store: SqlStore, d
 async def test_a_directory_takes_its_destinations_along(store: SqlStore, desk: Desk):
     other = await open_desk(store, "other")
     made, kept = await create(store, desk), await create(store, other)
-    await store.add_secret(made.key, "token", b"digest", "gest", T0)
+    await keep_secret(store, made.key, "token", b"digest", "gest", T0)
     await store.settle(made.key, Settlement(1, holds=[held()]))
     await store.request_directory_deletion(desk.directory.key, T1)
     await store.delete_directory(desk.directory.key)

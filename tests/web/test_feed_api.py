@@ -19,6 +19,7 @@ from scimhub.sqlstore.sqlite import backup
 from scimhub.sqlstore.store import SqlStore
 from scimhub.web.feed_api import FeedApi, Limits
 from tests.consumer.hub import ROOT, TOKEN, Place, open_api, open_sqlite
+from tests.keys import keep_secret
 
 OTHER_TOKEN = "token-of-another-feed-of-the-tests"
 EVENTS = "/feed/v1/acme/events"
@@ -349,7 +350,7 @@ async def test_a_revoked_token_is_refused_within_a_second(place: Place, store: S
     made = await place.feed()
     client = client_of(open_api(store))
     await page(client)
-    new = await store.add_secret(made.key, "token", b"x" * 32, "xxxx", clock.now_text())
+    new = await keep_secret(store, made.key, "token", b"x" * 32, "xxxx", clock.now_text())
     await store.expire_secrets(made.key, "token", new.id, clock.now_text())
     async with asyncio.timeout(3):
         while (await client.get(EVENTS)).status_code == 200:

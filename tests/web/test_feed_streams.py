@@ -15,6 +15,7 @@ from scimhub import clock
 from scimhub.sqlstore.store import SqlStore
 from scimhub.web.feed_api import FeedApi, Limits
 from tests.consumer.hub import TOKEN, Place, Served, open_api, open_sqlite
+from tests.keys import keep_secret
 
 PATH = "/feed/v1/acme/events"
 Json = dict[str, Any]
@@ -171,7 +172,7 @@ async def test_a_stream_ends_soon_after_its_right_has_ended(place: Place, store:
         assert (await anext(source)).retry == "1000"
         match act:
             case "revoke":
-                new = await store.add_secret(made.key, "token", b"x" * 32, "xxxx", now)
+                new = await keep_secret(store, made.key, "token", b"x" * 32, "xxxx", now)
                 await store.expire_secrets(made.key, "token", new.id, now)
             case "pause":
                 await store.set_state(made.key, "paused", "", now)

@@ -54,6 +54,9 @@ def examine(config: Path | None) -> list[Finding]:
     findings += [_sqlite(), *_directory(settings.data_directory), *_certificate(settings)]
     status, found = asyncio.run(_database(settings))
     findings += found
+    findings += _keys(settings)
+    if status is not None:
+        findings.append(asyncio.run(_secrets(settings)))
     findings.append(_disk(settings, status))
     findings.append(_clock(status))
     return findings
@@ -143,6 +146,45 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
     size = status["check"]["size"] / _MIB
     text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
     return status, [*findings, Finding("OK", "database", text)]
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    """Where the keys are with which secrets of destinations are sealed, and against whom that helps."""
+    path = settings.secret_keys_file or settings.own_keys_file
+    if path is None:
+        helps = "they protect the secrets of destinations in the database and its backups"
+        yield Finding("OK", "keys", f"The keys come from the settings; {helps}, not from who may read the hub's settings.")
+        return
+    if not path.exists():
+        yield Finding("OK", "keys", f"There is no key file {path} yet; the first start makes it.")
+        return
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("WARN", "keys", f"Others may read the key file {path}; run: chmod 600 {path}")
+    where = "beside the database, " if path == settings.own_keys_file else ""
+    yield Finding(
+        "OK",
+        "keys",
+        f"The keys lie {where}in {path}: a backup or a copied database shows no secret of a destination, but whoever can read "
+        "that file as well can open them all. Keep a copy of it apart; without it those secrets are lost.",
+    )
+
+
+async def _secrets(settings: Settings) -> Finding:
+    """Whether all secrets can be opened."""
+    request = connection.request_of("GET", "/secrets")
+    try:
+        try:
+            found = await connection.ask_running(settings, request)
+        except NotRunning:
+            found = await connection.ask_database(settings, request)
+    except (Refused, Fault) as error:
+        return Finding("FAIL", "secrets", str(error))
+    lost = [f"{key['unreadable']} under {key['key_id']}" for key in found["items"] if key["unreadable"]]
+    if lost:
+        text = f"Secrets of destinations cannot be opened: {', '.join(lost)}; give these keys, or rotate the secrets."
+        return Finding("FAIL", "secrets", text)
+    total = sum(key["secrets"] for key in found["items"])
+    return Finding("OK", "secrets", f"All {total} secrets of destinations can be opened.")
 
 
 def _standing_still(settings: Settings) -> Finding:

@@ -17,6 +17,7 @@ from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.exports import export_file
 from scimhub.cli.imports import import_file
+from scimhub.cli.secrets import secret_verbs
 from scimhub.cli.simulate import simulate
 from scimhub.cli.trace import trace
 from scimhub.directory.errors import Fault
@@ -38,6 +39,7 @@ commands.add_typer(destination_verbs, name="destination")
 destination_verbs.command()(ledger)
 destination_verbs.command()(preview)
 commands.add_typer(exchange_verbs, name="exchanges")
+commands.add_typer(secret_verbs, name="secrets")
 commands.command()(trace)
 commands.command()(simulate)
 commands.command()(demo)
@@ -110,6 +112,7 @@ def backup(
         output.print_json(made)
     else:
         print(f"{made['file']} holds the backup, {made['size']} bytes. Restore it with: scimhub restore {file}")
+        print("The keys that open its secrets are not in it; keep a copy of them elsewhere.")
 
 
 @commands.command()
@@ -132,6 +135,8 @@ def restore(
         output.print_json(done.render())
         return
     print(f"{done.database} is restored; its change log begins the epoch {done.log_epoch}.")
+    if done.keys:
+        print(f"Its secrets are sealed with the keys {', '.join(done.keys)}; the hub needs them: see scimhub secrets status.")
     if done.put_aside is not None:
         print(f"The former database lies in {done.put_aside}.")
 
@@ -156,3 +161,4 @@ def copy_database(
         return
     print(f"{moved['resources']} resources and {moved['changes']} changes are copied; {source} is as it was.")
     print("Set SCIMHUB_DATABASE to the URL, and start the hub.")
+    print("Give it the same keys of secrets: set SCIMHUB_SECRET_KEYS, or SCIMHUB_SECRET_KEYS_FILE to the file with them.")

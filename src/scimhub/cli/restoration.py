@@ -17,6 +17,8 @@ class Restored:
     database: str
     log_epoch: str
     put_aside: str | None
+    # The ids of the keys with which secrets of destinations are sealed.
+    keys: tuple[str, ...]
 
     def render(self) -> dict[str, object]:
         """As ``--json`` prints it."""
@@ -40,12 +42,12 @@ def restore(file: Path, settings: Settings, *, is_forced: bool) -> Restored:
         # The copy is complete and checked before anything is moved.
         fresh = database.with_name(database.name + ".restored")
         fresh.unlink(missing_ok=True)
-        epoch = backup.restore(file, fresh, os.urandom)
+        filled = backup.restore(file, fresh, os.urandom)
         aside = _put_aside(database) if database.exists() else None
         fresh.rename(database)
     finally:
         lock.release()
-    return Restored(str(database), epoch, None if aside is None else str(aside))
+    return Restored(str(database), filled.log_epoch, None if aside is None else str(aside), filled.keys)
 
 
 def _put_aside(database: Path) -> Path:

@@ -83,7 +83,7 @@ class _Waiting:
 
 
 class AwsSender:
-    """One open destination. What one turn of the event loop brings is sent together."""
+    """One open destination. What comes in a row of rounds of the event loop is sent together."""
 
     def __init__(self, service: Service, keys: AwsKeys, secret_key: str, policy: Policy) -> None:
         broker_connection.quieten("botocore", "aiobotocore")
@@ -126,7 +126,11 @@ class AwsSender:
         size = len(body.encode()) + sum(len(name) + len("String") + len(value.encode()) for name, value in shown.items())
         return _Waiting(entry, size, group, outcome)
 
-    def _flush(self) -> None:
+    def _flush(self, seen: int = 0) -> None:
+        # A few come with each round of the loop; as long as more do, a batch is worth waiting for.
+        if seen < len(self._pending) < _MOST_ENTRIES:
+            asyncio.get_running_loop().call_soon(self._flush, len(self._pending))
+            return
         pending, self._pending = self._pending, []
         self._sending.add(task := asyncio.create_task(self._send_all(pending)))
         task.add_done_callback(self._sending.discard)

@@ -143,6 +143,8 @@ class Keys:
     subject: ClassVar[str] = "The destination"
 
     timeout: float = key(number(1, 60, "a number of seconds", types=(int, float)), 15)
+    # In messages a second; 0 is no limit.
+    rate: float = key(number(0, 100_000, "a number of messages a second", types=(int, float)), 0)
 
     def problems(self) -> Iterator[str]:
         """What does not fit together, once each key by itself is right."""

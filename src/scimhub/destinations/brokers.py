@@ -19,8 +19,9 @@ from scimhub.destinations.nats_configuration import NatsKeys
 from scimhub.destinations.rabbitmq_configuration import RabbitKeys
 from scimhub.destinations.redis_configuration import RedisKeys
 from scimhub.directory.errors import Invalid
-from scimhub.distribution.delivery import Destination, Message, Outcome, Purpose, Retry, Secret
+from scimhub.distribution.delivery import Destination, Purpose, Secret
 from scimhub.distribution.ports import DestinationKind, Sender
+from scimhub.distribution.unable import Unable
 
 # With these the hub brings nothing of its own to show who it is.
 _WITHOUT_SECRET: Final = frozenset(("none", "environment"))
@@ -73,28 +74,15 @@ class Broker(BroughtSecret):
         """Ready to send with the newest secret; connects when the first message comes."""
         password = next((secret.value.decode() for secret in secrets if secret.purpose == "password"), "")
         if not password and self.purpose(destination.configuration) is not None:
-            return _Unable(f"Its secret is missing; run: scimhub destination rotate {destination.name} --secret-file FILE.")
+            return Unable(f"Its secret is missing; run: scimhub destination rotate {destination.name} --secret-file FILE.")
         try:
             configuration = broker_configuration.read(self.keys, destination.configuration)
             return self.open_sender(configuration, password, self.policy)
         except ImportError:
-            return _Unable(self._missing())
+            return Unable(self._missing())
 
     def _missing(self) -> str:
         return f"The kind {self.name} needs a library that is not installed; run: pip install 'scimhub[{self.extra}]'."
-
-
-@dataclass(frozen=True, slots=True)
-class _Unable:
-    """A sender that cannot send, and says why each time."""
-
-    reason: str
-
-    async def send(self, message: Message) -> Outcome:
-        return Retry(self.reason, "destination")
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def kinds(policy: Policy) -> Sequence[DestinationKind]:

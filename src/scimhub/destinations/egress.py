@@ -160,28 +160,17 @@ def _carried(address: Address) -> list[IPv4Address]:
 
 def open_socket(policy: Policy, dialled: tuple[Any, ...]) -> socket.socket:
     """A socket for this entry of ``getaddrinfo``; raises Refused when the policy forbids its address."""
-    family, type_, protocol, _, socket_address = dialled
-    address = parse_address(socket_address[0])
-    if address is None:  # pragma: no cover - what is dialled is always an address
-        raise Refused(f"The address {socket_address[0]} cannot be judged.")
-    _refuse(policy, address)
+    check(policy, dialled)
+    family, type_, protocol, *_ = dialled
     return socket.socket(family, type_, protocol)
 
 
-async def judge_servers(policy: Policy, servers: Sequence[tuple[str, int]], lookup: Lookup | None = None) -> None:
-    """Raise Refused when the policy forbids an address that one of the hosts has now.
-
-    For client libraries that make their sockets themselves, right before they do; they ask for the addresses once more. A
-    name without an address is left to them.
-    """
-    resolver = Resolver(ask_system if lookup is None else lookup)
-    for host, port in servers:
-        found: list[ResolveResult] = []
-        with suppress(socket.gaierror):
-            found = await resolver.resolve(host, port)
-        for one in found:
-            if (address := parse_address(one["host"])) is not None:
-                _refuse(policy, address)
+def check(policy: Policy, dialled: tuple[Any, ...]) -> None:
+    """Raise Refused when the policy forbids the address of this entry of ``getaddrinfo``."""
+    address = parse_address(dialled[4][0])
+    if address is None:  # pragma: no cover - what is dialled is always an address
+        raise Refused(f"The address {dialled[4][0]} cannot be judged.")
+    _refuse(policy, address)
 
 
 def _refuse(policy: Policy, address: Address) -> None:
@@ -225,6 +214,10 @@ class Resolver(AbstractResolver):
         self._lookup = lookup
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        return [_resolved(host, entry) for entry in await self.entries(host, port, family)]
+
+    async def entries(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> Sequence[tuple[Any, ...]]:
+        """The addresses as ``getaddrinfo`` gives them; raises OSError."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[tuple[Any, ...]]] = loop.create_future()
 
@@ -249,7 +242,7 @@ class Resolver(AbstractResolver):
                 loop.call_soon_threadsafe(deliver, found)
 
         threading.Thread(target=ask, name=f"lookup of {host}", daemon=True).start()
-        return [_resolved(host, entry) for entry in await answer]
+        return await answer
 
     async def close(self) -> None:
         """Nothing stays open."""

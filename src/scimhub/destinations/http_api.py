@@ -192,6 +192,7 @@ class HttpApiSender:
         """The answer, which satisfies the success rule; raises Failure, Unfit."""
         url = URL(f"{self._configuration.base_url}{operation.url.render(source)}", encoded=True)
         headers, body = self._headers_of(operation, source, delivery_id), _body(operation, source)
+        http_outcomes.check_size(body, self._configuration.largest_message)
         if body is not None:
             headers["Content-Type"] = _CONTENT_TYPES[operation.format]
         header = await self._authorizer.header()

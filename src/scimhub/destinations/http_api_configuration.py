@@ -25,6 +25,8 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "headers": {},
     "timeout": 15,
     "concurrency": 8,
+    "largest_message": 0,
+    "rate": 0,
 }
 _NO_URL: Final = "An HTTP API needs base_url, what stands before the url of every operation, such as https://example.com/api."
 VERBS: Final = ("created", "updated", "activated", "deactivated", "deleted", "member.added", "member.removed")
@@ -74,6 +76,8 @@ class Configuration:
     headers: Mapping[str, str]
     timeout: float
     concurrency: int
+    largest_message: int
+    rate: float
 
     @property
     def host(self) -> str:

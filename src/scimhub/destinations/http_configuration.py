@@ -15,6 +15,8 @@ from scimhub.destinations.egress import Policy
 _LONGEST_URL: Final = 2000
 _TIMEOUT: Final = (1, 30)
 _CONCURRENCY: Final = (1, 64)
+_RATE: Final = (0, 10_000)
+_LARGEST: Final = (0, 1_000_000_000)
 _MOST_HEADERS: Final = 20
 _LONGEST_HEADER: Final = 4000
 
@@ -96,9 +98,12 @@ def check_range(
 
 
 def check_pace(filled: Mapping[str, object], problems: list[str]) -> None:
-    """``timeout`` and ``concurrency``."""
+    """``timeout``, ``concurrency`` and ``largest_message``, and the ``rate`` of a kind that has one."""
     check_range(filled, "timeout", _TIMEOUT, (int, float), "a number of seconds", problems)
     check_range(filled, "concurrency", _CONCURRENCY, (int,), "a whole number", problems)
+    check_range(filled, "largest_message", _LARGEST, (int,), "a number of bytes, or 0 for no limit,", problems)
+    if "rate" in filled:
+        check_range(filled, "rate", _RATE, (int, float), "a number of messages a second, or 0 for no limit,", problems)
 
 
 def check_headers(value: object, problems: list[str]) -> None:

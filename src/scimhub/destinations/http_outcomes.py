@@ -57,6 +57,13 @@ def of_answer(status: int, retry_after: str | None, excerpt: str, now: float) ->
     return Rejected(f"The receiver answered {shown}: it does not accept this event.", status, excerpt)
 
 
+def check_size(body: bytes | None, limit: int) -> None:
+    """Raise Failure when the body has more bytes than the destination is configured to take; 0 is no limit."""
+    size = 0 if body is None else len(body)
+    if 0 < limit < size:
+        raise Failure(Rejected(f"The body has {size:,} bytes; the destination (largest_message) takes at most {limit:,}."))
+
+
 def parse_retry_after(written: str | None, now: float) -> float | None:
     """The seconds that ``Retry-After`` asks for, at most a day's (RFC 9110 §10.2.3); None when it says nothing clear."""
     text = (written or "").strip()

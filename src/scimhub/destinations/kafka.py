@@ -7,9 +7,10 @@ limit. Here no two records of a key are ever under way, so that what failed is s
 import asyncio
 import contextlib
 import logging
+import socket
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -19,9 +20,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress, kafka_transactions
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling, kafka_transactions
+from scimhub.destinations.broker_configuration import Server
 from scimhub.destinations.broker_connection import Connection, Lost
-from scimhub.destinations.egress import Policy
+from scimhub.destinations.egress import Policy, Refused
 from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
 from scimhub.destinations.kafka_transactions import Foreign, Headers, Mark, Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
@@ -45,6 +47,8 @@ _RECORD_OVERHEAD: Final = 100
 _OF_MEMBERS: Final = frozenset(("members", "part", "parts"))
 _POLL_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 2.0
+# How often the brokers of the cluster are looked at again, in milliseconds.
+_LOOK_EVERY_MS: Final = 5000
 # What librdkafka would take by itself, and the least that it may be told, in bytes.
 _USUAL_LIMIT: Final = 1_000_000
 _LEAST_LIMIT: Final = 1000
@@ -120,21 +124,49 @@ class KafkaSender:
         return error
 
     async def _begin(self) -> Transactions:
-        await egress.judge_servers(self._policy, self._servers)
+        servers = await self._judged_servers()
         plain, seconds = self._connection.client, self._keys.timeout
         limit = _USUAL_LIMIT if plain is None else plain.limit
         configuration = {
-            **options(self._keys, self._password, limit),
+            **options(self._keys, self._password, limit, servers),
             "transactional.id": self._keys.transactional_id,
             "transaction.timeout.ms": max(_LEAST_TRANSACTION_MS, int(seconds * 1000)),
         }
         return await Transactions.begin(self._keys.topic, configuration, seconds)
 
     async def _connect(self) -> "_Production":
-        await egress.judge_servers(self._policy, self._servers)
-        asked = None if self._keys.largest_message else await asyncio.to_thread(self._ask_limit)
+        servers = await self._judged_servers()
+        await self._judge_members(await asyncio.to_thread(self._ask_members, servers))
+        asked = None if self._keys.largest_message else await asyncio.to_thread(self._ask_limit, servers)
         limit = self._keys.largest_message or asked or _USUAL_LIMIT
-        return _Production(self._keys.topic, limit, options(self._keys, self._password, limit))
+        return _Production(self._keys.topic, limit, options(self._keys, self._password, limit, servers), self._look_at)
+
+    async def _judged_servers(self) -> str:
+        """Where to begin; without TLS by address, so that no name is asked for again. Raises Refused."""
+        found: list[Server] = []
+        for server in self._servers:
+            judged = await dialling.judge(self._policy, server)
+            # A certificate is for the name: whoever answers in its place gets no further than its own certificate.
+            found += [server] if self._keys.tls else [(entry[4][0], entry[4][1]) for entry in judged]
+        return ",".join(map(broker_configuration.address, found))
+
+    async def _judge_members(self, members: Sequence[Server]) -> None:
+        """Raise Refused when a broker of the cluster, as it names itself, may not be reached."""
+        for member in members:
+            with contextlib.suppress(socket.gaierror):  # a name without an address is left to the library
+                await dialling.judge(self._policy, member)
+
+    def _look_at(self, members: Sequence[Server]) -> None:
+        """Judge the brokers that the library knows by now; it makes its connections itself."""
+
+        async def look() -> None:
+            try:
+                await self._judge_members(members)
+            except Refused as refusal:
+                _log.warning("broker refused", extra={"servers": self._where, "reason": str(refusal)})
+                self._connection.lose()
+
+        self._looking = asyncio.ensure_future(look())
 
     def _content(self, message: Message) -> tuple[bytes | None, Headers] | None:
         """Value and headers; None when a compacted topic is not to be told."""
@@ -175,11 +207,19 @@ class KafkaSender:
             return "the destination (largest_message)"
         return f"the topic {self._keys.topic} (max.message.bytes)"
 
-    def _ask_limit(self) -> int | None:
+    def _ask_members(self, servers: str) -> list[Server]:
+        """The brokers of the cluster as it names them, before any of them is connected to; empty when nobody answers."""
+        with contextlib.suppress(Exception):  # why nobody answers the first record tells
+            admin = AdminClient(options(self._keys, self._password, _USUAL_LIMIT, servers), logger=_log)
+            told = admin.list_topics(self._keys.topic, _ASK_SECONDS)
+            return [(str(broker.host), broker.port) for broker in told.brokers.values()]
+        return []
+
+    def _ask_limit(self, servers: str) -> int | None:
         """How many bytes a batch of the topic may have; None when the hub may not know. Waits for the cluster."""
         resource = ConfigResource(ResourceType.TOPIC, self._keys.topic)
         with contextlib.suppress(Exception):  # without the answer the usual limit holds
-            admin = AdminClient(options(self._keys, self._password, _USUAL_LIMIT), logger=_log)
+            admin = AdminClient(options(self._keys, self._password, _USUAL_LIMIT, servers), logger=_log)
             told = admin.describe_configs([resource], request_timeout=_ASK_SECONDS)[resource].result(_ASK_SECONDS)
             return int(told["max.message.bytes"].value)
         return None
@@ -188,14 +228,18 @@ class KafkaSender:
 class _Production:
     """A producer that works, and its thread."""
 
-    def __init__(self, topic: str, limit: int, configuration: Mapping[str, Any]) -> None:
+    def __init__(
+        self, topic: str, limit: int, configuration: Mapping[str, Any], look_at: Callable[[Sequence[Server]], None]
+    ) -> None:
         self.limit = limit
         # The last thing that the library said about the cluster as a whole.
         self.noted = ""
         self._topic = topic
         self._loop = asyncio.get_running_loop()
         self._reports: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
-        self._producer = Producer({**configuration, "error_cb": self._note}, logger=_log)
+        self._look_at = look_at
+        told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
+        self._producer = Producer({**configuration, **told}, logger=_log)
         self._is_over = False
         self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
         self._thread.start()
@@ -236,14 +280,20 @@ class _Production:
     def _note(self, error: KafkaError) -> None:
         self.noted = error.str()
 
+    def _note_members(self, statistics: str) -> None:
+        """Called by the library now and then, with JSON that has the brokers it knows."""
+        brokers = orjson.loads(statistics)["brokers"].values()
+        names = [broker["nodename"].rpartition(":") for broker in brokers if broker["nodeid"] >= 0]
+        members = [(host.strip("[]"), int(port)) for host, _, port in names if host and int(port) > 0]
+        with contextlib.suppress(RuntimeError):  # the loop may have closed
+            self._loop.call_soon_threadsafe(self._look_at, members)
 
-def options(keys: KafkaKeys, password: str, limit: int) -> dict[str, Any]:
+
+def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[str, Any]:
     """How librdkafka names what we want of it; ``limit`` is in bytes, for a record and for a batch."""
     security = ("SASL_" if keys.authentication != "none" else "") + ("SSL" if keys.tls else "PLAINTEXT")
     chosen: dict[str, Any] = {
-        "bootstrap.servers": ",".join(
-            broker_configuration.address(server) for server in broker_configuration.read_servers(keys.servers, PORT)
-        ),
+        "bootstrap.servers": servers,
         "client.id": "scimhub",
         "security.protocol": security,
         # It brings acks=all and order with it.

@@ -4,14 +4,17 @@ JetStream drops a repetition by ``Nats-Msg-Id`` within the stream's own window. 
 no stream takes; here that is a failure of the destination.
 """
 
+import asyncio
+import time
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import ParseResult, quote
 
-from nats.aio.client import Client, RawCredentials
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, RawCredentials, Srv
+from nats.aio.transport import TcpTransport
 from nats.errors import Error, MaxPayloadError, NoServersError, SecureConnWantedError
 from nats.js.errors import APIError, NoStreamResponseError
 
-from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.nats_configuration import PORT, NatsKeys
@@ -22,13 +25,39 @@ from scimhub.distribution.envelope import TYPE_PREFIX
 _TOO_LARGE: Final = 10054
 
 
+class _Transport(TcpTransport):
+    """The library's, which connects to addresses that the policy permits, whoever named the host."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # so is the library here
+        self._policy = policy
+
+    async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
+        async with asyncio.timeout(connect_timeout):
+            server = (uri.hostname or "", uri.port or PORT)
+            streams = await dialling.open_streams(self._policy, server, limit=buffer_size)
+        # Where the library keeps the plain connection that TLS is made of, and the one that it speaks over.
+        self._bare_io_reader, self._bare_io_writer = self._io_reader, self._io_writer = streams
+
+
 class _Client(Client):
     """The library's, which never sends who we are over a connection without TLS that was to have it.
 
-    The library itself makes TLS only if the server asks for it: whoever stands between could ask for none.
+    The library itself makes TLS only if the server asks for it: whoever stands between could ask for none. Servers that a
+    server names in its greeting (``connect_urls``) are judged like those that are configured, should it ever try one.
     """
 
-    is_secured = False
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.is_secured = False
+        self._policy = policy
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        s.last_attempt = time.monotonic()
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]  # so is the library here
+        self._transport = _Transport(self._policy)
+        await self._transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
 
     def _connect_command(self) -> bytes:
         if self.is_secured and not self._server_info.get("tls_required"):
@@ -82,9 +111,8 @@ class NatsSender:
         await self._connection.close()
 
     async def _connect(self) -> Client:
-        await egress.judge_servers(self._policy, self._servers)
         keys, tls = self._keys, broker_connection.tls_context(self._keys)
-        client, self._noted = _Client(), None
+        client, self._noted = _Client(self._policy), None
         client.is_secured = keys.tls
 
         async def closed() -> None:

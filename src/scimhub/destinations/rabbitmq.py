@@ -6,7 +6,9 @@ a failure of the destination.
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from ssl import SSLContext
+from typing import Any, Final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, DeliveryMode
@@ -21,11 +23,14 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
     PublishError,
 )
+from aiormq.connection import TransportFactory
+from yarl import URL
 
-from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, egress
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling
 from scimhub.destinations.broker_connection import Connection, Lost
+from scimhub.destinations.dialling import Streams
 from scimhub.destinations.egress import Policy
-from scimhub.destinations.rabbitmq_configuration import RabbitKeys
+from scimhub.destinations.rabbitmq_configuration import PORT, RabbitKeys
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.envelope import TYPE_PREFIX
 
@@ -39,6 +44,21 @@ class _Opened:
     connection: AbstractConnection
     channel: AbstractChannel
     exchange: AbstractExchange
+
+
+class _Transport(TransportFactory):
+    """How the library connects: to an address that the policy permits."""
+
+    def __init__(self, policy: Policy, tls: SSLContext | None) -> None:
+        self._policy = policy
+        self._tls = tls
+
+    async def create(self, url: URL, **_: Any) -> Streams:
+        try:
+            return await dialling.open_streams(self._policy, (url.host or "", url.port or PORT), self._tls)
+        except OSError as error:
+            # What the library raises of its own transports.
+            raise AMQPConnectionError(*error.args) from error
 
 
 class RabbitSender:
@@ -85,7 +105,6 @@ class RabbitSender:
         await self._connection.close()
 
     async def _connect(self) -> _Opened:
-        await egress.judge_servers(self._policy, [self._server])
         keys, (host, port) = self._keys, self._server
         has_name = keys.authentication == "password"
         connection = await aio_pika.connect(
@@ -95,7 +114,7 @@ class RabbitSender:
             password=self._password if has_name else "guest",
             virtualhost=keys.virtual_host,
             ssl=keys.tls,
-            ssl_context=broker_connection.tls_context(keys),
+            connection_class=partial(_connection, _Transport(self._policy, broker_connection.tls_context(keys))),
             client_properties={"connection_name": "scimhub"},
             timeout=keys.timeout,
         )
@@ -138,6 +157,13 @@ class RabbitSender:
             case _:
                 return broker_connection.of_failure(error, self._where, self._keys.timeout)
         return Retry(reason, "destination")
+
+
+def _connection(transport: _Transport, url: URL, *more: Any, **arguments: Any) -> aio_pika.Connection:
+    connection = aio_pika.Connection(url, *more, **arguments)
+    # It hands this on to the library below it, and has no argument for it.
+    connection.kwargs["transport_factory"] = transport
+    return connection
 
 
 def routing_key_of(template: str, message: Message) -> str:

@@ -4,16 +4,19 @@ Redis takes no id that is not greater than the last: what is sent a second time,
 arrived, is refused by the stream itself.
 """
 
+import socket
+from collections.abc import Mapping
 from typing import Any, Final
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection as RedisConnection
+from redis.asyncio import Redis, SSLConnection
 from redis.asyncio.retry import Retry as NoRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from scimhub.destinations import broker_configuration, broker_connection, egress
+from scimhub.destinations import broker_configuration, broker_connection, dialling
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.redis_configuration import PORT, RedisKeys
@@ -24,6 +27,32 @@ _NEXT: Final = "*"
 _IS_BEHIND: Final = "equal or smaller"
 # Redis repeats the beginning of a command that it does not know, and with it what is personal.
 _PERSONAL: Final = ", with args beginning"
+
+
+class _Judged(RedisConnection):
+    """The library's connection, but to an address that the policy permits. ``policy`` is one more of its arguments."""
+
+    def __init__(self, *, policy: Policy, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._policy = policy
+        self._dialled: socket.socket | None = None
+
+    async def _connect(self) -> None:
+        self._dialled = await dialling.dial(self._policy, (self.host, self.port))
+        try:
+            await super()._connect()  # type: ignore[no-untyped-call]  # so is the library here
+        except BaseException:
+            self._dialled.close()
+            raise
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = {**super()._connection_arguments(), "sock": self._dialled}
+        host, _ = arguments.pop("host"), arguments.pop("port")
+        return {**arguments, "server_hostname": host} if "ssl" in arguments else arguments
+
+
+class _JudgedTls(_Judged, SSLConnection):
+    """The same with TLS."""
 
 
 class RedisSender:
@@ -58,9 +87,8 @@ class RedisSender:
         await self._connection.close()
 
     async def _connect(self) -> Redis:
-        await egress.judge_servers(self._policy, [self._server])
         keys, (host, port) = self._keys, self._server
-        return Redis(
+        client = Redis(
             host=host,
             port=port,
             db=keys.database,
@@ -78,6 +106,9 @@ class RedisSender:
             client_name="scimhub",
             protocol=2,
         )
+        client.connection_pool.connection_class = _JudgedTls if keys.tls else _Judged
+        client.connection_pool.connection_kwargs["policy"] = self._policy
+        return client
 
     async def _append(self, client: Redis, message: Message) -> Outcome:
         id = await self._entry_id(client, message)

@@ -31,6 +31,7 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "headers": {},
     "timeout": 15,
     "concurrency": 4,
+    "largest_message": 0,
 }
 _NO_URL: Final = (
     "A SCIM application needs base_url, what stands before /Users, such as https://example.com/scim/v2; "
@@ -62,6 +63,7 @@ class Configuration:
     headers: Mapping[str, str]
     timeout: float
     concurrency: int
+    largest_message: int
 
     @property
     def host(self) -> str:

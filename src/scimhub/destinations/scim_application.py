@@ -18,9 +18,9 @@ from scimhub.destinations import http_client, http_outcomes, redaction
 from scimhub.destinations.http_authorization import AUTHORIZATION, Authorizer
 from scimhub.destinations.http_client import Answer, HttpClient
 from scimhub.destinations.http_outcomes import Failure, shown_status
-from scimhub.destinations.pace import Pace
 from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.distribution.delivery import Outcome, Rejected, Retry
+from scimhub.distribution.pace import Pace
 
 MEDIA_TYPE: Final = "application/scim+json"
 ENDPOINTS: Final[Mapping[str, str]] = {"User": "/Users", "Group": "/Groups"}
@@ -94,6 +94,7 @@ class Application:
             f"{self._configuration.base_url}{path}{'?' + urlencode(query, quote_via=quote) if query else ''}", encoded=True
         )
         content = None if body is None else orjson.dumps(body)
+        http_outcomes.check_size(content, self._configuration.largest_message)
         answer = await self._answer(method, url, content, etag, repeats)
         reply = _reply(answer)
         is_expected = answer.status in expected and (answer.status != 404 or _is_scim_error(answer, reply))

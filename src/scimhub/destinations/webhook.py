@@ -16,6 +16,7 @@ from scimhub.destinations import (
 )
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_client import HttpClient
+from scimhub.destinations.http_outcomes import Failure
 from scimhub.destinations.webhook_configuration import Configuration
 from scimhub.destinations.webhook_signing import Signer
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Retry, Secret
@@ -92,6 +93,10 @@ class WebhookSender:
                 f"There is no {kind} secret that holds, and nothing is sent unsigned; rotate the secret.", "destination"
             )
         body = message.body if self._is_structured else message.data
+        try:
+            http_outcomes.check_size(body, self._configuration.largest_message)
+        except Failure as failure:
+            return failure.outcome
         headers = self._headers_of(message, body, signers, int(now))
         try:
             answer = await self._client.ask("POST", self._configuration.url, headers, body)

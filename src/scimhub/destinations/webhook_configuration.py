@@ -19,6 +19,8 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "timeout": 15,
     "headers": {},
     "concurrency": 16,
+    "largest_message": 0,
+    "rate": 0,
     "signature": "hmac",
 }
 _NO_URL: Final = "A webhook needs url, the address to which events are posted, such as https://example.com/events."
@@ -33,6 +35,8 @@ class Configuration:
     timeout: float
     headers: Mapping[str, str]
     concurrency: int
+    largest_message: int
+    rate: float
     signature: Signature
 
 

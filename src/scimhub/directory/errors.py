@@ -27,3 +27,7 @@ class StoreUnavailable(Fault):
 
 class StoreUnusable(Fault):
     """The database cannot be opened: held by another process, newer than this program, or damaged."""
+
+
+class KeysUnusable(Fault):
+    """The keys with which secrets are sealed cannot be read or written."""

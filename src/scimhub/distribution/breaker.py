@@ -3,8 +3,8 @@
 One failure that is the destination's own opens it, and so do failures of several resources in a row with no success
 between them: a poisoned resource alone never does, because it is always the same one. A success shows that the
 destination was up, and so that the resources which failed before it are themselves to blame: until one of them succeeds
-its failures are its own. After a successful probe the number of messages in flight doubles step by step, so that a
-receiver that comes back is not run over.
+its failures are its own. After a successful probe the number of messages in flight doubles step by step, once a second at
+most, so that a receiver that comes back is not run over, nor what many receivers have in front of them.
 """
 
 from typing import Literal
@@ -13,6 +13,8 @@ from typing import Literal
 _FAILING_LANES = 5
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+# Seconds between two doublings.
+_RAMP_EVERY = 1.0
 
 # More suspects than this are forgotten; they are found again.
 _MOST_SUSPECTS = 10_000
@@ -32,6 +34,7 @@ class Breaker:
         self._concurrency = concurrency
         self._limit = concurrency
         self._successes = 0
+        self._doubled_at = 0.0
         self._failing: set[str] = set()
         self._suspects: set[str] = set()
         self._pause = _FIRST_PAUSE
@@ -43,14 +46,14 @@ class Breaker:
             return self._limit
         return 1 if now >= self.probe_at else 0
 
-    def succeed(self, lane: str) -> None:
+    def succeed(self, lane: str, now: float) -> None:
         """A message of the lane arrived."""
         if self.state != "closed":
-            self.state, self._limit, self._successes = "closed", 1, 0
+            self.state, self._limit, self._successes, self._doubled_at = "closed", 1, 0, now
         if self._limit < self._concurrency:
             self._successes += 1
-            if self._successes >= self._limit:
-                self._limit, self._successes = min(self._concurrency, 2 * self._limit), 0
+            if self._successes >= self._limit and not 0 <= now - self._doubled_at < _RAMP_EVERY:
+                self._limit, self._successes, self._doubled_at = min(self._concurrency, 2 * self._limit), 0, now
         self._suspects |= self._failing
         self._suspects.discard(lane)
         if len(self._suspects) > _MOST_SUSPECTS:

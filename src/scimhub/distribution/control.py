@@ -15,7 +15,7 @@ import orjson
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import delivery, secrets, times
+from scimhub.distribution import keeping, opening, secrets, times
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import (
     Destination,
@@ -29,6 +29,7 @@ from scimhub.distribution.delivery import (
 )
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.envelope import TYPE_PREFIX
+from scimhub.distribution.keeping import Kept
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import DestinationKind
 
@@ -75,6 +76,8 @@ class Status:
     last_success: str | None
     delivered: int
     failed: int
+    # How many messages may be on their way now, which adapts; 0 while no pump runs.
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,14 @@ async def create(
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += [] if after is None else await _after_problems(engine, after)
+    given, id = engine.given, engine.given.new_id()
+    kept = _unless(problems, lambda: keeping.keep(given, id, checked), Kept({}, None))
     if problems:
         raise Invalid(problems)
-    store = engine.given.store
-    made = await store.create_destination(directory.key, name, kind, checked, subscription, after, _now(engine), new)
+    sealed = [*keeping.sealed(given, id, new), *([] if kept.concealed is None else [kept.concealed])]
+    made = await given.store.create_destination(
+        directory.key, name, kind, kept.configuration, subscription, after, _now(engine), sealed, id
+    )
     async with engine.halted(made):
         pass  # a pump begins
     return Made(made, shown)
@@ -139,16 +146,19 @@ async def update(
 ) -> Destination:
     """Another configuration, subscription or both, for changes from now on. Raises Invalid with every mistake."""
     problems: list[str] = []
-    technology, checked = engine.kinds.get(destination.kind), destination.configuration
+    given, technology = engine.given, engine.kinds.get(destination.kind)
+    before = next((one for one in await given.store.list_secrets(destination.key) if one.purpose == "concealed"), None)
+    kept = Kept(destination.configuration, before)
     if configuration is not None:
-        checked = _unless(problems, lambda: _checked(technology, configuration), checked)
+        checked = _unless(problems, lambda: _checked(technology, configuration), configuration)
+        kept = _unless(problems, lambda: keeping.keep_anew(given, destination, checked, before), kept)
     wish = destination.subscription if subscription is None else subscription
     catalog = await engine.place.catalogs.current(destination.directory)
     _unless(problems, lambda: subscriptions.bind(wish, catalog), None)
     if problems:
         raise Invalid(problems)
     async with engine.halted(destination):
-        return await engine.given.store.update_destination(destination.key, checked, wish, _now(engine))
+        return await given.store.update_destination(destination.key, kept.configuration, wish, _now(engine), kept.concealed)
 
 
 async def delete(engine: Engine, destination: Destination) -> None:
@@ -169,8 +179,8 @@ async def rotate(
         raise Invalid([f"Destination {destination.name} has no secret, since its authentication needs none."])
     ends = times.text(engine.given.now() + (0 if new.purpose == "password" else overlap_hours * 3600))
     async with engine.halted(destination):
-        kept = await engine.given.store.add_secret(destination.key, new.purpose, new.value, new.hint, new.created)
-        await engine.given.store.expire_secrets(destination.key, kept.purpose, kept.id, ends)
+        await engine.given.store.add_secret(destination.key, *keeping.sealed(engine.given, destination.id, new))
+        await engine.given.store.expire_secrets(destination.key, new.purpose, new.id, ends)
     return Made(destination, shown)
 
 
@@ -235,8 +245,7 @@ async def check(engine: Engine, destination: Destination) -> Outcome:
     if technology is None:
         raise Conflict(f"Destination {destination.name} is a {destination.kind}: it fetches, nothing is sent to it.")
     now = _now(engine)
-    holding = delivery.holding(await engine.given.store.list_secrets(destination.key), now)
-    sender = technology.open(destination, holding)
+    sender = (await opening.open_sender(engine.given, technology, destination)).sender
     try:
         return await sender.send(_test_message(engine, destination, now))
     finally:
@@ -267,6 +276,7 @@ async def status(engine: Engine, destination: Destination) -> Status:
         last_success=None if last_success is None else times.text(last_success),
         delivered=0 if pump is None else pump.delivered,
         failed=0 if pump is None else pump.failed,
+        concurrency=0 if pump is None else pump.flow.limit,
     )
 
 

@@ -20,8 +20,9 @@ HeldCause = Literal["failure", "brake", "released", "discarded", "leaver", "stat
 # What a removal of memberships is counted as; any other is counted as its resource type.
 MEMBERS = "members"
 # What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
-# proving to the destination who we are, with what it gave out; that is brought, and never shown again.
-Purpose = Literal["hmac", "ed25519", "token", "password"]
+# proving to the destination who we are, with what it gave out; that is brought, and never shown again. ``concealed`` are
+# the parts of the configuration that nobody is shown, as ``concealment`` says.
+Purpose = Literal["hmac", "ed25519", "token", "password", "concealed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +81,19 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret of a destination, the newest first in every list. ``expires`` is set when a newer one took its place."""
+    """A secret of a destination, the newest first in every list. ``expires`` is set when a newer one took its place.
+
+    ``key_id`` names the key with which the value is sealed; None when it is not, as in memory or of a token's digest.
+    """
 
     id: str
     purpose: Purpose
-    value: bytes
+    value: bytes = field(repr=False)
     # The last characters, so that a person can tell secrets apart.
     hint: str
     created: str
     expires: str | None
+    key_id: str | None = None
 
 
 def holding(secrets: Sequence[Secret], now: str) -> list[Secret]:

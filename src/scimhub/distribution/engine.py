@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
-from scimhub.distribution import delivery, leases, times
+from scimhub.distribution import leases, opening, times
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.intake import Stopped
 from scimhub.distribution.leases import Lease, LeaseLost
@@ -164,14 +164,12 @@ class Engine:
         if lease is None or found is None or found.state != "active":
             return False
         destination = found
-        now = times.text(self.given.now())
-        secrets = delivery.holding(await self.given.store.list_secrets(destination.key), now)
+        opened = await opening.open_sender(self.given, kind, destination)
         holds = await self.given.store.list_held(destination.key)
         kept = [one.resource_id for one in await self.given.store.list_kept(destination.key, "", _MOST_KEPT)]
-        sender, outlook = kind.open(destination, secrets), Outlook(self.place, destination)
-        pump = Pump(destination, lease, sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
-        secrets_end = min((secret.expires for secret in secrets if secret.expires is not None), default=None)
-        self._running[destination.key] = _Running(pump, asyncio.create_task(self._run(pump)), secrets_end)
+        outlook = Outlook(self.place, destination)
+        pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
+        self._running[destination.key] = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)
         return True
 
     async def _end(self, key: int) -> None:

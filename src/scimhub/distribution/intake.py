@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
-from scimhub.distribution import delivery, envelope, times
+from scimhub.distribution import delivery, envelope, times, turns
 from scimhub.distribution.delivery import MEMBERS, Destination
 from scimhub.distribution.gate import STREAM
 from scimhub.distribution.lane import Item, Unit
@@ -106,6 +106,8 @@ class Intake:
             return
         wanted = min(self._lanes.room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
         wakes = self._wakes
+        if wanted > _FEW:
+            await self._given.turns.take(self._destination.directory, self._destination.key, turns.AT_ONCE)
         changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
         await self._offer(changes)
         # What was committed while we read has woken us, and may not be among what was read.

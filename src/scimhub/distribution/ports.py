@@ -1,8 +1,8 @@
 """What distribution needs of its store and of the kinds of destinations, as Protocols."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from scimhub.directory.records import Change, StoredResource
 from scimhub.distribution.delivery import (
@@ -21,6 +21,8 @@ from scimhub.distribution.delivery import (
     State,
     Subscription,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ class DestinationStore(Protocol):
         subscription: Subscription,
         cursor: int | None,
         now: str,
-        secret: Secret | None = None,
+        secrets: Sequence[Secret] = (),
+        id: str | None = None,
     ) -> Destination:
-        """A new, active destination with its secret; without a cursor it begins behind the newest change."""
+        """A new, active destination with its secrets; without a cursor it begins behind the newest change."""
 
     async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]: ...
 
@@ -66,9 +69,17 @@ class DestinationStore(Protocol):
         """The feed that the token with this digest opens now, whatever its state."""
 
     async def update_destination(
-        self, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
+        self,
+        key: int,
+        configuration: Mapping[str, object],
+        subscription: Subscription,
+        now: str,
+        concealed: Secret | None = None,
     ) -> Destination:
-        """Another configuration or subscription; a subscription that differs gets the next version."""
+        """Another configuration or subscription; a subscription that differs gets the next version.
+
+        ``concealed`` is from now on its only secret of that purpose, whether it was there before or not.
+        """
 
     async def set_state(self, key: int, state: State, reason: str, now: str) -> Destination: ...
 
@@ -77,7 +88,7 @@ class DestinationStore(Protocol):
 
     async def delete_destination(self, key: int) -> None: ...
 
-    async def add_secret(self, key: int, purpose: Purpose, value: bytes, hint: str, now: str) -> Secret: ...
+    async def add_secret(self, key: int, secret: Secret) -> None: ...
 
     async def list_secrets(self, key: int) -> Sequence[Secret]:
         """The newest first, expired ones included."""
@@ -98,6 +109,30 @@ class DestinationStore(Protocol):
 
     async def release_held(self, key: int, resource_id: str) -> None:
         """Owe the resource nothing any more; raises Absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedUse:
+    """How many secrets are sealed under one key; None for those that are not sealed yet."""
+
+    key_id: str | None
+    secrets: int
+
+
+class SecretStore(Protocol):
+    """The secrets of all destinations, as they are kept."""
+
+    async def list_secrets_not_under(self, key_id: str, after: str, limit: int) -> Sequence[tuple[str, Secret]]:
+        """Destination id and secret, of those that are to be sealed and are not under that key; by id, behind ``after``."""
+
+    async def reseal_secret(self, before: Secret, after: Secret) -> bool:
+        """Write the one in the place of the other; False when that is not there any more as it was."""
+
+    async def count_secrets(self) -> Sequence[SealedUse]:
+        """How many are under which key, without tokens, of which only a digest is kept."""
+
+    async def erasing(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work so that nothing stays behind in the database's files of what its writes take the place of."""
 
 
 class LeaseStore(Protocol):
@@ -161,7 +196,7 @@ class BrakeStore(Protocol):
         """What was discarded and not sent since, in order of resource id."""
 
 
-class SharedStore(DestinationStore, LeaseStore, BrakeStore, Protocol):
+class SharedStore(DestinationStore, SecretStore, LeaseStore, BrakeStore, Protocol):
     """What pumps and their engine need of the store."""
 
 

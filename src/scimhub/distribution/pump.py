@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import attempts, envelope, intake, retry, times
+from scimhub.distribution import attempts, envelope, flow, intake, retry, times
 from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
@@ -53,7 +53,8 @@ class Pump:
     ) -> None:
         self.destination = destination
         self.lease = lease
-        self.breaker = Breaker(_concurrency(destination))
+        self.flow = flow.of_configuration(destination.configuration)
+        self.breaker = Breaker(self.flow.limit)
         # Wall-clock seconds of the last success, None before the first.
         self.last_success: float | None = None
         self.delivered = 0
@@ -166,6 +167,7 @@ class Pump:
         waits = [_LONGEST_REST, (self._lanes.next_due() or now + _LONGEST_REST) - now]
         if (due := self._settling.due()) is not None:
             waits.append(due - now)
+        waits.append(self.flow.ready_in(now) or _LONGEST_REST)
         if self.breaker.probe_at > self._launched_at:
             waits.append(self.breaker.probe_at - now)
         # Cheaper than a time limit round the waiting, and this runs for each message.
@@ -193,12 +195,13 @@ class Pump:
 
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
-        while len(self._sending) < self.breaker.limit(now):
+        while len(self._sending) < min(self.breaker.limit(now), self.flow.limit) and not self.flow.ready_in(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
             if unit.is_removal and not self._guard.admits(unit):
                 self._intake.dismiss(unit)
                 continue
+            self.flow.begin(now)
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)
 
@@ -209,6 +212,7 @@ class Pump:
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
+            await self._given.turns.take(self.destination.directory, self.destination.key)
             if unit.is_removal and not await self._guard.has_permit(unit):
                 self._intake.dismiss(unit)
                 return
@@ -244,6 +248,8 @@ class Pump:
         begun = self._given.now()
         outcome = await self._sender.send(message)
         self._given.reach("after_send")
+        if self.breaker.state == "closed":
+            self.flow.note(outcome, begun, self._given.now(), len(self._sending))
         attempt = attempts.attempt_of(self.destination, unit, message, outcome, begun, self._given.now())
         self._given.attempts.record_attempt(attempt)
         return outcome
@@ -251,11 +257,10 @@ class Pump:
     def _land(self, unit: Unit[Notice], outcome: Outcome) -> None:
         match outcome:
             case Delivered():
-                self.breaker.succeed(unit.lane)
                 self.last_success = self._given.now()
+                self.breaker.succeed(unit.lane, self.last_success)
                 self.delivered += len(unit.items)
                 self._settling.count(len(unit.items))
-                self._gate.arrived(unit)
                 if unit.is_removal:
                     self._gate.arrived(unit)
                     self._intake.note_arrival(unit)
@@ -306,8 +311,3 @@ class Pump:
     @property
     def _names(self) -> dict[str, str]:
         return {"directory": self.destination.directory_name, "destination": self.destination.name}
-
-
-def _concurrency(destination: Destination) -> int:
-    wished = destination.configuration.get("concurrency")
-    return wished if isinstance(wished, int) else 1

@@ -1,4 +1,7 @@
-"""The secrets of destinations: made by the hub, or brought by somebody who was given them."""
+"""The secrets of destinations: made by the hub, or brought by somebody who was given them.
+
+What comes from here is open; ``sealing`` is what it has to pass before it is written down.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scimhub.distribution import failpoints, leases
 from scimhub.distribution.failpoints import Reach
 from scimhub.distribution.ports import AttemptLog, ChangeReader, SharedStore
+from scimhub.distribution.sealing import Keyring
+from scimhub.distribution.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,12 @@ class Surroundings:
     chance: Callable[[], float]
     random: Callable[[int], bytes]
     new_id: Callable[[], str]
+    # With which the secrets of destinations are sealed.
+    keyring: Keyring
     reach: Reach = failpoints.reach_nothing
     # This node, how long its leases hold, in seconds, and a clock that only goes forward.
     node: str = "node"
     lease_seconds: float = leases.DEFAULT_SECONDS
     monotonic: Callable[[], float] = time.monotonic
+    # Shared by all pumps of the process.
+    turns: Turns = field(default_factory=Turns)

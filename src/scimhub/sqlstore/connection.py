@@ -4,7 +4,7 @@ A unit of work is a plain function of a connection. It does not wait, does not k
 more than once: ``Database`` decides on which thread, in which transaction and together with whom it runs.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,9 @@ class Database(Protocol):
         committed: Callable[[T], None] | None = None,
     ) -> T:
         """What the work returns, once it is on disk. ``committed`` gets it then, even when nobody waits any longer."""
+
+    async def erasing(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work so that nothing stays behind in the database's files of what its writes take the place of."""
 
     def catalog_version(self, directory: int) -> int:
         """The version of the directory's schemas and types; 0 when it is gone."""

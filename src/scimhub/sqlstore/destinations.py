@@ -1,4 +1,4 @@
-"""Destinations, their secrets, where they stand and what is held for them; see ``distribution.ports.DestinationStore``."""
+"""Destinations, where they stand and what is held for them; see ``distribution.ports.DestinationStore``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 
 from scimhub.directory.errors import Absent, Conflict
-from scimhub.distribution.delivery import Destination, Held, Purpose, Replay, Secret, State, Subscription
+from scimhub.distribution.delivery import Destination, Held, Replay, Secret, State, Subscription
 from scimhub.distribution.leases import LeaseLost
 from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore import changes, directories
+from scimhub.sqlstore import secrets as secret_rows
 from scimhub.sqlstore.connection import Connection, Database, Row
 
 _SELECT = """
@@ -119,35 +120,6 @@ def _destination(row: Row) -> Destination:
     return Destination(*values)
 
 
-# --------------------------------------------------------------------------- secrets
-
-_SECRET = "SELECT id, purpose, value, hint, created, expires FROM destination_secrets"  # noqa: S105
-_KEEP = """
-INSERT INTO destination_secrets (id, destination, purpose, value, hint, created) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING"""
-_OWNER = f"""{_SELECT}
-JOIN destination_secrets AS s ON s.destination = t.key
-WHERE s.purpose = 'token' AND s.value = ?1 AND (s.expires IS NULL OR s.expires > ?2)"""
-_EXPIRE = """
-UPDATE destination_secrets SET expires = ?4
-WHERE destination = ?1 AND purpose = ?2 AND id <> ?3 AND (expires IS NULL OR expires > ?4)"""
-
-
-def add_secret(connection: Connection, key: int, secret: Secret) -> Secret:
-    """Keep the secret; raises Absent, or Conflict when another destination has the same."""
-    get(connection, key)
-    values = (secret.id, key, secret.purpose, secret.value, secret.hint, secret.created)
-    if connection.run(_KEEP, values) == 0:
-        raise Conflict("Another destination has the same secret; choose another one.")
-    return secret
-
-
-def list_secrets(connection: Connection, key: int) -> list[Secret]:
-    """All secrets of the destination, the newest first."""
-    rows = connection.fetch(f"{_SECRET} WHERE destination = ? ORDER BY created DESC, id DESC", (key,))
-    return [Secret(*row) for row in rows]
-
-
 # --------------------------------------------------------------------------- settling
 
 _SETTLE = """
@@ -212,6 +184,11 @@ def _check_held(connection: Connection, key: int, resource_id: str) -> None:
 # --------------------------------------------------------------------------- the store's part
 
 
+_OWNER = f"""{_SELECT}
+JOIN destination_secrets AS s ON s.destination = t.key
+WHERE s.purpose = 'token' AND s.value = ?1 AND (s.expires IS NULL OR s.expires > ?2)"""
+
+
 class Destinations:
     """The part of the store that is about destinations."""
 
@@ -228,16 +205,17 @@ class Destinations:
         subscription: Subscription,
         cursor: int | None,
         now: str,
-        secret: Secret | None = None,
+        secrets: Sequence[Secret] = (),
+        id: str | None = None,
     ) -> Destination:
-        id = self._new_id()
+        own_id = self._new_id() if id is None else id
         if cursor is None:
             await self._database.number_changes()
 
         def work(connection: Connection) -> Destination:
-            made = create(connection, id, directory, name, kind, configuration, subscription, cursor, now)
-            if secret is not None:
-                add_secret(connection, made.key, secret)
+            made = create(connection, own_id, directory, name, kind, configuration, subscription, cursor, now)
+            for secret in secrets:
+                secret_rows.add(connection, made.key, secret)
             return made
 
         return await self._database.write(work)
@@ -257,9 +235,19 @@ class Destinations:
         return None if row is None else _destination(row)
 
     async def update_destination(
-        self, key: int, configuration: Mapping[str, object], subscription: Subscription, now: str
+        self,
+        key: int,
+        configuration: Mapping[str, object],
+        subscription: Subscription,
+        now: str,
+        concealed: Secret | None = None,
     ) -> Destination:
-        return await self._database.write(lambda connection: update(connection, key, configuration, subscription, now))
+        def work(connection: Connection) -> Destination:
+            updated = update(connection, key, configuration, subscription, now)
+            secret_rows.set_concealed(connection, key, concealed)
+            return updated
+
+        return await self._database.write(work)
 
     async def set_state(self, key: int, state: State, reason: str, now: str) -> Destination:
         return await self._database.write(lambda connection: set_state(connection, key, state, reason, now))
@@ -269,20 +257,6 @@ class Destinations:
 
     async def delete_destination(self, key: int) -> None:
         await self._database.write(lambda connection: delete(connection, key))
-
-    async def add_secret(self, key: int, purpose: Purpose, value: bytes, hint: str, now: str) -> Secret:
-        secret = Secret(self._new_id(), purpose, value, hint, now, None)
-        return await self._database.write(lambda connection: add_secret(connection, key, secret))
-
-    async def list_secrets(self, key: int) -> Sequence[Secret]:
-        return await self._database.read(lambda connection: list_secrets(connection, key))
-
-    async def expire_secrets(self, key: int, purpose: Purpose, keep: str, expires: str) -> None:
-        await self._database.write(lambda connection: connection.run(_EXPIRE, (key, purpose, keep, expires)))
-
-    async def delete_expired_secrets(self, now: str) -> None:
-        sql = "DELETE FROM destination_secrets WHERE expires <= ?"
-        await self._database.write(lambda connection: connection.run(sql, (now,)))
 
     async def settle(self, key: int, settlement: Settlement) -> None:
         await self._database.write(lambda connection: settle(connection, key, settlement), None)

@@ -16,6 +16,7 @@ from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.leases import Leases
 from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
+from scimhub.sqlstore.secrets import Secrets
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.sqlite import database as sqlite_database
 from scimhub.sqlstore.tracing import Tracing
@@ -40,7 +41,7 @@ class Options(TypedDict):
     connections: NotRequired[int]
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Braking, Leases, Ledgers, Walking, Tracing):
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Secrets, Braking, Leases, Ledgers, Walking, Tracing):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
@@ -50,6 +51,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Braking, 
         Sources.__init__(self, opened, rules.new_id)
         Destinations.__init__(self, opened, rules.new_id)
         Braking.__init__(self, opened)
+        Secrets.__init__(self, opened)
         Leases.__init__(self, opened)
         Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)

@@ -17,7 +17,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from scimhub import clock
-from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, StoreUnavailable, StoreUnusable
+from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, KeysUnusable, StoreUnavailable, StoreUnusable
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.web import (
@@ -28,6 +28,7 @@ from scimhub.web import (
     admin_hub,
     admin_loading,
     admin_schemas,
+    admin_secrets,
     admin_trace,
 )
 from scimhub.web.admin_models import Problem
@@ -42,7 +43,12 @@ _STATUS: dict[type[Fault], tuple[int, str]] = {
     Invalid: (400, "Invalid"),
     StoreUnavailable: (503, "Database not available"),
     StoreUnusable: (503, "Database not available"),
+    KeysUnusable: (503, "Keys not available"),
 }
+_PARTS = (
+    *(admin_directories, admin_schemas, admin_destinations, admin_exchanges),
+    *(admin_trace, admin_loading, admin_secrets, admin_hub),
+)
 _logger = logging.getLogger(__name__)
 
 _Scope = MutableMapping[str, Any]  # ASGI's own types are open dictionaries

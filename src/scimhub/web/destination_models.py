@@ -98,6 +98,9 @@ class StatusShown(BaseModel):
     last_success: Time | None
     delivered: int = Field(description="Changes delivered since the hub started or the destination was changed.")
     failed: int
+    concurrency: int = Field(
+        description="How many messages may be on their way now: it falls when the destination cannot keep up. 0 without a pump."
+    )
 
 
 class DestinationShown(BaseModel):

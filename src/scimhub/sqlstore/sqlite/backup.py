@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -24,6 +25,15 @@ class BareWriter(Protocol):
 # Two megabytes: a step the other writes hardly notice.
 _PAGES_A_STEP = 500
 _CACHE_MIB = 8
+_KEYS = "SELECT DISTINCT key_id FROM destination_secrets WHERE key_id IS NOT NULL ORDER BY key_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A database that was made of a backup: its new epoch, and the ids of the keys that its secrets need."""
+
+    log_epoch: str
+    keys: tuple[str, ...]
 
 
 async def back_up(database: "BareWriter", target: Path, progress: Progress | None = None) -> None:
@@ -57,8 +67,8 @@ async def _copy(database: "BareWriter", copy: SqliteConnection, progress: Progre
         await database.write_bare(lambda _: backup.finish())
 
 
-def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> str:
-    """Make a database of a backup, and give its log a new epoch, which is returned; raises StoreUnusable.
+def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> Filled:
+    """Make a database of a backup, and give its log a new epoch; raises StoreUnusable.
 
     With the new epoch, ETags and cursors from the time after the backup are not mistaken for those to come.
     """
@@ -67,15 +77,15 @@ def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> str:
     partial = _begin(target)
     try:
         with driver.opening(backup):
-            epoch = _fill(backup, partial, random)
+            filled = _fill(backup, partial, random)
             _settle(partial, target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    return epoch
+    return filled
 
 
-def _fill(backup: Path, partial: Path, random: Callable[[int], bytes]) -> str:
+def _fill(backup: Path, partial: Path, random: Callable[[int], bytes]) -> Filled:
     source = SqliteConnection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
     copy = SqliteConnection(str(partial))
     try:
@@ -84,10 +94,16 @@ def _fill(backup: Path, partial: Path, random: Callable[[int], bytes]) -> str:
         if copy.fetch("PRAGMA quick_check") != [("ok",)]:
             raise StoreUnusable(f"The backup {backup} is damaged.")
         migrate.check_known(copy)
-        return migrate.renew_epoch(copy, random)
+        return Filled(migrate.renew_epoch(copy, random), _keys(copy))
     finally:
         copy.close()
         source.close()
+
+
+def _keys(copy: SqliteConnection) -> tuple[str, ...]:
+    # A backup of before there were destinations has no such table.
+    has_secrets = copy.fetch("SELECT 1 FROM sqlite_schema WHERE name = 'destination_secrets'")
+    return tuple(row[0] for row in copy.fetch(_KEYS)) if has_secrets else ()
 
 
 def _begin(target: Path) -> Path:

@@ -7,7 +7,7 @@ reads run on a few threads of their own. No read holds a transaction open betwee
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,6 +89,15 @@ class FileDatabase:
     async def write_bare(self, work: FileWork[T]) -> T:
         """Have the writer do the work outside any transaction."""
         return await self._writer.submit(work, "bare")
+
+    async def erasing(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work with SQLite writing zeros over what is deleted, and then empty the write-ahead log."""
+        await self.write_bare(lambda connection: connection.execute("PRAGMA secure_delete = ON"))
+        try:
+            return await work()
+        finally:
+            await self.write_bare(lambda connection: connection.execute("PRAGMA secure_delete = OFF"))
+            await self.write_bare(lambda connection: connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE))
 
     def catalog_version(self, directory: int) -> int:
         return self._catalog_versions.get(directory, 0)

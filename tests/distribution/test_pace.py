@@ -2,7 +2,7 @@
 
 import pytest
 
-from scimhub.destinations.pace import Pace
+from scimhub.distribution.pace import Pace
 
 
 def test_without_a_rate_nothing_waits():
