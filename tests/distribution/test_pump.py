@@ -15,7 +15,7 @@ from scimhub import clock
 from scimhub.directory import schemas
 from scimhub.directory.errors import Absent, Conflict, Invalid, StoreUnavailable
 from scimhub.directory.records import Change
-from scimhub.distribution import control
+from scimhub.distribution import control, settling
 from scimhub.distribution.delivery import Delivered, Gone, Held, Message, Outcome, Rejected, Retry, Subscription
 from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore.execution import Rules
@@ -1051,3 +1051,29 @@ async def test_what_it_refuses_for_good_stops_it_and_lets_nothing_overtake(tmp_p
         await control.resume(hub.engine, stopped)
         await hub.caught_up()
         assert hub.outside.positions() == [1, 2, 3, 4, 5]
+
+
+async def test_no_more_is_sent_than_a_crash_may_repeat_while_nothing_can_be_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(settling, "MOST_REPEATED", 20)
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination()
+        refusing = True
+        settle = hub.store.settle
+
+        async def settle_later(key: int, settlement: Settlement) -> None:
+            if refusing:
+                raise StoreUnavailable("The disk is full.")
+            await settle(key, settlement)
+
+        monkeypatch.setattr(hub.store, "settle", settle_later)
+        for number in range(60):
+            await hub.place.user(f"kim{number}")
+        await until(lambda: len(hub.outside.delivered()) >= 20, "as many as may come again")
+        assert hub.pump(made).in_flight == 0
+        assert len(hub.outside.delivered()) == 20
+        refusing = False
+        hub.pass_time(5)
+        await hub.caught_up()
+        assert len(hub.outside.delivered()) == 60

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scimhub.distribution import settling
 from scimhub.distribution.failpoints import PLACES
 from tests.end_to_end import checker, crashing, other_ends
 from tests.end_to_end.checker import Journal
@@ -45,6 +46,5 @@ def test_every_kind_keeps_its_promise_when_the_hub_dies(place: str, kind: str, d
         crashing.deliver_all(hub)
         assert hub.stop() == 0
         state = asyncio.run(checker.read_state(database))
-        # What was sent since the last settling comes again: some five hundred at most, and what was in flight.
-        end.check(journal, state, most_duplicates=600 * (deaths + 1))
+        end.check(journal, state, most_duplicates=settling.MOST_REPEATED * deaths)
         assert deaths > 0, "the hub never died: the test proves nothing"

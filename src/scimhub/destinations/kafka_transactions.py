@@ -16,8 +16,10 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-# A crash repeats at most so many events; see ``pump``.
-REMEMBERED: Final = 1000
+from scimhub.distribution import settling
+
+# A crash repeats at most so many events.
+REMEMBERED: Final = settling.MOST_REPEATED
 # What brokers take as metadata unless told otherwise (offset.metadata.max.bytes).
 _MOST_METADATA: Final = 4096
 _MOST_IN_TRANSACTION: Final = 500

@@ -195,7 +195,7 @@ class Pump:
 
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
-        while len(self._sending) < min(self.breaker.limit(now), self.flow.limit) and not self.flow.ready_in(now):
+        while self._may_send(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
             if unit.is_removal and not self._guard.admits(unit):
@@ -204,6 +204,11 @@ class Pump:
             self.flow.begin(now)
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)
+
+    def _may_send(self, now: float) -> bool:
+        in_flight = len(self._sending)
+        has_room = in_flight < min(self.breaker.limit(now), self.flow.limit) and self._settling.has_room(in_flight)
+        return has_room and not self.flow.ready_in(now)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Awake only now: a turn before this one would still count the task among those in flight, and then sleep.

@@ -19,6 +19,8 @@ from scimhub.distribution.surroundings import Surroundings
 _SETTLE_EVERY = 0.2
 _NOTE_EVERY = 5.0
 _MOST_UNSETTLED = 500
+# A crash repeats no more changes than this; what remembers what it has, such as a transaction of Kafka's, builds on it.
+MOST_REPEATED = 1000
 _AFTER_FAULT = 1.0
 _NEVER = 60.0
 
@@ -50,6 +52,10 @@ class Settling:
     def count(self, delivered: int) -> None:
         """So many more changes have arrived."""
         self._unsettled += delivered
+
+    def has_room(self, in_flight: int) -> bool:
+        """Whether more may be sent before the next settling."""
+        return self._unsettled + in_flight < MOST_REPEATED
 
     def due(self) -> float | None:
         """When to settle next; None while it is being done."""

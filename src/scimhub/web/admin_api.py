@@ -46,7 +46,7 @@ _STATUS: dict[type[Fault], tuple[int, str]] = {
     KeysUnusable: (503, "Keys not available"),
 }
 _PARTS = (
-    *(admin_directories, admin_schemas, admin_destinations, admin_exchanges),
+    *(admin_directories, admin_schemas, admin_destinations, admin_brake, admin_exchanges),
     *(admin_trace, admin_loading, admin_secrets, admin_hub),
 )
 _logger = logging.getLogger(__name__)
@@ -55,12 +55,6 @@ _Scope = MutableMapping[str, Any]  # ASGI's own types are open dictionaries
 _Receive = Callable[[], Awaitable[_Scope]]
 _Send = Callable[[_Scope], Awaitable[None]]
 _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
-
-
-_PARTS = (
-    *(admin_directories, admin_schemas, admin_destinations, admin_brake),
-    *(admin_exchanges, admin_trace, admin_loading, admin_hub),
-)
 
 
 def build_admin_api(
