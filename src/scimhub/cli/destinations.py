@@ -368,6 +368,7 @@ def _facts(shown: dict[str, Any]) -> dict[str, object]:
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
         "held": status["held"],
+        "on their way": f"{status['in_flight']} of at most {status['concurrency']} messages",
         "since start": f"delivered {status['delivered']}, failed {status['failed']}",
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",
