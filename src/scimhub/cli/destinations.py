@@ -373,6 +373,7 @@ def _facts(shown: dict[str, Any]) -> dict[str, object]:
         "held": status["held"],
         "brake": _brake(shown),
         "oldest leaver": f"{status['oldest_leaver_seconds']:.1f} s",
+        "on their way": f"{status['in_flight']} of at most {status['concurrency']} messages",
         "since start": f"delivered {status['delivered']}, failed {status['failed']}",
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",

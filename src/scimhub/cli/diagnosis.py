@@ -151,6 +151,14 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
 def _keys(settings: Settings) -> Iterator[Finding]:
     """Where the keys are with which secrets of destinations are sealed, and against whom that helps."""
     path = settings.secret_keys_file or settings.own_keys_file
+    if path is None and not settings.secret_keys:
+        yield Finding(
+            "FAIL",
+            "keys",
+            "With a PostgreSQL database every node needs the same keys for the secrets of destinations; make one with "
+            "scimhub secrets new-key, and set secret_keys or secret_keys_file.",
+        )
+        return
     if path is None:
         helps = "they protect the secrets of destinations in the database and its backups"
         yield Finding("OK", "keys", f"The keys come from the settings; {helps}, not from who may read the hub's settings.")

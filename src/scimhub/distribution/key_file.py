@@ -44,7 +44,7 @@ def make(path: Path, key: Key) -> None:
     try:
         fresh = _write_beside(path, [key])
         with suppress(FileExistsError):
-            os.link(fresh, path)
+            os.link(fresh, path)  # unlike renaming, it takes nobody's place
         fresh.unlink()
         _flush(path.parent)
     except OSError as error:
