@@ -187,5 +187,5 @@ def deliver_all(hub: LiveHub) -> None:
 def is_quiet(hub: LiveHub) -> bool:
     with contextlib.suppress(httpx.TransportError):
         status = httpx.get(f"{hub.url}{_DESTINATIONS}/all", headers=_HEADERS, timeout=5).json()["status"]
-        return bool(status["lag"] == 0 and status["held"] == 0 and status["in_flight"] == 0)
+        return all(status[name] == 0 for name in ("lag", "held", "brake_held", "in_flight"))
     return False
