@@ -14,7 +14,7 @@ from typing import Literal
 from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
-from scimhub.directory.errors import Conflict, KeysUnusable
+from scimhub.directory.errors import Conflict
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import failpoints, key_file, resealing, sealing
@@ -66,7 +66,6 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.database_file is not None:
         settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keyring = open_keyring(settings)
     store = await open_store(
         settings.database_file or settings.database,
         new_id=clock.new_id,
@@ -78,6 +77,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        keyring = await open_keyring(settings, store)
         exchanges = await open_exchanges(
             settings.database_file or settings.database,
             content=settings.exchange_content,
@@ -101,22 +101,26 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         yield hub
 
 
-def open_keyring(settings: Settings) -> Keyring:
-    """The keys with which secrets are sealed; on a file's first opening they are made. Raises KeysUnusable."""
+async def open_keyring(settings: Settings, store: SqlStore) -> Keyring:
+    """The keys with which secrets are sealed; where none are given, the first opening makes one. Raises KeysUnusable."""
+    own = settings.own_keys_file
+    if own is not None:
+        if not own.exists():
+            key_file.make(own, new_sealing_key())
+        return Keyring(partial(key_file.read, own), partial(key_file.add, own))
+    given: Callable[[], list[Key]] = list
     if settings.secret_keys:
         keys = [sealing.parse_key(written.get_secret_value()) for written in settings.secret_keys]
-        return Keyring(lambda: keys)
-    if settings.secret_keys_file is not None:
-        return Keyring(partial(key_file.read, settings.secret_keys_file))
-    own = settings.own_keys_file
-    if own is None:
-        raise KeysUnusable(
-            "With a PostgreSQL database every node needs the same keys for the secrets of destinations: make one with "
-            "scimhub secrets new-key, and set secret_keys (SCIMHUB_SECRET_KEYS) or secret_keys_file."
-        )
-    if not own.exists():
-        key_file.make(own, new_sealing_key())
-    return Keyring(partial(key_file.read, own), partial(key_file.add, own))
+        given = keys.copy
+    elif settings.secret_keys_file is not None:
+        given = partial(key_file.read, settings.secret_keys_file)
+    if settings.database_file is not None:
+        return Keyring(given)
+    # Nodes keep nothing of their own, so that without given keys the one that all of them have is in the database.
+    shared = await store.shared_key(None if settings.has_keys else sealing.write_key(new_sealing_key()))
+    if not settings.has_keys:
+        _log.warning("the key of secrets is in the database itself", extra={"next": "scimhub secrets new-key"})
+    return Keyring(lambda: [*given(), *([] if shared is None else [sealing.parse_key(shared)])])
 
 
 def new_sealing_key() -> Key:

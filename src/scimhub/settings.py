@@ -216,9 +216,12 @@ class Settings(BaseModel):
     @property
     def own_keys_file(self) -> Path | None:
         """The file of keys that the hub makes itself; None where keys are given, or several nodes would need the same."""
-        if self.secret_keys or self.secret_keys_file is not None or self.database_file is None:
-            return None
-        return self.data_directory / "secret.keys"
+        return None if self.has_keys or self.database_file is None else self.data_directory / "secret.keys"
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the keys of secrets are given."""
+        return bool(self.secret_keys) or self.secret_keys_file is not None
 
     @property
     def is_loopback(self) -> bool:

@@ -8,13 +8,15 @@ from pathlib import Path
 import asyncpg
 
 from scimhub import clock
-from scimhub.distribution import resealing
+from scimhub.app import open_hub
+from scimhub.distribution import control, resealing
 from scimhub.distribution.delivery import Secret, Subscription
 from scimhub.distribution.surroundings import Surroundings
+from scimhub.settings import Settings
 from scimhub.sqlstore import copying
 from scimhub.sqlstore.store import SqlStore
 from tests.distribution.outside import Noted
-from tests.keys import keep_secret, keyring
+from tests.keys import KEY, SEALING_KEYS, keep_secret, keyring
 from tests.store_contract.conftest import open_desk, open_sqlite
 from tests.store_contract.harness import T1
 
@@ -76,3 +78,22 @@ async def test_a_copy_keeps_what_is_sealed_under_the_same_keys(tmp_path: Path, u
     assert kept == secret
     assert ring.open(kept, "d1").value == CANARY.encode()
     assert CANARY not in await everything(url)
+
+
+async def test_without_given_keys_all_nodes_have_one_and_given_keys_take_over(url: str, tmp_path: Path):
+    first, second = Settings(database=url, data=tmp_path / "first"), Settings(database=url, data=tmp_path / "second")
+    async with open_hub(first) as here, open_hub(second) as there:
+        ours = here.engine.given.keyring
+        assert ours.ids == there.engine.given.keyring.ids
+        assert not ours.can_grow
+        directory = (await here.store.list_directories())[0]
+        webhook = {"url": "https://a.example/x"}
+        await control.create(here.engine, directory, "payroll", "webhook", webhook, Subscription())
+    given = Settings(database=url, data=tmp_path / "third", secret_keys=SEALING_KEYS)
+    async with open_hub(given) as hub:
+        assert hub.engine.given.keyring.ids == [KEY.id, *ours.ids]
+        assert (await resealing.reseal(hub.engine.given)).resealed == 1
+        assert [(use.key_id, use.secrets, use.unreadable) for use in await resealing.survey(hub.engine.given)] == [
+            (KEY.id, 1, 0),
+            (ours.newest, 0, 0),
+        ]

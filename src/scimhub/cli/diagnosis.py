@@ -153,10 +153,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     path = settings.secret_keys_file or settings.own_keys_file
     if path is None and not settings.secret_keys:
         yield Finding(
-            "FAIL",
+            "WARN",
             "keys",
-            "With a PostgreSQL database every node needs the same keys for the secrets of destinations; make one with "
-            "scimhub secrets new-key, and set secret_keys or secret_keys_file.",
+            "The key of the secrets of destinations is in the database itself: whoever can read that, or a dump of it, can open "
+            "them. Make one with scimhub secrets new-key, set secret_keys or secret_keys_file on every node, and run scimhub "
+            "secrets rotate.",
         )
         return
     if path is None:

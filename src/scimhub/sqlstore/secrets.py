@@ -26,6 +26,7 @@ JOIN destinations AS t ON t.key = s.destination
 WHERE s.purpose <> 'token' AND (s.key_id IS NULL OR s.key_id <> ?1) AND s.id > ?2
 ORDER BY s.id LIMIT ?3"""
 _RESEAL = "UPDATE destination_secrets SET value = ?3, key_id = ?4 WHERE id = ?1 AND value = ?2"
+_SHARE_KEY = "INSERT INTO hub (name, value) VALUES ('sealing_key', ?) ON CONFLICT (name) DO NOTHING"
 _COUNT = "SELECT key_id, count(*) FROM destination_secrets WHERE purpose <> 'token' GROUP BY key_id ORDER BY key_id"
 
 
@@ -83,6 +84,17 @@ class Secrets:
 
     async def count_secrets(self) -> Sequence[SealedUse]:
         return [SealedUse(*row) for row in await self._database.read(lambda connection: connection.fetch(_COUNT))]
+
+    async def shared_key(self, written: str | None = None) -> str | None:
+        """The sealing key that the database itself keeps: the given one when it had none; None when it has none."""
+
+        def work(connection: Connection) -> str | None:
+            if written is not None:
+                connection.execute(_SHARE_KEY, (written,))
+            row = connection.fetch_one("SELECT value FROM hub WHERE name = 'sealing_key'")
+            return None if row is None else str(row[0])
+
+        return await self._database.write(work)
 
     async def erasing(self, work: Callable[[], Awaitable[T]]) -> T:
         return await self._database.erasing(work)
