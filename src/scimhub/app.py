@@ -14,6 +14,7 @@ from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
 from scimhub.directory.errors import Conflict
+from scimhub.directory.indexes import Builder
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import failpoints
@@ -90,13 +91,22 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
                 first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
         for directory in await store.list_directories():
             await schemas.finish_jobs(store, directory)
-        yield _build(settings, store, exchanges, first)
+        catalogs = Catalogs(store)
+        builder = Builder(store, catalogs)
+        stack.push_async_callback(builder.close)
+        yield _build(settings, store, exchanges, catalogs, builder, first)
 
 
-def _build(settings: Settings, store: SqlStore, exchanges: Exchanges, first: sources.FirstGrant | None) -> Hub:
+def _build(
+    settings: Settings,
+    store: SqlStore,
+    exchanges: Exchanges,
+    catalogs: Catalogs,
+    builder: Builder,
+    first: sources.FirstGrant | None,
+) -> Hub:
     metrics = Metrics()
     gatekeeper = Gatekeeper(store, time.monotonic)
-    catalogs = Catalogs(store)
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs)
     _measure_destinations(metrics, engine)
@@ -118,6 +128,7 @@ def _build(settings: Settings, store: SqlStore, exchanges: Exchanges, first: sou
             admin_token=admin_token,
             trusted=trusted,
             backups=settings.data_directory / "backups",
+            wake_builder=builder.wake,
         )
 
     contract = ContractApi(settings.base_url, clock.new_id)

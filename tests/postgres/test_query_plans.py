@@ -7,12 +7,13 @@ import pytest
 
 from scimhub.directory.ports import After, Selection
 from scimhub.scim import filters
+from scimhub.scim.catalog import ENTERPRISE_URN, Catalog
 from scimhub.sqlstore import lookup, memberships, rows, selection
 from scimhub.sqlstore.postgres.database import PLANNING
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.selection import Asked
-from tests.filter_agreement.population import DIRECTORY, SOURCE, catalog
-from tests.filter_agreement.test_index_use import INDEXED
+from tests.filter_agreement.population import DIRECTORY, SOURCE, catalog, index_everything, searched
+from tests.filter_agreement.test_index_use import INDEXED, SEARCHED
 from tests.servers import blocking
 from tests.servers.blocking import Blocking
 from tests.servers.postgres import Server
@@ -23,7 +24,12 @@ MANY = 20_000
 _FILL = f"""
 INSERT INTO resources (key, id, directory, kind, version, created, last_modified, document, normal)
 SELECT n, 'u' || n, {DIRECTORY}, CASE WHEN n % 20 = 0 THEN 'Group' WHEN n % 7 = 0 THEN 'Badge' ELSE 'User' END, 1,
-    '2026-11-23T10:00:00.000Z', '2026-11-23T10:00:00.000Z', '{{}}', jsonb_build_object('userName', 'user' || n)
+    '2026-11-23T10:00:00.000Z', '2026-11-23T10:00:00.000Z', '{{}}',
+    jsonb_build_object(
+        'userName', 'user' || n, 'title', chr((97 + n % 26)::int) || n || 'title', 'displayName', 'name' || n,
+        'name', jsonb_build_object('familyName', 'family' || n),
+        'emails', jsonb_build_array(jsonb_build_object('type', 'type' || n % 500, 'value', 'kim' || n || '@example.com')),
+        '{ENTERPRISE_URN}', jsonb_build_object('department', 'department' || n))
 FROM generate_series(1, {MANY}) AS n;
 INSERT INTO unique_values (directory, kind, path, value, resource)
 SELECT {DIRECTORY}, kind, 'userName', 'user' || key, key FROM resources;
@@ -37,6 +43,8 @@ ANALYZE"""
 @pytest.fixture(scope="module")
 def connection(postgres_server: Server) -> Iterator[Blocking]:
     with blocking.opened(postgres_server) as opened:
+        opened.execute("CREATE EXTENSION pg_trgm")
+        opened.read(index_everything)
         for statement in _FILL.split(";\n"):
             opened.execute(statement)
         for name, value in PLANNING.items():
@@ -55,8 +63,8 @@ def scanned(plan: str) -> set[str]:
     return tables | {index for index, condition in walks if "key = " not in condition}
 
 
-def asked(name: str, text: str | None, **more: object) -> Asked:
-    kind = CATALOG.kinds[name]
+def asked(name: str, text: str | None, kinds: Catalog = CATALOG, **more: object) -> Asked:
+    kind = kinds.kinds[name]
     condition = None if text is None else filters.bind(filters.parse(text), kind, lenient=True)
     return Asked(Selection(DIRECTORY, SOURCE, {kind: condition}, **more), "e5", POSTGRES)
 
@@ -68,6 +76,16 @@ def test_an_indexed_filter_goes_from_index_to_row(connection: Blocking, name: st
     keys = selection._keys(asked(name, text))
     plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
     assert scanned(plan) == set(), plan
+
+
+# Of a thousand groups reading them all is no worse.
+@pytest.mark.parametrize("name, text", [pair for pair in SEARCHED if pair[0] == "User"], ids=lambda value: value[:60])
+def test_a_search_index_gives_what_else_would_be_scanned(connection: Blocking, name: str, text: str):
+    keys = selection._keys(asked(name, text, searched(CATALOG)))
+    plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
+    assert scanned(plan) == set(), plan
+    assert re.search(r"on search_\d+_by_(trigram|beginning)|using search_\d+_by_beginning", plan), plan
+    assert "Seq Scan on search_" not in plan
 
 
 def test_a_look_up_goes_from_index_to_row(connection: Blocking):

@@ -17,6 +17,7 @@ from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.exports import export_file
 from scimhub.cli.imports import import_file
+from scimhub.cli.indexes import index_verbs
 from scimhub.cli.simulate import simulate
 from scimhub.cli.trace import trace
 from scimhub.directory.errors import Fault
@@ -34,6 +35,7 @@ commands.add_typer(manage.directory_verbs, name="directory")
 commands.add_typer(manage.source_verbs, name="source")
 commands.add_typer(manage.token_verbs, name="token")
 commands.add_typer(manage.schema_verbs, name="schema")
+commands.add_typer(index_verbs, name="index")
 commands.add_typer(destination_verbs, name="destination")
 destination_verbs.command()(ledger)
 destination_verbs.command()(preview)

@@ -12,6 +12,7 @@ from scimhub.directory.records import (
     GroupView,
     Permission,
     Returning,
+    SearchIndex,
     Source,
     StoredResource,
     Token,
@@ -135,6 +136,9 @@ class DirectoryStore(Protocol):
         Raises Conflict when the catalog is not at the expected version: somebody else changed it meanwhile.
         """
 
+    async def list_indexes(self, directory: int) -> Sequence[SearchIndex]:
+        """The directory's search indexes, whatever state they are in."""
+
     async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
         """Rewrite normal form, index and unique rows of resources by key, without a change; conflicts are skipped."""
 
@@ -143,6 +147,25 @@ class DirectoryStore(Protocol):
 
     async def drop_unmapped(self, directory: int, names: Sequence[str]) -> None:
         """Forget the kept content under these top-level names: a schema has adopted it."""
+
+
+class IndexStore(DirectoryStore, Protocol):
+    """Making and removing search indexes."""
+
+    async def create_index(self, directory: int, kind: Kind, target: Target, now: str) -> SearchIndex:
+        """Begin the index of the attribute: what is written from now on is in it. Conflict when there is one."""
+
+    async def fill_index(self, index: SearchIndex, kind: Kind, target: Target) -> SearchIndex | None:
+        """Put some more of what was there before in; the index as it is then, None when it is gone.
+
+        When that was the last, the index is ready and the catalog has its next version. Two may do it at once.
+        """
+
+    async def give_up_index(self, index: SearchIndex) -> SearchIndex | None:
+        """Have catalogs from now on not know it; None when it is gone."""
+
+    async def drop_index(self, index: SearchIndex) -> None:
+        """Take it away. Who still asks by it gets StoreUnavailable."""
 
 
 class ChangeLog(Protocol):

@@ -107,6 +107,9 @@ class Database(Protocol):
     ) -> T:
         """What the work returns, once it is on disk. ``committed`` gets it then, even when nobody waits any longer."""
 
+    async def check_searchable(self) -> None:
+        """Raise Conflict unless search indexes can be made here."""
+
     def catalog_version(self, directory: int) -> int:
         """The version of the directory's schemas and types; 0 when it is gone."""
 

@@ -63,7 +63,7 @@ def _is_narrow(condition: Condition, context: Context) -> bool:
         case Nothing():
             return True
         case Comparison(operator="eq"):
-            return filter_sql.is_indexed(condition, context)
+            return filter_sql.is_narrow(condition, context)
         case And(terms):
             return any(_is_narrow(term, context) for term in terms)
         case Or(terms):

@@ -15,6 +15,7 @@ from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.leases import Leases
 from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
+from scimhub.sqlstore.searching import Searching
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.sqlite import database as sqlite_database
 from scimhub.sqlstore.tracing import Tracing
@@ -39,7 +40,7 @@ class Options(TypedDict):
     connections: NotRequired[int]
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing):
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing, Searching):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
@@ -52,6 +53,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, L
         Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)
         Tracing.__init__(self, opened)
+        Searching.__init__(self, opened)
         self.database = opened
 
     @property

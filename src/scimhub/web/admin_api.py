@@ -25,6 +25,7 @@ from scimhub.web import (
     admin_directories,
     admin_exchanges,
     admin_hub,
+    admin_indexes,
     admin_loading,
     admin_schemas,
     admin_trace,
@@ -62,6 +63,7 @@ def build_admin_api(
     backups: Path | None = None,
     now: Callable[[], str] = clock.now_text,
     new_id: Callable[[], str] = clock.new_id,
+    wake_builder: Callable[[], None] = lambda: None,
 ) -> _Application:
     """The admin API as an ASGI application. ``backups`` is where a backup asked for over TCP is put."""
     api = FastAPI(
@@ -82,15 +84,23 @@ def build_admin_api(
         },
         redirect_slashes=False,
     )
-    api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    parts = (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_loading, admin_hub)
-    for part in parts:
+    api.state.administration = Administration(
+        store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id, wake_builder
+    )
+    for part in _PARTS:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)
     api.add_exception_handler(HTTPException, _refuse_http)
     api.add_exception_handler(Exception, _admit_defect)
     return _Door(api, admin_token, trusted)
+
+
+# One module for each subject.
+_PARTS = (
+    *(admin_directories, admin_schemas, admin_indexes, admin_destinations),
+    *(admin_exchanges, admin_trace, admin_loading, admin_hub),
+)
 
 
 class _Door:

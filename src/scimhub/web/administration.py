@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from scimhub.directory.exporting import ExportStore
 from scimhub.directory.loading import LoadingStore
-from scimhub.directory.ports import ChangeLog, DirectoryStore
+from scimhub.directory.ports import ChangeLog, IndexStore
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.ledger import Ledger
@@ -35,7 +35,7 @@ class Health(Protocol):
     def free_disk(self) -> int: ...
 
 
-class AdminStore(LoadingStore, ExportStore, DirectoryStore, ChangeLog, Ledger, Walk, Trail, Protocol):
+class AdminStore(LoadingStore, ExportStore, IndexStore, ChangeLog, Ledger, Walk, Trail, Protocol):
     """The whole store."""
 
     @property
@@ -65,6 +65,8 @@ class Administration:
     backups: Path | None
     now: Callable[[], str]
     new_id: Callable[[], str]
+    # Tells who builds search indexes that there is something to do.
+    wake_builder: Callable[[], None]
 
 
 def _administration(request: Request) -> Administration:

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from scimhub.directory.errors import StoreUnavailable, StoreUnusable
+from scimhub.directory.errors import Conflict, StoreUnavailable, StoreUnusable
 from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, Row, SqlValue, T, Work
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.postgres import driver, migrate, sequencer
@@ -34,6 +34,9 @@ _STATEMENTS_CACHED = 512
 # How the server is to plan. Each statement once, whatever values are bound, since planning costs more than most of them; and
 # from index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
 PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+_HAS_TRIGRAMS = """
+SELECT EXISTS (SELECT 1 FROM pg_opclass AS c WHERE c.opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(c.oid))"""
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +105,13 @@ class ServerDatabase:
         return await self._writer.submit(work, claim, manner, committed)
 
     # ------------------------------------------------------------------ what is remembered
+
+    async def check_searchable(self) -> None:
+        if not await self.read(lambda connection: connection.fetch_one(_HAS_TRIGRAMS)[0]):
+            raise Conflict(
+                "The PostgreSQL database lacks the extension pg_trgm, by which texts are searched; have an administrator of it"
+                " run: CREATE EXTENSION pg_trgm"
+            )
 
     def catalog_version(self, directory: int) -> int:
         return self._catalog_versions.get(directory, 0)

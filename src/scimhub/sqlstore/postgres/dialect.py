@@ -4,6 +4,8 @@ Texts compare by code point (``COLLATE "C"``), as in ``scim.matching``, whatever
 """
 
 from scimhub.sqlstore.dialect import JsonPath
+from scimhub.sqlstore.postgres.text_index import PostgresTextIndex
+from scimhub.sqlstore.text_index import TextIndex
 
 _CASTS = {"boolean": "::boolean::int::bigint", "integer": "::bigint", "decimal": "::numeric"}
 
@@ -20,12 +22,17 @@ WHERE m.group_key = ?1"""
 class PostgresDialect:
     """JSON is kept as ``jsonb``."""
 
+    texts: TextIndex = PostgresTextIndex()
+
     def json_value(self, document: str, path: JsonPath, type: str) -> str:
         text = f"({document} #>> {_quoted(path)})"
         return f"({text}{_CASTS[type]})" if type in _CASTS else f'({text} COLLATE "C")'
 
     def json_exists(self, document: str, path: JsonPath) -> str:
         return f"(({document} #> {_quoted(path)}) IS NOT NULL)"
+
+    def json_differs(self, path: JsonPath) -> str:
+        return f"(NEW.normal #> {_quoted(path)}) IS DISTINCT FROM (OLD.normal #> {_quoted(path)})"
 
     def json_each(self, document: str, path: JsonPath, name: str) -> str:
         # A CASE, because the server may look at rows before it has left out those that have no array there.

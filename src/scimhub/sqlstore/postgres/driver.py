@@ -17,6 +17,7 @@ from scimhub.sqlstore.connection import Row, SqlValue
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.translation import translate
+from scimhub.sqlstore.text_index import GONE
 
 T = TypeVar("T")
 
@@ -135,6 +136,8 @@ _UNAVAILABLE: tuple[tuple[type[BaseException], str], ...] = (
     # What the driver says of a connection that went away in the middle of something.
     (asyncpg.InternalClientError, "The connection to PostgreSQL was lost"),
     (asyncpg.PostgresSystemError, "The PostgreSQL server has an input/output error"),
+    # All other tables are there as long as the database is.
+    (asyncpg.UndefinedTableError, GONE),
     (OSError, "PostgreSQL cannot be reached"),
     (TimeoutError, "PostgreSQL did not answer in time"),
     (asyncio.TimeoutError, "PostgreSQL did not answer in time"),

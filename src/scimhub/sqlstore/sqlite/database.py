@@ -90,6 +90,9 @@ class FileDatabase:
         """Have the writer do the work outside any transaction."""
         return await self._writer.submit(work, "bare")
 
+    async def check_searchable(self) -> None:
+        """Nothing: SQLite brings all that is needed."""
+
     def catalog_version(self, directory: int) -> int:
         return self._catalog_versions.get(directory, 0)
 

@@ -1,6 +1,8 @@
 """How SQLite writes what databases write differently; see ``sqlstore.dialect``."""
 
 from scimhub.sqlstore.dialect import JsonPath
+from scimhub.sqlstore.sqlite.text_index import SqliteTextIndex
+from scimhub.sqlstore.text_index import TextIndex
 
 # The primary key gives the rows in order of the member's key. Texts join slower than JSON objects do.
 _MEMBERS_JSON = """
@@ -15,11 +17,16 @@ WHERE m.group_key = ?1"""
 class SqliteDialect:
     """JSON is kept as JSONB, whose ``->>`` gives values of SQLite's own types."""
 
+    texts: TextIndex = SqliteTextIndex()
+
     def json_value(self, document: str, path: JsonPath, type: str) -> str:
         return f"({document} ->> {_quoted(path)})" if path else document
 
     def json_exists(self, document: str, path: JsonPath) -> str:
         return f"(json_type({document}, {_quoted(path)}) IS NOT NULL)"
+
+    def json_differs(self, path: JsonPath) -> str:
+        return f"(NEW.normal -> {_quoted(path)}) IS NOT (OLD.normal -> {_quoted(path)})"
 
     def json_each(self, document: str, path: JsonPath, name: str) -> str:
         # Elements are handed out as JSON text.
