@@ -6,7 +6,7 @@ A step notes how far it came in its own transaction, so that it does not matter 
 from collections.abc import Sequence
 from functools import partial
 
-from scimhub.directory.errors import Conflict
+from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.records import SearchIndex
 from scimhub.scim.catalog import Kind, Target
 from scimhub.sqlstore import counters, filter_keys, target_sql
@@ -16,6 +16,8 @@ from scimhub.sqlstore.text_index import Source
 
 # Resources put in by one transaction, which others wait for.
 _STEP = 500
+# How often it is tried to get at the table of resources for long enough to make a trigger on it.
+_TRIES = 5
 
 _COLUMNS = "SELECT number, directory, kind, path, state, has_beginnings, done, total, created FROM search_indexes"
 _CREATE = """
@@ -127,7 +129,14 @@ class Searching:
     async def create_index(self, directory: int, kind: Kind, target: Target, now: str) -> SearchIndex:
         await self._database.check_searchable()
         work = partial(create, directory=directory, kind=kind, target=target, now=now)
-        return await self._database.write(work, directory, "alone")
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return await self._database.write(work, directory, "alone")
+            except StoreUnavailable:
+                # Somebody reads long; see ``postgres.text_index``.
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
 
     async def fill_index(self, index: SearchIndex, kind: Kind, target: Target) -> SearchIndex | None:
         work = partial(fill_some, number=index.number, kind=kind, target=target)

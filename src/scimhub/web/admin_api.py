@@ -36,6 +36,10 @@ from scimhub.web.administration import Administration, AdminStore, Recordings
 PREFIX = "/admin/v1"
 _BODY_LIMIT = 1024 * 1024
 _PROBLEM_JSON = "application/problem+json"
+_REFUSED: dict[str, Any] = {
+    "description": "Refused; the body says why.",
+    "content": {_PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
+}
 _STATUS: dict[type[Fault], tuple[int, str]] = {
     Absent: (404, "Not found"),
     Conflict: (409, "Conflict"),
@@ -76,12 +80,7 @@ def build_admin_api(
         redoc_url=None,
         # The token is checked before the body is read, by _Door; this line puts it into the description.
         dependencies=[Security(HTTPBearer(auto_error=False, description="SCIMHUB_ADMIN_TOKEN"))],
-        responses={
-            "4XX": {
-                "description": "Refused; the body says why.",
-                "content": {_PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
-            }
-        },
+        responses={"4XX": _REFUSED},
         redirect_slashes=False,
     )
     api.state.administration = Administration(
