@@ -157,4 +157,6 @@ def copy_database(
         output.print_json(moved)
         return
     print(f"{moved['resources']} resources and {moved['changes']} changes are copied; {source} is as it was.")
+    if moved["search_indexes_left_out"]:
+        print("Search indexes are left out, because the target lacks the extension pg_trgm; see: scimhub index add --help")
     print("Set SCIMHUB_DATABASE to the URL, and start the hub.")

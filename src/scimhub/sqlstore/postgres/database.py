@@ -35,7 +35,7 @@ _STATEMENTS_CACHED = 512
 # from index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
 PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
-_HAS_TRIGRAMS = """
+HAS_TRIGRAMS = """
 SELECT EXISTS (SELECT 1 FROM pg_opclass AS c WHERE c.opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(c.oid))"""
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class ServerDatabase:
     # ------------------------------------------------------------------ what is remembered
 
     async def check_searchable(self) -> None:
-        if not await self.read(lambda connection: connection.fetch_one(_HAS_TRIGRAMS)[0]):
+        if not await self.read(lambda connection: connection.fetch_one(HAS_TRIGRAMS)[0]):
             raise Conflict(
                 "The PostgreSQL database lacks the extension pg_trgm, by which texts are searched; have an administrator of it"
                 " run: CREATE EXTENSION pg_trgm"
