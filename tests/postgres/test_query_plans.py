@@ -17,6 +17,7 @@ from tests.filter_agreement.test_index_use import INDEXED, SEARCHED
 from tests.servers import blocking
 from tests.servers.blocking import Blocking
 from tests.servers.postgres import Server
+from tests.store_contract.test_reading import target
 
 CATALOG = catalog()
 MANY = 20_000
@@ -115,6 +116,21 @@ def test_a_page_does_not_read_all_memberships(connection: Blocking, after: After
 def test_the_groups_of_a_pages_resources_do_not_read_all_memberships(connection: Blocking):
     keys = str([*range(1, 200)])
     assert scanned(plan_of(connection, memberships._DIRECT_GROUPS_OF, (keys,))) == set()
+
+
+@pytest.mark.parametrize("after", [None, After(100, "user5")])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("name, path", [("User", "userName"), ("Group", "displayName")])
+def test_a_list_sorted_by_an_index_is_read_from_it(connection: Blocking, name, path, descending, after):
+    kind = CATALOG.kinds[name]
+    wanted = asked(name, None, sort={kind: target(path, kind)}, descending=descending, after=after)
+    noted = Noted()
+    selection._rows(noted, wanted)
+    plan = plan_of(connection, *noted.asked)
+    assert scanned(plan) == set(), plan
+    assert re.search(r"Index (Only )?Scan (Backward )?using (unique|attribute)_values_pkey", plan), plan
+    # Within equal values, and no further, the order may have to be made.
+    assert not re.search(r"(^|->  )Sort  \(", plan, re.MULTILINE), plan
 
 
 @pytest.mark.parametrize("after", [None, After(100)])

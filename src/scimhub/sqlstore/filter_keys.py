@@ -131,6 +131,17 @@ def has_look_up(target: Target, kind: Kind) -> bool:
     return _home(target, kind)[1] is not None
 
 
+def ordered_by(target: Target, kind: Kind) -> str | None:
+    """The table whose rows give all resources of the kind in order of the target's value; None when none does."""
+    leaf = target.leaf
+    if leaf is None or not leaf.required or target.extension is not None or target.sub is not None or leaf.multi_valued:
+        # Who has no value has no row.
+        return None
+    table = _home(target, kind)[1]
+    # Rows hold texts: numbers would be in another order.
+    return table if table != _APART and leaf.type in ("string", "reference", "dateTime") else None
+
+
 def _look_up(target: Target, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
     """The keys for which the test holds of the target's column; ``{}`` in the test stands for the column."""
     key, table, rank = _home(target, context.kind)
