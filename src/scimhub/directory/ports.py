@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from scimhub.directory.intents import Content, Intent, Outcome, UniqueConflict
 from scimhub.directory.records import (
@@ -60,6 +60,13 @@ class Page:
     more: After | None
 
 
+class Roll(NamedTuple):
+    """A group and the keys of all its members, in their order, both of one moment."""
+
+    group: StoredResource
+    members: Sequence[int]
+
+
 class ResourceStore(Protocol):
     """Reading and writing resources."""
 
@@ -72,11 +79,21 @@ class ResourceStore(Protocol):
     async def groups_of(self, keys: Sequence[int]) -> Mapping[int, Sequence[GroupView]]:
         """The groups, direct first, of each resource that has any."""
 
-    async def members_json(self, group: int, locations: Mapping[str, str]) -> str | None:
+    async def member_counts(self, groups: Sequence[int], limit: int) -> Mapping[int, int]:
+        """How many members each of the groups has; of more than ``limit`` no more than one is counted."""
+
+    async def members_json(self, group: int, locations: Mapping[str, str], count: int | None = None) -> str | None:
         """The group's members as the text of a JSON array, None when it has none.
 
-        ``locations`` gives for each kind the URL in front of a resource's id, ending with a slash.
+        ``locations`` gives for each kind the URL in front of a resource's id, ending with a slash. ``count`` is how many
+        there are, where that is known.
         """
+
+    async def find_roll(self, directory: int, kind: str, id: str, source: int) -> Roll | None:
+        """The group with the keys of all its members: eight bytes for each of them."""
+
+    async def some_members_json(self, keys: Sequence[int], locations: Mapping[str, str]) -> str | None:
+        """The resources with these keys as members in the text of a JSON array; None when one of them is gone."""
 
     async def submit(self, intent: Intent) -> Outcome:
         """Carry out the intent; when this returns Applied, it is on disk. Raises StoreUnavailable."""

@@ -52,6 +52,9 @@ class Dialect(Hashable, Protocol):
     def members_json(self) -> str:
         """The statement for a group's members as JSON; see ``memberships.members_json``."""
 
+    def some_members_json(self) -> str:
+        """The statement for some members as JSON, and how many they are; see ``memberships.some_json``."""
+
     def document_text(self, document: str, name: str) -> str:
         """The text of the attribute of that name in a stored document."""
 

@@ -10,11 +10,15 @@ from scimhub.sqlstore.text_index import TextIndex
 _CASTS = {"boolean": "::boolean::int::bigint", "integer": "::bigint", "decimal": "::numeric"}
 
 # Rows of texts, put together by the server: a JSON value for each member would cost four times as much.
-_MEMBERS_JSON = """
-SELECT coalesce('[' || string_agg(
+_AS_MEMBERS = """coalesce('[' || string_agg(
     '{"value":' || to_json(r.id) || ',"$ref":' || to_json((?2::jsonb ->> r.kind) || r.id) || ',"type":' || to_json(r.kind)
     || CASE WHEN r.display IS NULL THEN '}' ELSE ',"display":' || to_json(r.display) || '}' END,
-    ',' ORDER BY m.member) || ']', '[]')
+    ',' ORDER BY r.key) || ']', '[]')"""
+_SOME_MEMBERS_JSON = f"""
+SELECT {_AS_MEMBERS}, count(*)
+FROM json_each(?1) AS wanted JOIN resources AS r ON r.key = wanted.value::bigint"""
+_MEMBERS_JSON = f"""
+SELECT {_AS_MEMBERS}
 FROM memberships AS m JOIN resources AS r ON r.key = m.member
 WHERE m.group_key = ?1"""
 
@@ -61,6 +65,9 @@ class PostgresDialect:
 
     def members_json(self) -> str:
         return _MEMBERS_JSON
+
+    def some_members_json(self) -> str:
+        return _SOME_MEMBERS_JSON
 
     def document_text(self, document: str, name: str) -> str:
         return f"({document}::jsonb ->> '{name}')"

@@ -5,13 +5,17 @@ from scimhub.sqlstore.sqlite.text_index import SqliteTextIndex
 from scimhub.sqlstore.text_index import TextIndex
 
 # The primary key gives the rows in order of the member's key. Texts join slower than JSON objects do.
-_MEMBERS_JSON = """
-SELECT json_group_array(
+_AS_MEMBERS = """json_group_array(
     CASE WHEN r.display IS NULL
     THEN json_object('value', r.id, '$ref', (?2 ->> r.kind) || r.id, 'type', r.kind)
-    ELSE json_object('value', r.id, '$ref', (?2 ->> r.kind) || r.id, 'type', r.kind, 'display', r.display) END)
+    ELSE json_object('value', r.id, '$ref', (?2 ->> r.kind) || r.id, 'type', r.kind, 'display', r.display) END)"""
+_MEMBERS_JSON = f"""
+SELECT {_AS_MEMBERS}
 FROM memberships AS m CROSS JOIN resources AS r ON r.key = m.member
 WHERE m.group_key = ?1"""
+_SOME_MEMBERS_JSON = f"""
+SELECT {_AS_MEMBERS}, count(*)
+FROM json_each(?1) AS wanted CROSS JOIN resources AS r ON r.key = wanted.value"""
 
 
 class SqliteDialect:
@@ -54,6 +58,9 @@ class SqliteDialect:
 
     def members_json(self) -> str:
         return _MEMBERS_JSON
+
+    def some_members_json(self) -> str:
+        return _SOME_MEMBERS_JSON
 
     def document_text(self, document: str, name: str) -> str:
         return f"({document} ->> '$.{name}')"
