@@ -84,6 +84,8 @@ def fill_some(connection: Connection, number: int, kind: Kind, target: Target) -
             connection.run(statement, (walked, keys[-1]))
         connection.run(_NOTE, (keys[-1], len(keys), number))
     if len(keys) < _STEP:
+        for statement in connection.dialect.texts.settle(number):
+            connection.run(statement)
         version = _become(connection, index, "ready")
     return find(connection, number), version
 

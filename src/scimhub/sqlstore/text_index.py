@@ -48,6 +48,9 @@ class TextIndex(Protocol):
     def fill(self, number: int, source: Source, *, has_beginnings: bool) -> Sequence[str]:
         """Put in the resources with keys over ``?1`` and up to ``?2``, of which some may be in already."""
 
+    def settle(self, number: int) -> Sequence[str]:
+        """What is to be done when all are in."""
+
     def drop(self, number: int, *, has_beginnings: bool) -> Sequence[str]:
         """Take away all that there is of it."""
 

@@ -23,8 +23,7 @@ class PostgresTextIndex:
             _PATIENCE,
             f'CREATE TABLE {table} (resource BIGINT NOT NULL, value TEXT COLLATE "C" NOT NULL)',
             f"CREATE INDEX {table}_by_resource ON {table} (resource)",
-            # Else each search would read a list of up to four megabytes of what was written last.
-            f"CREATE INDEX {table}_by_trigram ON {table} USING gin (value gin_trgm_ops) WITH (fastupdate = off)",
+            f"CREATE INDEX {table}_by_trigram ON {table} USING gin (value gin_trgm_ops)",
         ]
         if has_beginnings:
             tables.append(f"CREATE INDEX {table}_by_beginning ON {table} (left(value, {KEPT}), resource)")
@@ -47,6 +46,11 @@ END $$"""
         given = f"{_is_of('given', source)} AND given.key > ?1 AND given.key <= ?2"
         rows = f"(SELECT given.key, given.normal FROM resources AS given WHERE {given})"
         return [f"DELETE FROM search_{number} WHERE resource > ?1 AND resource <= ?2", _put(number, source, rows)]
+
+    def settle(self, number: int) -> list[str]:
+        # What was written last lies in a list of up to four megabytes, which makes filling quick and each search slow.
+        index = f"search_{number}_by_trigram"
+        return [f"ALTER INDEX {index} SET (fastupdate = off)", f"SELECT gin_clean_pending_list('{index}')"]
 
     def drop(self, number: int, *, has_beginnings: bool) -> list[str]:
         names = ("added", "changed", "removed")

@@ -41,6 +41,9 @@ class SqliteTextIndex:
         rows = f"(SELECT given.key AS key, given.normal AS normal FROM resources AS given WHERE {given})"
         return [*_take(number, "> ?1 AND {} <= ?2", has_beginnings), *_put(number, source, rows, has_beginnings)]
 
+    def settle(self, number: int) -> list[str]:
+        return []
+
     def drop(self, number: int, *, has_beginnings: bool) -> list[str]:
         triggers = [f"DROP TRIGGER IF EXISTS search_{number}_{name}" for name in ("added", "changed", "removed")]
         tables = [f"DROP TABLE IF EXISTS search_{number}"]
