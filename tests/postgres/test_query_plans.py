@@ -48,6 +48,9 @@ def connection(postgres_server: Server) -> Iterator[Blocking]:
         opened.read(index_everything)
         for statement in _FILL.split(";\n"):
             opened.execute(statement)
+        for number in {search.number for kind in searched(CATALOG).kinds.values() for search in kind.searches.values()}:
+            for statement in POSTGRES.texts.settle(number):
+                opened.execute(statement)
         for name, value in PLANNING.items():
             opened.execute(f"SET {name} = {value}")
         yield opened
