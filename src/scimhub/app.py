@@ -71,6 +71,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         scan_limit=settings.scan_limit,
         tombstone_days=settings.tombstone_days,
         connections=settings.database_connections,
+        direct=settings.database_direct,
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)

@@ -72,6 +72,12 @@ class Settings(BaseModel):
         min_length=1,
         repr=False,
     )
+    database_direct: str | None = _setting(
+        None,
+        "The URL of the PostgreSQL server itself, where the other leads through pgbouncer: for migrations and news.",
+        "a URL such as postgresql://user:password@host/database",
+        repr=False,
+    )
     data: Path | None = _setting(
         None,
         "The directory of the socket, exchanges and backups; else that of the SQLite file, and data with PostgreSQL.",
@@ -243,6 +249,14 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("database_direct")
+    @classmethod
+    def _check_direct(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+            raise ValueError
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
@@ -324,7 +338,7 @@ def _sentence(name: str, where: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     right = extra["right"] if isinstance(extra, dict) else ""
     # Secrets are never printed, and a database's URL may hold a password.
-    shown = "not usable" if name.endswith("_token") or name == "database" else repr(value)
+    shown = "not usable" if name.endswith("_token") or name.startswith("database") else repr(value)
     return f"{name} is {shown} ({where}); it must be {right}."
 
 

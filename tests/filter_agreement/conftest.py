@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.filter_agreement.population import Tables, index_everything, open_sqlite
+from tests.filter_agreement.population import Tables, index_all, open_sqlite
 from tests.servers import blocking
 
 
@@ -14,9 +14,9 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Tables]:
     if request.param == "postgres":
         with blocking.opened(request.getfixturevalue("postgres_server")) as opened:
             opened.execute("CREATE EXTENSION pg_trgm")
-            opened.read(index_everything)
+            opened.read(index_all)
             yield opened
     else:
         with open_sqlite() as opened:
-            index_everything(opened)
+            index_all(opened)
             yield opened

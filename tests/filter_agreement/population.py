@@ -1,7 +1,7 @@
 """Random resources of three kinds, in a real database and, independently of it, as the matcher sees them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -129,31 +129,32 @@ def catalog() -> Catalog:
     return build_catalog(1, (*standard_schemas(), schema), (user, group, badge))
 
 
-def searched(kinds: Catalog) -> Catalog:
-    """The catalog when each attribute that can be searched has an index, as ``index_everything`` makes them."""
+def searched(kinds: Catalog, only: Collection[str] = ()) -> Catalog:
+    """The catalog when each attribute that can be searched, or of these ones each, has an index as ``index_all`` makes them."""
     searches: dict[str, dict[str, Search]] = {}
-    for number, (kind, target) in enumerate(_searchable(kinds), 1):
+    for number, (kind, target) in enumerate(_searchable(kinds, only), 1):
         searches.setdefault(kind.name, {})[target.key] = Search(number, not filter_keys.has_look_up(target, kind))
     return with_searches(kinds, searches)
 
 
-def index_everything(connection: Any) -> None:
+def index_all(connection: Any, only: Collection[str] = ()) -> None:
     """Make the search indexes of ``searched``, which what is put in from now on will be in."""
     connection.run(
         "INSERT INTO directories (key, name, created, catalog_version, additions) VALUES (?, 'a', '', 1, '{}')", (7,)
     )
-    for number, (kind, target) in enumerate(_searchable(catalog()), 1):
+    for number, (kind, target) in enumerate(_searchable(catalog(), only), 1):
         made = searching.create(connection, DIRECTORY, kind, target, "2026-11-26T10:00:00.000Z")
         assert made.number == number
 
 
-def _searchable(kinds: Catalog) -> Iterator[tuple[Kind, Target]]:
+def _searchable(kinds: Catalog, only: Collection[str]) -> Iterator[tuple[Kind, Target]]:
     for kind in kinds.kinds.values():
         for urn, schema in [(None, kind.base), *kind.extensions.items()]:
             for attribute in schema.attributes:
                 for sub in attribute.sub_attributes or (None,):
                     target = Target(urn, attribute, sub)
-                    if indexes.problem_of(kind, target, target.key) is None:
+                    is_wanted = not only or target.key.rpartition(":")[2] in only
+                    if is_wanted and indexes.problem_of(kind, target, target.key) is None:
                         yield kind, target
 
 

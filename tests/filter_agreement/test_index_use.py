@@ -16,7 +16,7 @@ from tests.filter_agreement.population import (
     DIRECTORY,
     catalog,
     context,
-    index_everything,
+    index_all,
     open_sqlite,
     populate,
     searched,
@@ -100,7 +100,7 @@ NOT_SEARCHED = [
 @pytest.fixture(scope="module")
 def connection():
     with open_sqlite() as opened:
-        index_everything(opened)
+        index_all(opened)
         populate(opened, CATALOG, 2, 40)
         yield opened
 

@@ -38,6 +38,8 @@ class Options(TypedDict):
     tombstone_days: NotRequired[int]
     # The most connections of this process to a PostgreSQL server.
     connections: NotRequired[int]
+    # The URL of that server itself, where the store's own leads to a pooler.
+    direct: NotRequired[str | None]
 
 
 class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing, Searching):
@@ -103,6 +105,7 @@ async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
             random=options.get("random", os.urandom),
             fold_version=options.get("fold_version", 1),
             connections=options.get("connections", DEFAULT_CONNECTIONS),
+            direct=options.get("direct"),
         )
         return _store_of(opened, options)
     return open_file_store(Path(url), **options)

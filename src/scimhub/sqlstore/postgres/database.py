@@ -17,9 +17,10 @@ import asyncpg
 from scimhub.directory.errors import Conflict, StoreUnavailable, StoreUnusable
 from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, Row, SqlValue, T, Work
 from scimhub.sqlstore.dialect import Dialect
-from scimhub.sqlstore.postgres import driver, migrate, sequencer
+from scimhub.sqlstore.postgres import driver, migrate, pooling, sequencer
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.driver import PostgresConnection
+from scimhub.sqlstore.postgres.pooling import PooledConnection, Pooling
 from scimhub.sqlstore.postgres.reads import Reads
 from scimhub.sqlstore.postgres.writer import Writer
 
@@ -41,7 +42,7 @@ SELECT EXISTS (SELECT 1 FROM pg_opclass AS c WHERE c.opcname = 'gin_trgm_ops' AN
 _log = logging.getLogger(__name__)
 
 
-class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+class _PlainConnection(PooledConnection):
     """A connection that is given back as it is: whoever borrows one leaves nothing behind that would have to be reset."""
 
     def get_reset_query(self) -> str:
@@ -54,15 +55,18 @@ class ServerDatabase:
     dialect: Dialect = POSTGRES
     is_shared = True
 
-    def __init__(self, url: str, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
-        self._url = url
+    def __init__(
+        self, direct: str, pool: Any, pooling: Pooling, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]
+    ) -> None:
+        self._direct = direct
+        self.pooling = pooling
         self.log_epoch = log_epoch
         self.cursor_secret = cursor_secret
         self._pool = pool
         self._catalog_versions = versions
         self._head = -1
         self._wakes: tuple[Callable[[], None], ...] = ()
-        self._reads = Reads(self.borrow)
+        self._reads = Reads(self._borrow_for_reading)
         self._writer = Writer(self.borrow, self._committed)
         self._closed = False
         self._watching = asyncio.create_task(self._watch())
@@ -76,9 +80,14 @@ class ServerDatabase:
         async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as raw:
             yield raw
 
+    @contextlib.asynccontextmanager
+    async def _borrow_for_reading(self) -> AsyncIterator[Any]:
+        async with self.borrow() as raw, pooling.reading(raw, self.pooling):
+            yield raw
+
     async def read(self, work: Work[T]) -> T:
         try:
-            async with self.borrow() as raw:
+            async with self._borrow_for_reading() as raw:
                 return await driver.carry_out(work, PostgresConnection(raw))
         except Exception as error:
             if driver.is_unavailable(error):
@@ -140,7 +149,10 @@ class ServerDatabase:
             raise
 
     async def _number(self, raw: Any) -> None:
-        head = await sequencer.number_changes(raw)
+        async with contextlib.AsyncExitStack() as stack:
+            if self.pooling == "plain":
+                await stack.enter_async_context(raw.transaction())
+            head = await sequencer.number_changes(raw)
         if head is not None:
             self._head = head
             self._wake()
@@ -187,7 +199,7 @@ class ServerDatabase:
 
     async def _listen_once(self, heard: asyncio.Event) -> None:
         gone = asyncio.Event()
-        raw = await asyncpg.connect(self._url, timeout=_CONNECT_TIMEOUT)
+        raw = await asyncpg.connect(self._direct, timeout=_CONNECT_TIMEOUT)
         try:
             raw.add_termination_listener(lambda _: gone.set())
             await raw.add_listener(CHANNEL, lambda *_: heard.set())
@@ -236,40 +248,56 @@ class ServerDatabase:
 
 
 async def open_server(
-    url: str, *, now: str, random: Callable[[int], bytes], fold_version: int, connections: int
+    url: str, *, now: str, random: Callable[[int], bytes], fold_version: int, connections: int, direct: str | None = None
 ) -> ServerDatabase:
-    """Connect, migrate if need be, and open; raises StoreUnusable."""
+    """Connect, migrate if need be, and open; raises StoreUnusable.
+
+    ``direct`` leads to the server itself where the URL leads to a pooler: for migrations, and for news of other nodes.
+    """
+    direct = direct or url
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=connections,
-            connection_class=_PlainConnection,
-            init=driver.prepare,
-            timeout=_CONNECT_TIMEOUT,
-            statement_cache_size=_STATEMENTS_CACHED,
-            max_cached_statement_lifetime=0,
-            server_settings={
-                "application_name": "scimhub",
-                "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
-                "lock_timeout": f"{_LOCK_TIMEOUT}s",
-                "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
-                # What a directory's lock lets in must see what was committed before: not a snapshot of earlier.
-                "default_transaction_isolation": "read committed",
-                **PLANNING,
-            },
-        )
+        pooled = await pooling.detect(url, _CONNECT_TIMEOUT)
+        pool = await _open_pool(url, pooled, connections)
+        migrating = await asyncpg.connect(direct, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
         # Of a URL that it does not understand the driver tells a part, which may be of the password.
         reason = "its URL is not understood" if isinstance(error, ValueError) else str(error) or type(error).__name__
         raise StoreUnusable(f"The PostgreSQL database cannot be opened: {reason}") from None
     try:
-        async with pool.acquire() as raw:
-            await migrate.migrate(raw, now=now, random=random, fold_version=fold_version)
+        await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
+        async with pool.acquire() as raw, pooling.reading(raw, pooled):
             epoch = await migrate.read_hub(raw, "log_epoch")
             secret = bytes.fromhex(await migrate.read_hub(raw, "cursor_secret"))
             versions = dict(await raw.fetch("SELECT key, catalog_version FROM directories"))
     except BaseException:
         pool.terminate()
         raise
-    return ServerDatabase(url, pool, epoch, secret, versions)
+    finally:
+        migrating.terminate()
+    return ServerDatabase(direct, pool, pooled, epoch, secret, versions)
+
+
+# What each connection is to have in force. Behind a pooler it must be set for the hub's user.
+IN_FORCE = {
+    "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
+    "lock_timeout": f"{_LOCK_TIMEOUT}s",
+    "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
+    # What a directory's lock lets in must see what was committed before: not a snapshot of earlier.
+    "default_transaction_isolation": "read committed",
+    **PLANNING,
+}
+
+
+async def _open_pool(url: str, pooled: Pooling, connections: int) -> Any:
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=connections,
+        connection_class=_PlainConnection,
+        init=driver.prepare,
+        timeout=_CONNECT_TIMEOUT,
+        statement_cache_size=0 if pooled == "plain" else _STATEMENTS_CACHED,
+        max_cached_statement_lifetime=0,
+        # A pooler would refuse the connection for what it does not know.
+        server_settings={"application_name": "scimhub", **(IN_FORCE if pooled == "none" else {})},
+    )

@@ -112,6 +112,7 @@ class PostgresConnection:
 async def prepare(raw: Any) -> None:
     """Bring a new connection of the driver to what the rest expects of it."""
     # A number with a fraction is a float in SCIM, one without is an int; the driver would make Decimal of both.
+    # For this type the driver asks the server nothing, so that it does not matter what lies between.
     await raw.set_type_codec("numeric", schema="pg_catalog", encoder=repr, decoder=_number, format="text")
 
 
