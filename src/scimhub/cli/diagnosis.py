@@ -142,7 +142,8 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
         return status, [*findings, Finding("FAIL", "database", text)]
     size = status["check"]["size"] / _MIB
     text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
-    return status, [*findings, Finding("OK", "database", text)]
+    of_server = [Finding(**found) for found in status["check"]["findings"]]
+    return status, [*findings, Finding("OK", "database", text), *of_server]
 
 
 def _standing_still(settings: Settings) -> Finding:

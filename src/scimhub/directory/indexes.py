@@ -150,8 +150,10 @@ class Builder:
                 pause = _AFTER_FAULT
             except Exception:
                 _logger.exception("search indexes were not worked on")
+            # Not wait_for, which with Python 3.11 may forget that it was cancelled: then ``close`` would wait for ever.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
 
 
 async def finish(store: IndexStore, catalogs: Catalogs) -> None:

@@ -82,8 +82,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, L
 
     async def check_alive(self) -> None:
         """Raise StoreUnavailable unless the database can be read, and the writer answers."""
-        await self.database.read(lambda connection: connection.fetch_one("SELECT 1"))
-        await self.database.write(lambda _: None, None)
+        await self.database.check_alive()
 
     async def close(self) -> None:
         """Finish what waits, then close; another may open the database afterwards. It may be called twice."""

@@ -259,13 +259,22 @@ class BackupMade(BaseModel):
     size: int = Field(description="Bytes.")
 
 
+class Finding(BaseModel):
+    """One thing that was looked at; a sentence that is not OK says what to do."""
+
+    verdict: Literal["OK", "WARN", "FAIL"]
+    subject: str
+    sentence: str
+
+
 class Check(BaseModel):
-    """What SQLite finds when it looks through the whole file."""
+    """What SQLite finds when it looks through the whole file; what there is to say of a PostgreSQL server."""
 
     problems: list[str]
     size: int
     wal_size: int
     free_disk: int
+    findings: list[Finding] = Field([], description="Of a PostgreSQL server.")
 
 
 class Status(BaseModel):

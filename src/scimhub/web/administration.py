@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
@@ -17,6 +17,19 @@ from scimhub.distribution.ports import AttemptLog
 from scimhub.distribution.snapshot import Walk
 from scimhub.exchanges.ports import ExchangeStore
 from scimhub.timeline.ports import Trail
+
+
+class Found(Protocol):
+    """One thing that was looked at, and how it was found."""
+
+    @property
+    def verdict(self) -> Literal["OK", "WARN", "FAIL"]: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
 
 
 class Health(Protocol):
@@ -33,6 +46,9 @@ class Health(Protocol):
 
     @property
     def free_disk(self) -> int: ...
+
+    @property
+    def findings(self) -> Sequence[Found]: ...
 
 
 class AdminStore(LoadingStore, ExportStore, IndexStore, ChangeLog, Ledger, Walk, Trail, Protocol):

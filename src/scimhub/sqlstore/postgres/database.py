@@ -17,10 +17,10 @@ import asyncpg
 from scimhub.directory.errors import Conflict, StoreUnavailable, StoreUnusable
 from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, Row, SqlValue, T, Work
 from scimhub.sqlstore.dialect import Dialect
-from scimhub.sqlstore.postgres import driver, migrate, pooling, sequencer
+from scimhub.sqlstore.postgres import driver, examination, migrate, pooling, sequencer
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.driver import PostgresConnection
-from scimhub.sqlstore.postgres.pooling import PooledConnection, Pooling
+from scimhub.sqlstore.postgres.pooling import PooledConnection, Pooling, Way
 from scimhub.sqlstore.postgres.reads import Reads
 from scimhub.sqlstore.postgres.writer import Writer
 
@@ -36,6 +36,7 @@ _STATEMENTS_CACHED = 512
 # from index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
 PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+_IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 HAS_TRIGRAMS = """
 SELECT EXISTS (SELECT 1 FROM pg_opclass AS c WHERE c.opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(c.oid))"""
 
@@ -55,11 +56,8 @@ class ServerDatabase:
     dialect: Dialect = POSTGRES
     is_shared = True
 
-    def __init__(
-        self, direct: str, pool: Any, pooling: Pooling, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]
-    ) -> None:
-        self._direct = direct
-        self.pooling = pooling
+    def __init__(self, way: Way, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
+        self._way = way
         self.log_epoch = log_epoch
         self.cursor_secret = cursor_secret
         self._pool = pool
@@ -82,7 +80,7 @@ class ServerDatabase:
 
     @contextlib.asynccontextmanager
     async def _borrow_for_reading(self) -> AsyncIterator[Any]:
-        async with self.borrow() as raw, pooling.reading(raw, self.pooling):
+        async with self.borrow() as raw, pooling.reading(raw, self._way.pooling):
             yield raw
 
     async def read(self, work: Work[T]) -> T:
@@ -150,7 +148,7 @@ class ServerDatabase:
 
     async def _number(self, raw: Any) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            if self.pooling == "plain":
+            if self._way.pooling == "plain":
                 await stack.enter_async_context(raw.transaction())
             head = await sequencer.number_changes(raw)
         if head is not None:
@@ -175,8 +173,10 @@ class ServerDatabase:
         listening = asyncio.create_task(self._listen(heard))
         try:
             while True:
+                # Not wait_for, which with Python 3.11 may forget that it was cancelled: then ``close`` would wait for ever.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), _POLL)
+                    async with asyncio.timeout(_POLL):
+                        await heard.wait()
                 heard.clear()
                 try:
                     await self._look()
@@ -199,7 +199,7 @@ class ServerDatabase:
 
     async def _listen_once(self, heard: asyncio.Event) -> None:
         gone = asyncio.Event()
-        raw = await asyncpg.connect(self._direct, timeout=_CONNECT_TIMEOUT)
+        raw = await asyncpg.connect(self._way.direct, timeout=_CONNECT_TIMEOUT)
         try:
             raw.add_termination_listener(lambda _: gone.set())
             await raw.add_listener(CHANNEL, lambda *_: heard.set())
@@ -228,11 +228,21 @@ class ServerDatabase:
     async def back_up(self, target: Path, progress: Progress | None = None) -> None:
         raise StoreUnusable("The database is PostgreSQL's: back it up with pg_dump, or as your server is backed up.")
 
-    async def check(self) -> Health:
-        def measure(connection: Connection) -> int:
-            return int(connection.fetch_one("SELECT pg_database_size(current_database())")[0])
+    async def check_alive(self) -> None:
+        if (await self.read(lambda connection: connection.fetch_one(_IS_READ_ONLY)))[0]:
+            raise StoreUnavailable("The PostgreSQL server may only be read; is it a standby?")
+        await self.write(lambda _: None, None)
 
-        return Health((), await self.read(measure), 0, 0)
+    async def check(self) -> Health:
+        given = examination.Circumstances(self._pool.get_max_size(), self._way.pooling, self._way.has_direct, IN_FORCE)
+        try:
+            async with self._borrow_for_reading() as raw:
+                size = await raw.fetchval("SELECT pg_database_size(current_database())")
+                return Health((), int(size), 0, 0, tuple(await examination.examine(raw, given)))
+        except Exception as error:
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
+            raise
 
     async def close(self) -> None:
         if self._closed:
@@ -264,6 +274,7 @@ async def open_server(
         reason = "its URL is not understood" if isinstance(error, ValueError) else str(error) or type(error).__name__
         raise StoreUnusable(f"The PostgreSQL database cannot be opened: {reason}") from None
     try:
+        await migrate.check_trusted(migrating)
         await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
         async with pool.acquire() as raw, pooling.reading(raw, pooled):
             epoch = await migrate.read_hub(raw, "log_epoch")
@@ -274,7 +285,7 @@ async def open_server(
         raise
     finally:
         migrating.terminate()
-    return ServerDatabase(direct, pool, pooled, epoch, secret, versions)
+    return ServerDatabase(Way(pooled, direct, direct != url), pool, epoch, secret, versions)
 
 
 # What each connection is to have in force. Behind a pooler it must be set for the hub's user.

@@ -8,12 +8,21 @@ where it does not, every statement goes within a transaction, whose statements a
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 
 # none: the server itself; prepared: a pooler that knows prepared statements; plain: one that does not.
 Pooling = Literal["none", "prepared", "plain"]
+
+
+class Way(NamedTuple):
+    """How the server is reached: by what, and at which URL directly. Without a URL of its own that is the same one."""
+
+    pooling: Pooling
+    direct: str
+    has_direct: bool
+
 
 _SELF = "SELECT pg_backend_pid()"
 _IS_PREPARED = "SELECT EXISTS (SELECT 1 FROM pg_prepared_statements WHERE name = $1)"

@@ -125,6 +125,10 @@ class FileDatabase:
         for wake in self._wakes:
             wake()
 
+    async def check_alive(self) -> None:
+        await self.read(lambda connection: connection.fetch_one("SELECT 1"))
+        await self.write(lambda _: None)
+
     async def check(self) -> Health:
         """Let SQLite look through the whole file, and measure it."""
 
