@@ -36,7 +36,8 @@ def test_every_rule_of_a_dialect_is_documented_and_no_other():
 
 def test_every_decision_page_has_its_own_number():
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == sorted(set(numbers))
     for page in pages:
         assert page.read_text("utf-8").startswith(f"# {int(page.name[:4])}. "), page.name
 
