@@ -173,11 +173,7 @@ class ServerDatabase:
         listening = asyncio.create_task(self._listen(heard))
         try:
             while True:
-                # Not wait_for, which with Python 3.11 may forget that it was cancelled: then ``close`` would wait for ever.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL):
-                        await heard.wait()
-                heard.clear()
+                await _hear(heard)
                 try:
                     await self._look()
                 except StoreUnavailable as fault:
@@ -255,6 +251,15 @@ class ServerDatabase:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
             self._pool.terminate()
+
+
+async def _hear(heard: asyncio.Event) -> None:
+    """Wait for news, or until it is time to look without any."""
+    # Not wait_for, which with Python 3.11 may forget that it was cancelled: then ``close`` would wait for ever.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_POLL):
+            await heard.wait()
+    heard.clear()
 
 
 async def open_server(
