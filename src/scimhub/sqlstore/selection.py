@@ -100,7 +100,8 @@ def _check_scan(connection: Connection, asked: Asked, scan_limit: int) -> None:
         # RFC 7644 §3.4.2: the provider may refuse what costs too much.
         raise errors.too_many(
             f"The request would have to read all {amount} resources of {' and '.join(scanned)}, and at most {scan_limit} are "
-            "read for one answer; filter by an indexed attribute such as userName eq, externalId eq or emails.value eq."
+            "read for one answer; filter by an indexed attribute such as userName eq, externalId eq or emails.value eq,"
+            " or have a search index added."
         )
 
 
