@@ -15,6 +15,7 @@ from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
 from scimhub.directory.errors import Conflict
+from scimhub.directory.indexes import Builder
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import failpoints, key_file, resealing, sealing
@@ -74,6 +75,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         scan_limit=settings.scan_limit,
         tombstone_days=settings.tombstone_days,
         connections=settings.database_connections,
+        direct=settings.database_direct,
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -95,7 +97,10 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
                 first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
         for directory in await store.list_directories():
             await schemas.finish_jobs(store, directory)
-        hub = _build(settings, store, exchanges, keyring, first)
+        catalogs = Catalogs(store)
+        builder = Builder(store, catalogs)
+        stack.push_async_callback(builder.close)
+        hub = _build(settings, store, exchanges, catalogs, builder, keyring, first)
         if sealed := await resealing.seal_what_is_open(hub.engine.given):
             _log.info("secrets sealed", extra={"secrets": sealed, "key": keyring.newest})
         yield hub
@@ -129,11 +134,16 @@ def new_sealing_key() -> Key:
 
 
 def _build(
-    settings: Settings, store: SqlStore, exchanges: Exchanges, keyring: Keyring, first: sources.FirstGrant | None
+    settings: Settings,
+    store: SqlStore,
+    exchanges: Exchanges,
+    catalogs: Catalogs,
+    builder: Builder,
+    keyring: Keyring,
+    first: sources.FirstGrant | None,
 ) -> Hub:
     metrics = Metrics()
     gatekeeper = Gatekeeper(store, time.monotonic)
-    catalogs = Catalogs(store)
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs, keyring)
     _measure_destinations(metrics, engine)
@@ -155,6 +165,7 @@ def _build(
             admin_token=admin_token,
             trusted=trusted,
             backups=settings.data_directory / "backups",
+            wake_builder=builder.wake,
         )
 
     contract = ContractApi(settings.base_url, clock.new_id)

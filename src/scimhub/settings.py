@@ -74,6 +74,12 @@ class Settings(BaseModel):
         min_length=1,
         repr=False,
     )
+    database_direct: str | None = _setting(
+        None,
+        "The URL of the PostgreSQL server itself, where the other leads through pgbouncer: for migrations and news.",
+        "a URL such as postgresql://user:password@host/database",
+        repr=False,
+    )
     data: Path | None = _setting(
         None,
         "The directory of the socket, exchanges and backups; else that of the SQLite file, and data with PostgreSQL.",
@@ -273,6 +279,14 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("database_direct")
+    @classmethod
+    def _check_direct(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+            raise ValueError
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
@@ -335,18 +349,14 @@ def _read_file(config: Path | None, variable: str | None) -> tuple[dict[str, Any
 
 
 def _unknown(written: Mapping[str, object], variables: Mapping[str, str]) -> list[str]:
+    given = [(key, "settings file", key, "") for key in written]
+    given += [(variable, "environment", _key(variable), PREFIX) for variable in sorted(variables)]
     problems = []
-    for key in written:
+    for shown, where, key, prefix in given:
         if key not in Settings.model_fields:
-            close = get_close_matches(key, list(Settings.model_fields), 1)
-            problems.append(
-                f"The settings file has {key}, which is no setting{f'; perhaps {close[0]} is meant' if close else ''}."
-            )
-    for variable in sorted(variables):
-        if _key(variable) not in Settings.model_fields:
-            close = get_close_matches(_key(variable), list(Settings.model_fields), 1)
-            meant = f"; perhaps {PREFIX}{close[0].upper()} is meant" if close else ""
-            problems.append(f"The environment has {variable}, which is no setting{meant}.")
+            close = [prefix + (name.upper() if prefix else name) for name in get_close_matches(key, Settings.model_fields, 1)]
+            meant = f"; perhaps {close[0]} is meant" if close else ""
+            problems.append(f"The {where} has {shown}, which is no setting{meant}.")
     return problems
 
 
@@ -354,7 +364,7 @@ def _sentence(name: str, where: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     right = extra["right"] if isinstance(extra, dict) else ""
     # Secrets are never printed, and a database's URL may hold a password.
-    shown = "not usable" if name.endswith("_token") or name in ("database", "secret_keys") else repr(value)
+    shown = "not usable" if name.endswith("_token") or name.startswith(("database", "secret_keys")) else repr(value)
     return f"{name} is {shown} ({where}); it must be {right}."
 
 

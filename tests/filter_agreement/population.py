@@ -1,15 +1,18 @@
 """Random resources of three kinds, in a real database and, independently of it, as the matcher sees them."""
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from scimhub.directory import indexes
 from scimhub.scim import normal, values
 from scimhub.scim.catalog import STANDARD_TYPES as STANDARD
-from scimhub.scim.catalog import Catalog, Kind, build_catalog, standard_schemas
+from scimhub.scim.catalog import Catalog, Kind, Search, Target, build_catalog, standard_schemas, with_searches
 from scimhub.scim.schema import Attribute, ResourceType, SchemaExtension, parse_schema
+from scimhub.sqlstore import filter_keys, searching
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.filter_sql import Context
 from scimhub.sqlstore.sqlite import migrate
@@ -57,6 +60,25 @@ TEXTS = [
         "\U0010ffffa",
     ),
 ]
+# Long enough to be searched by trigrams, and longer than what an index keeps of them.
+LONG_TEXTS = [
+    *("abcabc", "bcab", "Straße Nr. 1", "straSSE", 'o\'neil "x"', "50%_off\\now", "a.b-c@d_e", "...", "___", "   ", "a\nb\nc"),
+    *(
+        "\ufffdab",
+        "\uffffab",
+        "\ufffeab",
+        "李小龍",
+        "小龍馬",
+        "ÄÖÜ",
+        "äöü!",
+        "a\x01bc",
+        "ＡＢＣ",
+        "ΑΣΑΣ",
+        "\U00010400\U00010428x",
+    ),
+    *("x" * 99 + "end", "x" * 100 + "end", "x" * 101 + "end", "x" * 150),
+]
+TEXTS += LONG_TEXTS
 NUMBERS = [0, 1, -1, 2, 10, 2**31, 2**53, 2**53 + 1, values.MAX_INTEGER, values.MIN_INTEGER]
 DECIMALS = [*NUMBERS, 0.0, -0.0, 0.1, 1.0, 1.5, 0.1 + 0.2, 0.3, 1e22, -1e-7, 5e-324, 1.7976931348623157e308, 2.0**63, 2**64]
 TIMES = [
@@ -105,6 +127,35 @@ def catalog() -> Catalog:
     user = ResourceType(user.name, user.endpoint, "", user.schema, (*user.extensions, SchemaExtension(BADGE_URN)))
     badge = ResourceType("Badge", "/Badges", "", BADGE_URN)
     return build_catalog(1, (*standard_schemas(), schema), (user, group, badge))
+
+
+def searched(kinds: Catalog, only: Collection[str] = ()) -> Catalog:
+    """The catalog when each attribute that can be searched, or of these ones each, has an index as ``index_all`` makes them."""
+    searches: dict[str, dict[str, Search]] = {}
+    for number, (kind, target) in enumerate(_searchable(kinds, only), 1):
+        searches.setdefault(kind.name, {})[target.key] = Search(number, not filter_keys.has_look_up(target, kind))
+    return with_searches(kinds, searches)
+
+
+def index_all(connection: Any, only: Collection[str] = ()) -> None:
+    """Make the search indexes of ``searched``, which what is put in from now on will be in."""
+    connection.run(
+        "INSERT INTO directories (key, name, created, catalog_version, additions) VALUES (?, 'a', '', 1, '{}')", (7,)
+    )
+    for number, (kind, target) in enumerate(_searchable(catalog(), only), 1):
+        made = searching.create(connection, DIRECTORY, kind, target, "2026-11-26T10:00:00.000Z")
+        assert made.number == number
+
+
+def _searchable(kinds: Catalog, only: Collection[str]) -> Iterator[tuple[Kind, Target]]:
+    for kind in kinds.kinds.values():
+        for urn, schema in [(None, kind.base), *kind.extensions.items()]:
+            for attribute in schema.attributes:
+                for sub in attribute.sub_attributes or (None,):
+                    target = Target(urn, attribute, sub)
+                    is_wanted = not only or target.key.rpartition(":")[2] in only
+                    if is_wanted and indexes.problem_of(kind, target, target.key) is None:
+                        yield kind, target
 
 
 class Tables(Protocol):

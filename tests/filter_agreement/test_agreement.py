@@ -13,9 +13,21 @@ from scimhub.scim.catalog import COMMON_ATTRIBUTES, Kind, Target
 from scimhub.scim.filters import And, Comparison, Condition, Elements, Not, Nothing, Or, Present
 from scimhub.scim.schema import Attribute
 from scimhub.sqlstore import filter_sql
-from tests.filter_agreement.population import DIRECTORY, TEXTS, Member, Tables, catalog, context, pool, populate
+from tests.filter_agreement.population import (
+    DIRECTORY,
+    LONG_TEXTS,
+    TEXTS,
+    Member,
+    Tables,
+    catalog,
+    context,
+    pool,
+    populate,
+    searched,
+)
 
 CATALOG = catalog()
+SEARCHED = searched(CATALOG)
 
 
 @cache
@@ -73,6 +85,9 @@ def comparisons(target: Target) -> st.SearchStrategy[Condition]:
     literals = st.sampled_from(operands(leaf))
     if leaf.type in ("string", "reference"):
         texts = st.sampled_from(TEXTS) | st.text(max_size=3).filter(values.is_usable)
+        # Pieces of what may be there.
+        pieces = st.tuples(st.sampled_from(LONG_TEXTS), st.integers(0, 4), st.integers(3, 110))
+        texts = texts | pieces.map(lambda piece: piece[0][piece[1] : piece[1] + piece[2]])
         literals = literals | texts.map(lambda text: values.operand(leaf, text, leaf.name))
     return st.builds(Comparison, st.just(target), st.sampled_from(operators(leaf)), literals)
 
@@ -103,6 +118,20 @@ def elements(kind: Kind) -> st.SearchStrategy[Condition]:
 
 
 def found_by_sql(connection: Tables, kind: Kind, condition: Condition) -> list[int]:
+    """What the database finds, be there search indexes or not."""
+    found = found_in(connection, kind, condition)
+    if is_searched(connection):
+        assert found_in(connection, SEARCHED.kinds[kind.name], condition) == found, condition
+    return found
+
+
+@cache
+def is_searched(connection: Tables) -> bool:
+    """Whether there are search indexes, which need an extension of PostgreSQL."""
+    return bool(connection.fetch("SELECT 1 FROM search_indexes LIMIT 1"))
+
+
+def found_in(connection: Tables, kind: Kind, condition: Condition) -> list[int]:
     text, parameters = filter_sql.compile(condition, context(kind, connection.dialect))
     # NULL would be lost in a WHERE; so that it is not, the value itself is looked at.
     query = f"SELECT r.key, {text} FROM resources AS r WHERE r.directory = ? AND r.kind = ? ORDER BY r.key"

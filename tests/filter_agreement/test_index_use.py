@@ -1,5 +1,7 @@
 """What counts as indexed is found through an index, and hostile sizes neither break the database nor scan it."""
 
+import re
+
 import pytest
 
 from scimhub.scim import filters
@@ -7,10 +9,21 @@ from scimhub.scim.catalog import ENTERPRISE_URN
 from scimhub.scim.errors import ScimError
 from scimhub.scim.paths import parse_attribute
 from scimhub.sqlstore import filter_keys, filter_sql
+from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.sqlite.dialect import SQLITE
-from tests.filter_agreement.population import BADGE_URN, DIRECTORY, catalog, context, open_sqlite, populate
+from tests.filter_agreement.population import (
+    BADGE_URN,
+    DIRECTORY,
+    catalog,
+    context,
+    index_all,
+    open_sqlite,
+    populate,
+    searched,
+)
 
 CATALOG = catalog()
+SEARCHABLE = searched(CATALOG)
 
 INDEXED = [
     ("User", 'userName eq "kim"'),
@@ -58,19 +71,46 @@ SCANNED = [
 ]
 
 
+# What a search index answers, and what not even that.
+SEARCHED = [
+    ("User", 'userName co "kim"'),
+    ("User", 'userName ew "kim"'),
+    ("User", 'emails co "x.example"'),
+    ("User", 'emails[type eq "work" and value co "kim"]'),
+    ("User", 'title co "Guide"'),
+    ("User", 'title sw "T"'),
+    ("User", 'title eq "Tour Guide"'),
+    ("User", 'name.familyName sw "O"'),
+    ("User", f'{ENTERPRISE_URN}:department co "ales"'),
+    ("User", 'active eq true and displayName co "kim"'),
+    ("User", 'userName co "kim" or title eq "Boss" or emails.value ew "example"'),
+    ("Group", 'displayName co "Staff"'),
+]
+NOT_SEARCHED = [
+    ("User", 'userName co "ki"'),
+    ("User", 'userName ew "m"'),
+    ("User", 'not (userName co "kim")'),
+    ("User", 'title ne "Boss"'),
+    ("User", 'title gt "Boss"'),
+    ("User", 'userName co "kim" or active eq true'),
+    ("User", 'externalId co "abc"'),
+]
+
+
 @pytest.fixture(scope="module")
 def connection():
     with open_sqlite() as opened:
+        index_all(opened)
         populate(opened, CATALOG, 2, 40)
         yield opened
 
 
-def bound(name, text):
-    return filters.bind(filters.parse(text), CATALOG.kinds[name], lenient=True)
+def bound(name, text, kinds=CATALOG):
+    return filters.bind(filters.parse(text), kinds.kinds[name], lenient=True)
 
 
-def plan(connection, name, condition):
-    sql, parameters = filter_sql.compile(condition, context(CATALOG.kinds[name], SQLITE))
+def plan(connection, name, condition, kinds=CATALOG):
+    sql, parameters = filter_sql.compile(condition, context(kinds.kinds[name], SQLITE))
     query = f"EXPLAIN QUERY PLAN SELECT r.key FROM resources AS r WHERE +r.directory = ? AND +r.kind = ? AND ({sql})"
     return [row[3] for row in connection.execute(query, (DIRECTORY, name, *parameters)).fetchall()]
 
@@ -84,6 +124,31 @@ def test_an_indexed_filter_reads_only_what_the_index_gives(connection, name, tex
     # Reading a bound list, the result of a recursion or the elements of one resource is no scan of a table.
     harmless = ("SCAN json_each", "SCAN e ", "SCAN up", "SCAN down", "SCAN g", "SCAN s ", "SCAN t ")
     assert [step for step in steps if step.startswith("SCAN") and not step.startswith(harmless)] == []
+
+
+@pytest.mark.parametrize("name, text", SEARCHED, ids=lambda value: value[:60])
+def test_a_search_index_gives_what_else_would_be_scanned(connection, name, text):
+    condition = bound(name, text, SEARCHABLE)
+    assert not filter_sql.is_indexed(condition, context(CATALOG.kinds[name], SQLITE))
+    assert filter_sql.is_indexed(condition, context(SEARCHABLE.kinds[name], SQLITE))
+    steps = plan(connection, name, condition, SEARCHABLE)
+    assert steps[0] == "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
+    looked_up = re.compile(r"SCAN search_\d+ VIRTUAL TABLE INDEX 0:M\d|SEARCH beginnings_\d+ USING PRIMARY KEY")
+    assert any(looked_up.match(step) for step in steps), steps
+    scans = [step for step in steps if step.startswith("SCAN") and not looked_up.match(step)]
+    assert [step for step in scans if not step.startswith("SCAN e ")] == []
+
+
+@pytest.mark.parametrize("name, text", NOT_SEARCHED, ids=lambda value: value[:60])
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite", "postgres"])
+def test_what_has_no_three_characters_in_a_row_is_not_searched(name, text, dialect):
+    assert not filter_sql.is_indexed(bound(name, text, SEARCHABLE), context(SEARCHABLE.kinds[name], dialect))
+
+
+def test_punctuation_alone_is_not_searched_on_postgres():
+    condition = bound("User", 'userName co "@a.b-c"', SEARCHABLE)
+    assert filter_sql.is_indexed(condition, context(SEARCHABLE.kinds["User"], SQLITE))
+    assert not filter_sql.is_indexed(condition, context(SEARCHABLE.kinds["User"], POSTGRES))
 
 
 @pytest.mark.parametrize("name, text", SCANNED, ids=lambda value: value[:60])

@@ -11,6 +11,7 @@ from scimhub.directory.errors import StoreUnusable
 from scimhub.distribution.delivery import Subscription
 from scimhub.sqlstore import copying
 from scimhub.sqlstore.store import open_file_store
+from tests.store_contract import test_searching
 from tests.store_contract.conftest import open_desk, open_sqlite
 from tests.store_contract.harness import T1, Desk, applied
 
@@ -69,6 +70,23 @@ async def test_everything_is_the_same_under_the_same_keys_and_the_hub_goes_on(tm
     assert made.key > max(one.key for some in expected["resources"] for one in some)
     assert (await there.changes())[-1].position == len(expected["changes"]) + 1
     assert (await open_desk(store, "second")).directory.key > desk.directory.key
+
+
+@pytest.mark.parametrize("has_trigrams", [True, False])
+async def test_search_indexes_are_made_anew_where_they_can_be(tmp_path: Path, url: str, open_node, has_trigrams: bool):
+    desk = await fill(tmp_path)
+    await desk.store.save_additions(desk.directory.key, {})
+    await test_searching.add(desk, "userName")
+    await desk.store.close()
+    if has_trigrams:
+        await test_searching.with_trigrams(url)
+    counts = await copying.copy_database(tmp_path / "hub.db", url, **WHEN)
+    assert counts["search_indexes_left_out"] == (0 if has_trigrams else 1)
+    there = Desk(await open_node(), desk.directory, desk.source, desk.actor, desk.ids)
+    await test_searching.build(there)
+    states = [(index.path, index.state) for index in await there.store.list_indexes(desk.directory.key)]
+    assert states == ([("userName", "ready")] if has_trigrams else [])
+    assert await test_searching.found(there, 'userName co "ser7"') == ["user7"]
 
 
 async def test_only_an_empty_database_is_filled(tmp_path: Path, url: str, open_node):

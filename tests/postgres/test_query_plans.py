@@ -7,23 +7,32 @@ import pytest
 
 from scimhub.directory.ports import After, Selection
 from scimhub.scim import filters
+from scimhub.scim.catalog import ENTERPRISE_URN, Catalog
 from scimhub.sqlstore import lookup, memberships, rows, selection
 from scimhub.sqlstore.postgres.database import PLANNING
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.selection import Asked
-from tests.filter_agreement.population import DIRECTORY, SOURCE, catalog
-from tests.filter_agreement.test_index_use import INDEXED
+from tests.filter_agreement.population import DIRECTORY, SOURCE, catalog, index_all, searched
+from tests.filter_agreement.test_index_use import INDEXED, SEARCHED
 from tests.servers import blocking
 from tests.servers.blocking import Blocking
-from tests.servers.postgres import Server
+from tests.servers.postgres import Server, lacks_trigrams
+from tests.store_contract.test_reading import target
 
 CATALOG = catalog()
 MANY = 20_000
+CHOSEN = ("userName", "title", "displayName", "name.familyName", "emails.value", "department")
 
 _FILL = f"""
 INSERT INTO resources (key, id, directory, kind, version, created, last_modified, document, normal)
 SELECT n, 'u' || n, {DIRECTORY}, CASE WHEN n % 20 = 0 THEN 'Group' WHEN n % 7 = 0 THEN 'Badge' ELSE 'User' END, 1,
-    '2026-11-23T10:00:00.000Z', '2026-11-23T10:00:00.000Z', '{{}}', jsonb_build_object('userName', 'user' || n)
+    '2026-11-23T10:00:00.000Z', '2026-11-23T10:00:00.000Z', '{{}}',
+    jsonb_build_object(
+        'userName', 'user' || n, 'title', chr((97 + n % 26)::int) || n || 'title', 'displayName', 'name' || n,
+        'name', jsonb_build_object('familyName', 'family' || n),
+        'emails', jsonb_build_array(jsonb_build_object(
+            'type', 'work', 'value', CASE n % 100 WHEN 0 THEN 'kim' ELSE 'sam' END || n || '@example.com')),
+        '{ENTERPRISE_URN}', jsonb_build_object('department', 'department' || n))
 FROM generate_series(1, {MANY}) AS n;
 INSERT INTO unique_values (directory, kind, path, value, resource)
 SELECT {DIRECTORY}, kind, 'userName', 'user' || key, key FROM resources;
@@ -37,8 +46,13 @@ ANALYZE"""
 @pytest.fixture(scope="module")
 def connection(postgres_server: Server) -> Iterator[Blocking]:
     with blocking.opened(postgres_server) as opened:
+        if blocking.has_trigrams(opened):
+            opened.read(lambda connection: index_all(connection, CHOSEN))
         for statement in _FILL.split(";\n"):
             opened.execute(statement)
+        for (number,) in opened.fetch("SELECT number FROM search_indexes"):
+            for statement in POSTGRES.texts.settle(number):
+                opened.execute(statement)
         for name, value in PLANNING.items():
             opened.execute(f"SET {name} = {value}")
         yield opened
@@ -55,8 +69,8 @@ def scanned(plan: str) -> set[str]:
     return tables | {index for index, condition in walks if "key = " not in condition}
 
 
-def asked(name: str, text: str | None, **more: object) -> Asked:
-    kind = CATALOG.kinds[name]
+def asked(name: str, text: str | None, kinds: Catalog = CATALOG, **more: object) -> Asked:
+    kind = kinds.kinds[name]
     condition = None if text is None else filters.bind(filters.parse(text), kind, lenient=True)
     return Asked(Selection(DIRECTORY, SOURCE, {kind: condition}, **more), "e5", POSTGRES)
 
@@ -68,6 +82,18 @@ def test_an_indexed_filter_goes_from_index_to_row(connection: Blocking, name: st
     keys = selection._keys(asked(name, text))
     plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
     assert scanned(plan) == set(), plan
+
+
+# Of a thousand groups reading them all is no worse.
+@pytest.mark.parametrize("name, text", [pair for pair in SEARCHED if pair[0] == "User"], ids=lambda value: value[:60])
+def test_a_search_index_gives_what_else_would_be_scanned(connection: Blocking, name: str, text: str):
+    if not connection.fetch("SELECT 1 FROM search_indexes LIMIT 1"):
+        pytest.skip(lacks_trigrams())
+    keys = selection._keys(asked(name, text, searched(CATALOG, CHOSEN)))
+    plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
+    assert scanned(plan) == set(), plan
+    assert re.search(r"on search_\d+_by_(trigram|beginning)|using search_\d+_by_beginning", plan), plan
+    assert "Seq Scan on search_" not in plan
 
 
 def test_a_look_up_goes_from_index_to_row(connection: Blocking):
@@ -97,6 +123,21 @@ def test_a_page_does_not_read_all_memberships(connection: Blocking, after: After
 def test_the_groups_of_a_pages_resources_do_not_read_all_memberships(connection: Blocking):
     keys = str([*range(1, 200)])
     assert scanned(plan_of(connection, memberships._DIRECT_GROUPS_OF, (keys,))) == set()
+
+
+@pytest.mark.parametrize("after", [None, After(100, "user5")])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("name, path", [("User", "userName"), ("Group", "displayName")])
+def test_a_list_sorted_by_an_index_is_read_from_it(connection: Blocking, name, path, descending, after):
+    kind = CATALOG.kinds[name]
+    wanted = asked(name, None, sort={kind: target(path, kind)}, descending=descending, after=after)
+    noted = Noted()
+    selection._rows(noted, wanted)
+    plan = plan_of(connection, *noted.asked)
+    assert scanned(plan) == set(), plan
+    assert re.search(r"Index (Only )?Scan (Backward )?using (unique|attribute)_values_pkey", plan), plan
+    # Within equal values, and no further, the order may have to be made.
+    assert not re.search(r"(^|->  )Sort  \(", plan, re.MULTILINE), plan
 
 
 @pytest.mark.parametrize("after", [None, After(100)])

@@ -10,7 +10,7 @@ import asyncpg
 from scimhub.sqlstore.postgres import driver
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.translation import translate
-from tests.servers.postgres import Server
+from tests.servers.postgres import Server, lacks_trigrams
 
 
 class Blocking:
@@ -33,6 +33,16 @@ class Blocking:
 
     def read(self, work: Any) -> Any:
         return self._run(driver.carry_out(work, driver.PostgresConnection(self._raw)))
+
+
+def has_trigrams(connection: Blocking) -> bool:
+    """Whether texts can be searched, from now on."""
+    try:
+        connection.execute("CREATE EXTENSION pg_trgm")
+    except asyncpg.FeatureNotSupportedError:
+        lacks_trigrams()
+        return False
+    return True
 
 
 @contextmanager

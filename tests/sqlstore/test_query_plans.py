@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from scimhub.directory.ports import After, Selection
-from scimhub.scim.catalog import standard_catalog
+from scimhub.scim.catalog import Kind, standard_catalog
 from scimhub.sqlstore import (
     braking,
     changes,
@@ -25,7 +25,7 @@ from scimhub.sqlstore import (
 from scimhub.sqlstore.selection import Asked
 from scimhub.sqlstore.sqlite.dialect import SQLITE
 from scimhub.sqlstore.store import SqlStore
-from tests.store_contract.test_reading import condition
+from tests.store_contract.test_reading import condition, target
 
 USER, GROUP = (standard_catalog().kinds[name] for name in ("User", "Group"))
 MODULES = (
@@ -117,6 +117,18 @@ async def test_a_plain_list_walks_an_index_without_sorting(store: SqlStore, afte
         assert scans(plan) == []
         assert any("COVERING INDEX resources_by_kind" in step for step in plan), plan
         assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+@pytest.mark.parametrize("after", [None, After(100, "kim")])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("kind, path", [(USER, "userName"), (GROUP, "displayName")])
+async def test_a_list_sorted_by_an_index_is_read_from_it(store, kind: Kind, path: str, descending: bool, after: After | None):
+    wanted = Selection(1, 1, {kind: None}, {kind: target(path, kind)}, descending=descending, after=after)
+    plan = explained(store, wanted)
+    assert re.match(r"SEARCH i USING PRIMARY KEY \(directory=\? AND kind=\? AND path=\?", plan[0]), plan
+    assert ("value" in plan[0]) == (after is not None), plan
+    # Within equal values, and no further, the order may have to be made.
+    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan
 
 
 async def test_the_history_of_one_resource_has_an_index(store: SqlStore):

@@ -1,10 +1,12 @@
 """Lists: pages, order, totals, and what is refused."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from scimhub.directory.ports import After, Page, Selection
+from scimhub.directory.records import StoredResource
 from scimhub.scim import filters, paths
 from scimhub.scim.catalog import Kind, Target, standard_catalog
 from scimhub.scim.errors import ScimError
@@ -130,6 +132,46 @@ async def test_a_sorted_walk_meets_everyone_once(desk: Desk, descending: bool, e
             break
         selection = replace(selection, after=page.more)
     assert walked == [f"acme-{number}" for number in expected]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("limit", [1, 3, 100])
+async def test_a_walk_sorted_by_an_index_meets_everyone_once(desk: Desk, descending: bool, limit: int):
+    names = ["kim", "Ada", "\uffff", "zoe", "\U00010000", "10", "9", "b", "B2", "é"]
+    for name in names:
+        await desk.user(name)
+    same = [await desk.group(name) for name in ("x", "b", "x", "a", "x")]
+    by_name = of_users(desk, sort="userName", descending=descending, limit=limit)
+    assert await walked(desk, by_name) == sorted((name.lower() for name in names), reverse=descending)
+    by_display = Selection(
+        desk.directory.key, 1, {GROUP: None}, {GROUP: target("displayName", GROUP)}, descending=descending, limit=limit
+    )
+    # Of equal ones the older comes first, whichever way it is sorted.
+    expected = ["a", "b", "x", "x", "x"]
+    assert await walked(desk, by_display) == sorted(expected, reverse=descending)
+    page = await desk.store.select(replace(by_display, limit=100))
+    assert [one.id for one in page.resources if one.id in {same[0].id, same[2].id, same[4].id}] == [
+        *(same[0].id, same[2].id, same[4].id)
+    ]
+    offset = await desk.store.select(replace(by_name, offset=2, limit=2))
+    in_order = sorted((name.lower() for name in names), reverse=descending)
+    assert ([shown_name(one) for one in offset.resources], offset.total) == (in_order[2:4], 10)
+
+
+async def walked(desk: Desk, selection: Selection) -> list[str]:
+    """The names of all, page by page."""
+    found: list[str] = []
+    while True:
+        page = await desk.store.select(selection)
+        found += [shown_name(one) for one in page.resources]
+        if page.more is None:
+            return found
+        selection = replace(selection, after=page.more)
+
+
+def shown_name(stored: StoredResource) -> str:
+    document = json.loads(stored.document)
+    return str(document.get("userName") or document["displayName"]).lower()
 
 
 async def test_a_sorted_list_may_be_paged_by_offset_and_filtered(desk: Desk):

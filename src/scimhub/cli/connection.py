@@ -77,10 +77,17 @@ class Way:
         self._client = client
         self._where = where
 
-    async def ask(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: bytes = b"") -> bytes:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        media_type: str = "application/x-ndjson",
+    ) -> bytes:
         """The API's answer; raises Refused, also when the hub went away."""
         parameters = httpx.QueryParams(list(query))
-        headers = {"content-type": "application/x-ndjson"} if body else None
+        headers = {"content-type": media_type} if body else None
         try:
             answer = await self._client.request(method, _PREFIX + path, params=parameters, content=body, headers=headers)
         except httpx.TransportError as error:

@@ -145,7 +145,8 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
         return status, [*findings, Finding("FAIL", "database", text)]
     size = status["check"]["size"] / _MIB
     text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
-    return status, [*findings, Finding("OK", "database", text)]
+    of_server = [Finding(**found) for found in status["check"]["findings"]]
+    return status, [*findings, Finding("OK", "database", text), *of_server]
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -155,9 +156,9 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "WARN",
             "keys",
-            "The key of the secrets of destinations is in the database itself: whoever can read that, or a dump of it, can open "
-            "them. Make one with scimhub secrets new-key, set secret_keys or secret_keys_file on every node, and run scimhub "
-            "secrets rotate.",
+            "The key of the secrets of destinations is in the database itself: whoever can read that, or a dump of it, can "
+            "open all of them. Make one with scimhub secrets new-key, set secret_keys or secret_keys_file on every node, and run "
+            "scimhub secrets rotate.",
         )
         return
     if path is None:

@@ -17,6 +17,7 @@ from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.exports import export_file
 from scimhub.cli.imports import import_file
+from scimhub.cli.indexes import index_verbs
 from scimhub.cli.secrets import secret_verbs
 from scimhub.cli.simulate import simulate
 from scimhub.cli.trace import trace
@@ -35,6 +36,7 @@ commands.add_typer(manage.directory_verbs, name="directory")
 commands.add_typer(manage.source_verbs, name="source")
 commands.add_typer(manage.token_verbs, name="token")
 commands.add_typer(manage.schema_verbs, name="schema")
+commands.add_typer(index_verbs, name="index")
 commands.add_typer(destination_verbs, name="destination")
 destination_verbs.command()(ledger)
 destination_verbs.command()(preview)
@@ -160,5 +162,7 @@ def copy_database(
         output.print_json(moved)
         return
     print(f"{moved['resources']} resources and {moved['changes']} changes are copied; {source} is as it was.")
+    if moved["search_indexes_left_out"]:
+        print("Search indexes are left out, because the target lacks the extension pg_trgm; see: scimhub index add --help")
     print("Set SCIMHUB_DATABASE to the URL, and start the hub.")
     print("Give it the same keys of secrets: set SCIMHUB_SECRET_KEYS, or SCIMHUB_SECRET_KEYS_FILE to the file with them.")

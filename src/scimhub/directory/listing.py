@@ -1,9 +1,9 @@
 """The use-case of listing: a query understood for each kind, one page selected, shown, and a way to the next one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from scimhub.directory import representation
+from scimhub.directory import representation, streaming
 from scimhub.directory.ports import After, Page, ResourceStore, Selection
 from scimhub.directory.representation import Viewpoint
 from scimhub.directory.resources import Caller
@@ -34,8 +34,11 @@ async def list_resources(
     query: ListQuery,
     paging: Paging,
     notes: Notes,
-) -> bytes:
-    """The ListResponse to the query over these kinds (RFC 7644 §3.4.2); raises ScimError."""
+) -> bytes | AsyncIterator[bytes]:
+    """The ListResponse to the query over these kinds (RFC 7644 §3.4.2), in pieces when there are large groups in it.
+
+    Raises ScimError.
+    """
     lenient = caller.dialect.is_lenient
     if query.attributes is None and query.excluded is None and len(kinds) == 1:
         shape = projection.default(kinds[0])
@@ -59,10 +62,14 @@ async def list_resources(
         base_url=viewpoint.base_url,
     )
     page = await store.select(selection)
-    items = await representation.render(store, viewpoint, page.resources, shape)
-    if query.cursor is None:
-        return listing.render_list(page.total, items, query.start_index, None)
-    return listing.render_list(page.total, items, None, _next_cursor(caller, query, page, paging, endpoint, limit))
+    next_cursor = None if query.cursor is None else _next_cursor(caller, query, page, paging, endpoint, limit)
+    start_index = query.start_index if query.cursor is None else None
+    counts = await streaming.member_counts(store, viewpoint, page.resources, shape)
+    if any(count > streaming.MANY for count in counts.values()):
+        head = listing.list_head(page.total, len(page.resources), start_index, next_cursor)
+        return streaming.tell_list(store, viewpoint, caller, page.resources, shape, counts, head)
+    items = await representation.render(store, viewpoint, page.resources, shape, counts=counts)
+    return listing.render_list(page.total, items, start_index, next_cursor)
 
 
 def _conditions(kinds: Sequence[Kind], query: ListQuery, lenient: bool, notes: Notes) -> dict[Kind, Condition | None]:

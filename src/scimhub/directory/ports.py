@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from scimhub.directory.intents import Content, Intent, Outcome, UniqueConflict
 from scimhub.directory.records import (
@@ -12,6 +12,7 @@ from scimhub.directory.records import (
     GroupView,
     Permission,
     Returning,
+    SearchIndex,
     Source,
     StoredResource,
     Token,
@@ -59,6 +60,13 @@ class Page:
     more: After | None
 
 
+class Roll(NamedTuple):
+    """A group and the keys of all its members, in their order, both of one moment."""
+
+    group: StoredResource
+    members: Sequence[int]
+
+
 class ResourceStore(Protocol):
     """Reading and writing resources."""
 
@@ -71,11 +79,21 @@ class ResourceStore(Protocol):
     async def groups_of(self, keys: Sequence[int]) -> Mapping[int, Sequence[GroupView]]:
         """The groups, direct first, of each resource that has any."""
 
-    async def members_json(self, group: int, locations: Mapping[str, str]) -> str | None:
+    async def member_counts(self, groups: Sequence[int], limit: int) -> Mapping[int, int]:
+        """How many members each of the groups has; of more than ``limit`` no more than one is counted."""
+
+    async def members_json(self, group: int, locations: Mapping[str, str], count: int | None = None) -> str | None:
         """The group's members as the text of a JSON array, None when it has none.
 
-        ``locations`` gives for each kind the URL in front of a resource's id, ending with a slash.
+        ``locations`` gives for each kind the URL in front of a resource's id, ending with a slash. ``count`` is how many
+        there are, where that is known.
         """
+
+    async def find_roll(self, directory: int, kind: str, id: str, source: int) -> Roll | None:
+        """The group with the keys of all its members: eight bytes for each of them."""
+
+    async def some_members_json(self, keys: Sequence[int], locations: Mapping[str, str]) -> str | None:
+        """The resources with these keys as members in the text of a JSON array; None when one of them is gone."""
 
     async def submit(self, intent: Intent) -> Outcome:
         """Carry out the intent; when this returns Applied, it is on disk. Raises StoreUnavailable."""
@@ -135,6 +153,9 @@ class DirectoryStore(Protocol):
         Raises Conflict when the catalog is not at the expected version: somebody else changed it meanwhile.
         """
 
+    async def list_indexes(self, directory: int) -> Sequence[SearchIndex]:
+        """The directory's search indexes, whatever state they are in."""
+
     async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
         """Rewrite normal form, index and unique rows of resources by key, without a change; conflicts are skipped."""
 
@@ -143,6 +164,25 @@ class DirectoryStore(Protocol):
 
     async def drop_unmapped(self, directory: int, names: Sequence[str]) -> None:
         """Forget the kept content under these top-level names: a schema has adopted it."""
+
+
+class IndexStore(DirectoryStore, Protocol):
+    """Making and removing search indexes."""
+
+    async def create_index(self, directory: int, kind: Kind, target: Target, now: str) -> SearchIndex:
+        """Begin the index of the attribute: what is written from now on is in it. Conflict when there is one."""
+
+    async def fill_index(self, index: SearchIndex, kind: Kind, target: Target) -> SearchIndex | None:
+        """Put some more of what was there before in; the index as it is then, None when it is gone.
+
+        When that was the last, the index is ready and the catalog has its next version. Two may do it at once.
+        """
+
+    async def give_up_index(self, index: SearchIndex) -> SearchIndex | None:
+        """Have catalogs from now on not know it; None when it is gone."""
+
+    async def drop_index(self, index: SearchIndex) -> None:
+        """Take it away. Who still asks by it gets StoreUnavailable."""
 
 
 class ChangeLog(Protocol):

@@ -28,6 +28,28 @@ class Directory:
     deletion_requested: str | None = None
 
 
+IndexState = Literal["building", "ready", "removing"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchIndex:
+    """What lets filters look into the texts of one attribute of a kind without reading every resource.
+
+    ``done`` of about ``total`` resources are in it; filters use it when it is ready.
+    """
+
+    number: int
+    directory: int
+    kind: str
+    # The key of the attribute's path.
+    path: str
+    state: IndexState
+    has_beginnings: bool
+    done: int
+    total: int
+    created: str
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One connection that writes to a directory."""

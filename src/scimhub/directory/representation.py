@@ -4,7 +4,7 @@ The stored document is spliced, not parsed, unless a projection or an attribute 
 for it: a list of a hundred users costs little more than copying them (TECHNOLOGY, trick 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -36,8 +36,14 @@ async def render(
     viewpoint: Viewpoint,
     resources: Sequence[StoredResource],
     projection: Projection,
+    *,
+    without_members: bool = False,
+    counts: Mapping[int, int] | None = None,
 ) -> list[bytes]:
-    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them."""
+    """Each resource as JSON, with its view ``groups`` and its rows ``members`` where the projection wants them.
+
+    ``counts`` says how many members groups have, by key, where that is known.
+    """
     kinds = viewpoint.catalog.kinds
     wanting = (
         [resource.key for resource in resources if resource.in_groups and kinds[resource.kind].shows_groups]
@@ -45,11 +51,14 @@ async def render(
         else []
     )
     groups = await store.groups_of(wanting) if wanting else {}
-    wants_members = projection.wants("members")
+    wants_members = projection.wants("members") and not without_members
+    known = counts or {}
     rendered = []
     for resource in resources:
         kind = kinds[resource.kind]
-        members = await _members(store, viewpoint, resource) if wants_members and kind.has_members else None
+        members = None
+        if wants_members and kind.has_members:
+            members = await store.members_json(resource.key, locations(viewpoint), known.get(resource.key))
         views = groups.get(resource.key) if groups else None
         text = _splice(viewpoint, kind, resource, _groups_json(viewpoint, views) if views else None, members)
         if not projection.shows_all(kind):
@@ -67,9 +76,9 @@ def without_document(rendered: bytes, resource: StoredResource) -> bytes:
     return rendered[: begin - 1] + rendered[begin + length - 2 :]
 
 
-async def _members(store: ResourceStore, viewpoint: Viewpoint, group: StoredResource) -> str | None:
-    locations = {kind.name: viewpoint.location(kind, "") for kind in viewpoint.catalog.kinds.values()}
-    return await store.members_json(group.key, locations)
+def locations(viewpoint: Viewpoint) -> dict[str, str]:
+    """For each kind the URL in front of a resource's id."""
+    return {kind.name: viewpoint.location(kind, "") for kind in viewpoint.catalog.kinds.values()}
 
 
 def _groups_json(viewpoint: Viewpoint, views: Sequence[GroupView]) -> str:

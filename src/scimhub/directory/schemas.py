@@ -13,14 +13,14 @@ from typing import Protocol
 
 import orjson
 
-from scimhub.directory import additions, adoption, narrowing
+from scimhub.directory import additions, adoption, indexes, narrowing
 from scimhub.directory.additions import Additions
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.ports import DirectoryStore, ResourceStore, Selection
 from scimhub.directory.records import Directory, StoredResource
 from scimhub.directory.resources import content_of
 from scimhub.scim import catalog, schema
-from scimhub.scim.catalog import Catalog, Kind
+from scimhub.scim.catalog import Catalog, Kind, Search
 from scimhub.scim.schema import SchemaError
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +65,12 @@ async def load_catalog(store: DirectoryStore, directory: int) -> Catalog:
     """What the directory offers now: the standard and its additions."""
     # The version first: a change between the two reads is then noticed at the next request.
     version = store.catalog_version(directory)
-    return additions.build(additions.read(await store.find_additions(directory)), version)
+    built = additions.build(additions.read(await store.find_additions(directory)), version)
+    searches: dict[str, dict[str, Search]] = {}
+    for index in await store.list_indexes(directory):
+        if index.state == "ready":
+            searches.setdefault(index.kind, {})[index.path] = Search(index.number, index.has_beginnings)
+    return catalog.with_searches(built, searches) if searches else built
 
 
 class Catalogs:
@@ -151,6 +156,7 @@ async def _install(store: SchemaStore, directory: Directory, version: int, curre
     """
     before, after = additions.build(current, 0), additions.build(wanted, 0)
     problems = await _abandoned(store, directory, before, after)
+    problems += indexes.in_the_way(await store.list_indexes(directory.key), before, after)
     demands = [narrowing.compare(kind, after.kinds[name]) for name, kind in before.kinds.items() if name in after.kinds]
     for demand in demands:
         if demand.looks_at_resources:

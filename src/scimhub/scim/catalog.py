@@ -6,7 +6,7 @@ schemas themselves, so that case, URNs and short names are understood in one pla
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 
@@ -79,6 +79,17 @@ class Target:
         return ":".join(part for part in (self.extension, ".".join(names)) if part)
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """That an attribute's texts can be searched by a search index, which the store knows by the number.
+
+    ``has_beginnings`` tells that it finds values and beginnings of values too, which else another index does.
+    """
+
+    number: int
+    has_beginnings: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """One resource type of a directory together with its base schema and its extensions."""
@@ -87,6 +98,8 @@ class Kind:
     base: Schema
     extensions: Mapping[str, Schema]
     required_extensions: frozenset[str]
+    # By the key of the attribute's path.
+    searches: Mapping[str, Search] = field(default_factory=dict)
     # What follows is asked for with every request and is worked out once.
     name: str = field(init=False)
     endpoint: str = field(init=False)
@@ -207,6 +220,12 @@ def build_catalog(version: int, schemas: Iterable[Schema], resource_types: Itera
     if problems:
         raise SchemaError(problems)
     return Catalog(version, by_urn, kinds)
+
+
+def with_searches(catalog: Catalog, searches: Mapping[str, Mapping[str, Search]]) -> Catalog:
+    """The catalog with the search indexes of each kind, by its name; those of kinds that are not there are left out."""
+    kinds = {name: replace(kind, searches=searches.get(name, {})) for name, kind in catalog.kinds.items()}
+    return Catalog(catalog.version, catalog.schemas, kinds)
 
 
 _RESERVED_ENDPOINTS = {"/me", "/bulk", "/schemas", "/resourcetypes", "/serviceproviderconfig", "/serviceproviderconfigs"}

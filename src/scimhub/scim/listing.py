@@ -254,10 +254,19 @@ def render_list(total: int, items: Sequence[bytes], start_index: int | None, nex
 
     Paging by cursor has no ``start_index``, its last page no ``next_cursor``.
     """
-    head = f'{{"schemas":["{LIST_SCHEMA}"],"totalResults":{total},"itemsPerPage":{len(items)}'
+    return list_head(total, len(items), start_index, next_cursor) + b",".join(items) + LIST_END
+
+
+# What comes behind the last resource of a ListResponse.
+LIST_END = b"]}"
+
+
+def list_head(total: int, count: int, start_index: int | None, next_cursor: str | None) -> bytes:
+    """What comes before the first of so many resources of a ListResponse; between them stand commas."""
+    head = f'{{"schemas":["{LIST_SCHEMA}"],"totalResults":{total},"itemsPerPage":{count}'
     if start_index is not None:
         head += f',"startIndex":{start_index}'
     if next_cursor is not None:
         # Its characters need no escapes.
         head += f',"nextCursor":"{next_cursor}"'
-    return b"".join((head.encode(), b',"Resources":[', b",".join(items), b"]}"))
+    return f'{head},"Resources":['.encode()

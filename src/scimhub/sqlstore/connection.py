@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from scimhub.sqlstore.dialect import Dialect
 
@@ -57,14 +57,29 @@ ADMINISTRATION = 0
 Claim = int | None
 
 
+Verdict = Literal["OK", "WARN", "FAIL"]
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; a sentence of what was not found OK says what to do."""
+
+    verdict: Verdict
+    subject: str
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What ``scimhub doctor`` shows; sizes in bytes. No ``problems`` means that the database was found sound."""
+    """What ``scimhub doctor`` shows; sizes in bytes. No ``problems`` means that the database was found sound.
+
+    ``findings`` are about the server, where there is one.
+    """
 
     problems: tuple[str, ...]
     size: int
     wal_size: int
     free_disk: int
+    findings: tuple[Finding, ...] = ()
 
 
 # Called with what has been copied so far and how much there is in all.
@@ -110,6 +125,9 @@ class Database(Protocol):
     async def erasing(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do the work so that nothing stays behind in the database's files of what its writes take the place of."""
 
+    async def check_searchable(self) -> None:
+        """Raise Conflict unless search indexes can be made here."""
+
     def catalog_version(self, directory: int) -> int:
         """The version of the directory's schemas and types; 0 when it is gone."""
 
@@ -127,6 +145,9 @@ class Database(Protocol):
 
     async def back_up(self, target: Path, progress: Progress | None = None) -> None:
         """Copy the database into a new file while it runs; raises StoreUnusable."""
+
+    async def check_alive(self) -> None:
+        """Raise StoreUnavailable unless the database can be read, and the writer answers."""
 
     async def check(self) -> Health:
         """Look through the whole database, and measure it."""

@@ -4,13 +4,20 @@ All of it is one transaction at the target, so that a copy is whole or not there
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
+from scimhub.directory import additions
 from scimhub.directory.errors import StoreUnusable
+from scimhub.scim.paths import parse_attribute
+from scimhub.sqlstore import searching
 from scimhub.sqlstore.connection import Progress, Row, SqlValue
 from scimhub.sqlstore.postgres import database as postgres
 from scimhub.sqlstore.postgres import driver
+from scimhub.sqlstore.postgres.driver import PostgresConnection
 from scimhub.sqlstore.sqlite import database as sqlite
 
 # Each behind those that it refers to.
@@ -38,6 +45,10 @@ _TABLES: Final = (
 # Tables whose keys the server gives out, and the column.
 _COUNTED: Final = (("directories", "key"), ("sources", "key"), ("destinations", "key"), ("counters", "number"))
 _CHUNK = 5000
+
+_INDEXES = """
+SELECT s.directory, s.kind, s.path, s.created, d.additions
+FROM search_indexes AS s JOIN directories AS d ON d.key = s.directory WHERE s.state <> 'removing' ORDER BY s.number"""
 
 _GIVE = "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _COUNT_ON = "SELECT setval(pg_get_serial_sequence('{0}', '{1}'), coalesce(max({1}), 0) + 1, FALSE) FROM {0}"
@@ -82,7 +93,22 @@ async def _copy(hub: sqlite.FileDatabase, raw: Any, progress: Progress) -> dict[
                 done += len(rows)
                 progress(done, total)
         await _carry_on(hub, raw)
+        indexes = hub.read_here(lambda connection: connection.fetch(_INDEXES))
+        counts["search_indexes_left_out"] = 0
+        if indexes and not await raw.fetchval(postgres.HAS_TRIGRAMS):
+            counts["search_indexes_left_out"] = len(indexes)
+        else:
+            await driver.carry_out(partial(_begin_indexes, indexes), PostgresConnection(raw))
     return counts
+
+
+def _begin_indexes(indexes: list[Row], connection: PostgresConnection) -> None:
+    """Make the search indexes, which the hub then fills as it does new ones."""
+    for directory, kind_name, path, created, stored in indexes:
+        kind = additions.build(additions.read(orjson.loads(stored)), 0).kinds[kind_name]
+        target = kind.resolve(parse_attribute(path), short_names=False)
+        if target is not None:
+            searching.create(connection, directory, kind, target, created)
 
 
 def _open_source(source: Path, now: str, random: Callable[[int], bytes]) -> sqlite.FileDatabase:

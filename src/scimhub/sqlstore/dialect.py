@@ -6,6 +6,8 @@ All other statements are constants in the writing that both understand, or that 
 from collections.abc import Hashable
 from typing import Protocol
 
+from scimhub.sqlstore.text_index import TextIndex
+
 # The names on the way into a JSON document: an extension's URN, an attribute, a sub-attribute.
 JsonPath = tuple[str, ...]
 
@@ -13,11 +15,18 @@ JsonPath = tuple[str, ...]
 class Dialect(Hashable, Protocol):
     """Pieces of SQL. ``type`` is that of RFC 7643 §2.3; booleans are 1 and 0, instants texts."""
 
+    # How search indexes are made and asked.
+    @property
+    def texts(self) -> TextIndex: ...
+
     def json_value(self, document: str, path: JsonPath, type: str) -> str:
         """The simple value at the path, comparable with a bound one; NULL when there is none."""
 
     def json_exists(self, document: str, path: JsonPath) -> str:
         """Whether there is anything at the path."""
+
+    def json_differs(self, path: JsonPath) -> str:
+        """Whether there is something else at the path of ``normal`` in row ``NEW`` than in row ``OLD``."""
 
     def json_each(self, document: str, path: JsonPath, name: str) -> str:
         """Rows called ``name`` whose ``value`` is an element of the array at the path and ``key`` its place."""
@@ -42,6 +51,9 @@ class Dialect(Hashable, Protocol):
 
     def members_json(self) -> str:
         """The statement for a group's members as JSON; see ``memberships.members_json``."""
+
+    def some_members_json(self) -> str:
+        """The statement for some members as JSON, and how many they are; see ``memberships.some_json``."""
 
     def document_text(self, document: str, name: str) -> str:
         """The text of the attribute of that name in a stored document."""

@@ -8,7 +8,7 @@ import orjson
 from scimhub.directory.errors import Absent, Conflict
 from scimhub.directory.intents import Content, UniqueConflict
 from scimhub.directory.records import Directory, Unmapped
-from scimhub.sqlstore import changes, counters, memberships, rows
+from scimhub.sqlstore import changes, counters, memberships, rows, searching
 from scimhub.sqlstore.connection import Connection, Database
 
 # How many resources, or positions of the log, one transaction of a directory's deletion takes.
@@ -79,6 +79,8 @@ def _begin_deletion(connection: Connection, key: int) -> None:
     if directory.deletion_requested is None:
         raise Conflict(f"The deletion of directory {directory.name} was not requested.")
     connection.execute("DELETE FROM destinations WHERE directory = ?", (key,))
+    for index in searching.of_directory(connection, key):
+        searching.drop(connection, index)
     connection.execute("DELETE FROM tokens WHERE source IN (SELECT key FROM sources WHERE directory = ?)", (key,))
 
 

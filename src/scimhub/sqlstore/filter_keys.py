@@ -1,6 +1,7 @@
 """Which resources an index gives for a condition, as SELECTs of keys: what is found without looking at other resources.
 
 Index rows hold normal forms as texts, so that equality and prefixes can be looked up in them. Empty texts are not there.
+What is within a text is found by search indexes, which an administrator has made of some attributes (``text_index``).
 """
 
 import json
@@ -14,12 +15,13 @@ from scimhub.scim.filters import And, Comparison, Condition, Elements, Nothing, 
 from scimhub.scim.values import Normal
 from scimhub.sqlstore import target_sql
 from scimhub.sqlstore.target_sql import Context
+from scimhub.sqlstore.text_index import KEPT
 
 # The most SELECTs in one UNION; SQLite takes 500.
 _MAX_SELECTS = 200
 
 # How few resources to expect: of several sets that would do, the first in this order is taken.
-_BY_ID, _BY_UNIQUE, _BY_VALUE, _BY_MEMBERSHIP, _BY_PREFIX = range(5)
+_BY_ID, _BY_UNIQUE, _BY_VALUE, _BY_MEMBERSHIP, _BY_PREFIX, _BY_TEXT = range(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Keys:
     rank: int
     is_exact: bool = True
 
+    @property
+    def are_few(self) -> bool:
+        """Whether no more than a handful is to be expected."""
+        return self.rank < _BY_PREFIX
+
 
 def find(condition: Condition, context: Context) -> Keys | None:
     """The keys that an index gives, None when resources have to be looked at one by one."""
@@ -44,6 +51,8 @@ def find(condition: Condition, context: Context) -> Keys | None:
             return _equal(target, [operand], context)
         case Comparison(target, "sw", str(operand)) if operand:
             return _beginning(target, operand, context)
+        case Comparison(target, "co" | "ew" as operator, str(operand)):
+            return _within(target, operand, operator == "ew", context)
         case And(terms):
             found = [keys for keys in (find(term, context) for term in terms) if keys is not None]
             return replace(min(found, key=lambda keys: keys.rank), is_exact=False) if found else None
@@ -87,6 +96,8 @@ def _equal(target: Target, operands: Sequence[Normal], context: Context) -> Keys
         # 1 and 1.0 are the same decimal and not the same text.
         return None
     texts = [normal.row_value(operand) for operand in operands]
+    if not has_look_up(target, context.kind):
+        texts = [text[:KEPT] for text in texts]
     if len(texts) == 1:
         return _look_up(target, "{} = ?", (texts[0],), context)
     # One parameter for all of them: the statement and its plan do not depend on how many there are.
@@ -98,6 +109,8 @@ def _beginning(target: Target, prefix: str, context: Context) -> Keys | None:
     if target_sql.is_apart(target, context.kind) and target.key != "externalId":
         # One index holds the ids of all directories: a prefix would find too many.
         return None
+    if not has_look_up(target, context.kind):
+        prefix = prefix[:KEPT]
     end = successor(prefix)
     if end is None:
         keys = _look_up(target, "{} >= ?", (prefix,), context)
@@ -106,15 +119,46 @@ def _beginning(target: Target, prefix: str, context: Context) -> Keys | None:
     return replace(keys, rank=_BY_PREFIX) if keys is not None else None
 
 
+def _within(target: Target, text: str, is_end: bool, context: Context) -> Keys | None:
+    """The look-up of resources with a value that contains the text, or ends with it, in a search index."""
+    search = context.kind.searches.get(target.key)
+    found = None if search is None else context.dialect.texts.within(search.number, text, is_end=is_end)
+    return None if found is None else Keys((found.select,), (found.parameter,), _BY_TEXT, found.is_exact)
+
+
+def has_look_up(target: Target, kind: Kind) -> bool:
+    """Whether values of the target, and beginnings of them, are looked up without a search index."""
+    return _home(target, kind)[1] is not None
+
+
+def ordered_by(target: Target, kind: Kind) -> str | None:
+    """The table whose rows give all resources of the kind in order of the target's value; None when none does."""
+    leaf = target.leaf
+    if leaf is None or not leaf.required or target.extension is not None or target.sub is not None or leaf.multi_valued:
+        # Who has no value has no row.
+        return None
+    table = _home(target, kind)[1]
+    # Rows hold texts: numbers would be in another order.
+    return table if table != _APART and leaf.type in ("string", "reference", "dateTime") else None
+
+
 def _look_up(target: Target, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
     """The keys for which the test holds of the target's column; ``{}`` in the test stands for the column."""
     key, table, rank = _home(target, context.kind)
     if table == _APART:
         return _look_up_apart(key, test, operands, context)
     if table is None:
-        return None
+        return _look_up_beginning(key, test, operands, context)
     select = f"SELECT resource FROM {table} WHERE directory = ? AND kind = ? AND path = ? AND {test.format('value')}"
     return Keys((select,), (context.directory, context.kind.name, key, *operands), rank)
+
+
+def _look_up_beginning(key: str, test: str, operands: tuple[str, ...], context: Context) -> Keys | None:
+    search = context.kind.searches.get(key)
+    if search is None or not search.has_beginnings:
+        return None
+    # Beginnings only: the row itself is looked at as well.
+    return Keys((context.dialect.texts.begins(search.number, test),), operands, _BY_PREFIX, is_exact=False)
 
 
 _APART = "apart"

@@ -20,7 +20,7 @@ from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.filter_keys import Keys
 from scimhub.sqlstore.target_sql import Context, Place
 
-__all__ = ["Context", "compile", "is_indexed", "sort_expression"]
+__all__ = ["Context", "compile", "is_indexed", "is_narrow", "sort_expression"]
 
 Sql = tuple[str, tuple[object, ...]]
 _PlaceOf = Callable[[Target, Context], Place]
@@ -42,6 +42,12 @@ def compile(condition: Condition, context: Context) -> Sql:
 def is_indexed(condition: Condition, context: Context) -> bool:
     """Whether the database finds the resources by an index, without looking at all of the kind."""
     return filter_keys.find(condition, context) is not None
+
+
+def is_narrow(condition: Condition, context: Context) -> bool:
+    """Whether an index leads straight to a handful of resources."""
+    keys = filter_keys.find(condition, context)
+    return keys is not None and keys.are_few
 
 
 def sort_expression(target: Target, context: Context) -> Sql:

@@ -4,6 +4,7 @@ Ids come in as one JSON array, so that the SQL text does not depend on how many 
 back from the statement that made it.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -119,6 +120,36 @@ def is_many(connection: Connection, key: int, limit: int) -> bool:
 
 
 # --------------------------------------------------------------------------- reading
+
+_COUNTS = """
+SELECT CAST(wanted.value AS BIGINT),
+    (SELECT count(*) FROM (SELECT 1 FROM memberships AS m WHERE m.group_key = CAST(wanted.value AS BIGINT) LIMIT ?2) AS inside)
+FROM json_each(?1) AS wanted"""
+_KEYS = "SELECT member FROM memberships WHERE group_key = ? AND member > ? ORDER BY member LIMIT ?"
+_KEYS_AT_ONCE = 50_000
+
+
+def counts(connection: Connection, groups: Sequence[int], limit: int) -> dict[int, int]:
+    """How many members each of the groups has; of more than ``limit`` no more than one is counted."""
+    return dict(connection.fetch(_COUNTS, (orjson.dumps(list(groups)).decode(), limit + 1)))
+
+
+def keys(connection: Connection, group: int) -> Sequence[int]:
+    """The keys of all members, in their order and eight bytes each."""
+    found = array("q")
+    last = 0
+    while chunk := connection.fetch(_KEYS, (group, last, _KEYS_AT_ONCE)):
+        found.extend(row[0] for row in chunk)
+        last = found[-1]
+    return found
+
+
+def some_json(connection: Connection, keys: Sequence[int], locations: Mapping[str, str]) -> str | None:
+    """The resources with these keys as members in the text of a JSON array; None when one of them is gone."""
+    values = (orjson.dumps(list(keys)).decode(), orjson.dumps(dict(locations)).decode())
+    text, amount = connection.fetch_one(connection.dialect.some_members_json(), values)
+    return str(text) if amount == len(keys) else None
+
 
 # The last column tells whether the group is in a group itself; not with EXISTS, see ``rows.COLUMNS``.
 _DIRECT_GROUPS_OF = """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from scimhub.directory.intents import Intent, Outcome
-from scimhub.directory.ports import Page, Selection
+from scimhub.directory.ports import Page, Roll, Selection
 from scimhub.directory.records import GroupView, StoredResource, Tombstone
 from scimhub.sqlstore import execution, lookup, memberships, rows, selection, tombstones
 from scimhub.sqlstore.connection import Connection, Database
@@ -49,13 +49,30 @@ class Resources:
             return await self._database.read(lambda connection: memberships.groups_of(connection, keys))
         return await self._database.read_aside(lambda connection: memberships.groups_of(connection, keys))
 
-    async def members_json(self, group: int, locations: Mapping[str, str]) -> str | None:
+    async def member_counts(self, groups: Sequence[int], limit: int) -> Mapping[int, int]:
+        return await self._database.read(lambda connection: memberships.counts(connection, groups, limit))
+
+    async def members_json(self, group: int, locations: Mapping[str, str], count: int | None = None) -> str | None:
         def write_out(connection: Connection) -> str | None:
             return memberships.members_json(connection, group, locations)
 
-        if await self._database.read(lambda connection: memberships.is_many(connection, group, _QUICK_MEMBERS)):
+        if count is None:
+            count = (await self.member_counts([group], _QUICK_MEMBERS))[group]
+        if count > _QUICK_MEMBERS:
             return await self._database.read_aside(write_out)
-        return await self._database.read(write_out)
+        return await self._database.read(write_out) if count else None
+
+    async def find_roll(self, directory: int, kind: str, id: str, source: int) -> Roll | None:
+        def find(connection: Connection) -> Roll | None:
+            # For SQLite's threads; with PostgreSQL it is one moment already.
+            with connection.one_moment():
+                found = rows.find(connection, directory, kind, id, source)
+                return None if found is None else Roll(found, memberships.keys(connection, found.key))
+
+        return await self._database.read_aside(find)
+
+    async def some_members_json(self, keys: Sequence[int], locations: Mapping[str, str]) -> str | None:
+        return await self._database.read_aside(lambda connection: memberships.some_json(connection, keys, locations))
 
     async def submit(self, intent: Intent) -> Outcome:
         is_large = execution.names_many(intent)

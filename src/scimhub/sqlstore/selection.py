@@ -12,7 +12,7 @@ from scimhub.directory.records import StoredResource
 from scimhub.scim import errors
 from scimhub.scim.catalog import Kind
 from scimhub.scim.filters import And, Comparison, Condition, Nothing, Or
-from scimhub.sqlstore import counters, filter_sql, rows
+from scimhub.sqlstore import counters, filter_keys, filter_sql, rows
 from scimhub.sqlstore.connection import Connection, Row, SqlValue
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.target_sql import Context
@@ -54,7 +54,9 @@ def is_quick(asked: Asked) -> bool:
     conditions = selection.conditions.items()
     if all(condition is not None and _is_narrow(condition, asked.context(kind)) for kind, condition in conditions):
         return True
-    return selection.sort is None and all(condition is None for _, condition in conditions)
+    if selection.sort is not None and _ordered(asked) is None:
+        return False
+    return all(condition is None for _, condition in conditions)
 
 
 def _is_narrow(condition: Condition, context: Context) -> bool:
@@ -63,7 +65,7 @@ def _is_narrow(condition: Condition, context: Context) -> bool:
         case Nothing():
             return True
         case Comparison(operator="eq"):
-            return filter_sql.is_indexed(condition, context)
+            return filter_sql.is_narrow(condition, context)
         case And(terms):
             return any(_is_narrow(term, context) for term in terms)
         case Or(terms):
@@ -88,7 +90,7 @@ def _check_scan(connection: Connection, asked: Asked, scan_limit: int) -> None:
     scanned = [
         kind.name
         for kind, condition in selection.conditions.items()
-        if (condition is not None or selection.sort is not None)
+        if (condition is not None or (selection.sort is not None and _ordered(asked) is None))
         and (condition is None or not filter_sql.is_indexed(condition, asked.context(kind)))
     ]
     if not scanned:
@@ -98,7 +100,8 @@ def _check_scan(connection: Connection, asked: Asked, scan_limit: int) -> None:
         # RFC 7644 §3.4.2: the provider may refuse what costs too much.
         raise errors.too_many(
             f"The request would have to read all {amount} resources of {' and '.join(scanned)}, and at most {scan_limit} are "
-            "read for one answer; filter by an indexed attribute such as userName eq, externalId eq or emails.value eq."
+            "read for one answer; filter by an indexed attribute such as userName eq, externalId eq or emails.value eq,"
+            " or have a search index added."
         )
 
 
@@ -137,7 +140,7 @@ def _of_kind(asked: Asked, kind: Kind) -> Fragment:
 def _rows(connection: Connection, asked: Asked) -> list[Row]:
     """The page's rows and one more, each a StoredResource's fields and the sort value."""
     selection, keys = asked.selection, _keys(asked)
-    order = _order(selection)
+    order = _order(asked)
     sql = f"""
 SELECT {rows.COLUMNS}, page.sort_value
 FROM (SELECT key, sort_value FROM ({keys.sql}) AS chosen ORDER BY {order} LIMIT ? OFFSET ?) AS page
@@ -149,6 +152,9 @@ ORDER BY {", ".join("page." + term for term in order.split(", "))}"""
 
 
 def _keys(asked: Asked) -> Fragment:
+    ordered = _ordered(asked)
+    if ordered is not None:
+        return ordered
     parts = list(_keys_of_kinds(asked))
     return Fragment("\nUNION ALL\n".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
 
@@ -172,9 +178,36 @@ def _keys_of_kinds(asked: Asked) -> Iterator[Fragment]:
         )
 
 
-def _order(selection: Selection) -> str:
+def _ordered(asked: Asked) -> Fragment | None:
+    """The keys of the one kind asked for out of an index that has them in the order asked for; None when none has."""
+    selection = asked.selection
+    if selection.sort is None or len(selection.conditions) != 1:
+        return None
+    [(kind, condition)] = selection.conditions.items()
+    target = selection.sort.get(kind)
+    table = None if condition is not None or target is None else filter_keys.ordered_by(target, kind)
+    if target is None or table is None:
+        return None
+    sql = (
+        f"SELECT i.resource AS key, i.value AS sort_value FROM {table} AS i WHERE i.directory = ? AND i.kind = ? AND i.path = ?"
+    )
+    values = (selection.directory, kind.name, target.key)
+    after = selection.after
+    if after is None:
+        return Fragment(sql, values)
+    sign = "<" if selection.descending else ">"
+    # The first of the two tests is a range of the index.
+    behind = f"i.value {sign}= ? AND (i.value {sign} ? OR i.resource > ?)"
+    return Fragment(f"{sql} AND {behind}", (*values, after.value, after.value, after.key))
+
+
+def _order(asked: Asked) -> str:
+    selection = asked.selection
     if selection.sort is None:
         return "key"
+    if _ordered(asked) is not None:
+        # Said without NULLs, of which there are none, so that the index's own order is recognised.
+        return "sort_value DESC, key" if selection.descending else "sort_value, key"
     # RFC 7644 §3.4.2.3: without a value last when ascending, first when descending.
     return "sort_value DESC NULLS FIRST, key" if selection.descending else "sort_value ASC NULLS LAST, key"
 
@@ -209,5 +242,5 @@ def _end_of(selection: Selection, row: Row) -> After:
 def explain(connection: Connection, asked: Asked) -> list[str]:
     """How the database finds the page's keys, one line a step; for the test of the plans."""
     keys = _keys(asked)
-    sql = asked.dialect.explain(f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY {_order(asked.selection)} LIMIT 10")
+    sql = asked.dialect.explain(f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY {_order(asked)} LIMIT 10")
     return [str(row[-1]) for row in connection.fetch(sql, keys.values)]

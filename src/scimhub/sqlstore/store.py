@@ -16,6 +16,7 @@ from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.leases import Leases
 from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
+from scimhub.sqlstore.searching import Searching
 from scimhub.sqlstore.secrets import Secrets
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.sqlite import database as sqlite_database
@@ -39,9 +40,13 @@ class Options(TypedDict):
     tombstone_days: NotRequired[int]
     # The most connections of this process to a PostgreSQL server.
     connections: NotRequired[int]
+    # The URL of that server itself, where the store's own leads to a pooler.
+    direct: NotRequired[str | None]
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Secrets, Braking, Leases, Ledgers, Walking, Tracing):
+class SqlStore(
+    Resources, Changes, Directories, Sources, Destinations, Secrets, Braking, Leases, Ledgers, Walking, Tracing, Searching
+):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
@@ -56,6 +61,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Secrets, 
         Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)
         Tracing.__init__(self, opened)
+        Searching.__init__(self, opened)
         self.database = opened
 
     @property
@@ -82,8 +88,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Secrets, 
 
     async def check_alive(self) -> None:
         """Raise StoreUnavailable unless the database can be read, and the writer answers."""
-        await self.database.read(lambda connection: connection.fetch_one("SELECT 1"))
-        await self.database.write(lambda _: None, None)
+        await self.database.check_alive()
 
     async def close(self) -> None:
         """Finish what waits, then close; another may open the database afterwards. It may be called twice."""
@@ -105,6 +110,7 @@ async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
             random=options.get("random", os.urandom),
             fold_version=options.get("fold_version", 1),
             connections=options.get("connections", DEFAULT_CONNECTIONS),
+            direct=options.get("direct"),
         )
         return _store_of(opened, options)
     return open_file_store(Path(url), **options)

@@ -26,6 +26,7 @@ from scimhub.web import (
     admin_directories,
     admin_exchanges,
     admin_hub,
+    admin_indexes,
     admin_loading,
     admin_schemas,
     admin_secrets,
@@ -37,6 +38,10 @@ from scimhub.web.administration import Administration, AdminStore, Recordings
 PREFIX = "/admin/v1"
 _BODY_LIMIT = 1024 * 1024
 _PROBLEM_JSON = "application/problem+json"
+_REFUSED: dict[str, Any] = {
+    "description": "Refused; the body says why.",
+    "content": {_PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
+}
 _STATUS: dict[type[Fault], tuple[int, str]] = {
     Absent: (404, "Not found"),
     Conflict: (409, "Conflict"),
@@ -45,10 +50,6 @@ _STATUS: dict[type[Fault], tuple[int, str]] = {
     StoreUnusable: (503, "Database not available"),
     KeysUnusable: (503, "Keys not available"),
 }
-_PARTS = (
-    *(admin_directories, admin_schemas, admin_destinations, admin_brake, admin_exchanges),
-    *(admin_trace, admin_loading, admin_secrets, admin_hub),
-)
 _logger = logging.getLogger(__name__)
 
 _Scope = MutableMapping[str, Any]  # ASGI's own types are open dictionaries
@@ -69,6 +70,7 @@ def build_admin_api(
     backups: Path | None = None,
     now: Callable[[], str] = clock.now_text,
     new_id: Callable[[], str] = clock.new_id,
+    wake_builder: Callable[[], None] = lambda: None,
 ) -> _Application:
     """The admin API as an ASGI application. ``backups`` is where a backup asked for over TCP is put."""
     api = FastAPI(
@@ -81,15 +83,12 @@ def build_admin_api(
         redoc_url=None,
         # The token is checked before the body is read, by _Door; this line puts it into the description.
         dependencies=[Security(HTTPBearer(auto_error=False, description="SCIMHUB_ADMIN_TOKEN"))],
-        responses={
-            "4XX": {
-                "description": "Refused; the body says why.",
-                "content": {_PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
-            }
-        },
+        responses={"4XX": _REFUSED},
         redirect_slashes=False,
     )
-    api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
+    api.state.administration = Administration(
+        store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id, wake_builder
+    )
     for part in _PARTS:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
@@ -97,6 +96,13 @@ def build_admin_api(
     api.add_exception_handler(HTTPException, _refuse_http)
     api.add_exception_handler(Exception, _admit_defect)
     return _Door(api, admin_token, trusted)
+
+
+# One module for each subject.
+_PARTS = (
+    *(admin_directories, admin_schemas, admin_indexes, admin_destinations, admin_brake),
+    *(admin_exchanges, admin_trace, admin_loading, admin_secrets, admin_hub),
+)
 
 
 class _Door:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from scimhub.directory.errors import Conflict, Invalid
-from scimhub.web.admin_models import BackupMade, Check, NewBackup, Status
+from scimhub.web.admin_models import BackupMade, Check, Finding, NewBackup, Status
 from scimhub.web.administration import Administration, Parts
 
 routes = APIRouter(tags=["hub"])
@@ -32,7 +32,14 @@ async def get_status(parts: Parts, is_checked: Deep = False) -> Status:
 
 async def _check(parts: Administration) -> Check:
     health = await parts.store.check()
-    return Check(problems=list(health.problems), size=health.size, wal_size=health.wal_size, free_disk=health.free_disk)
+    findings = [Finding(verdict=one.verdict, subject=one.subject, sentence=one.sentence) for one in health.findings]
+    return Check(
+        problems=list(health.problems),
+        size=health.size,
+        wal_size=health.wal_size,
+        free_disk=health.free_disk,
+        findings=findings,
+    )
 
 
 @routes.post("/backup", status_code=201, summary="Write a consistent copy of the database while the hub runs")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scimhub.directory.records import Directory, Permission, Returning, Source, Token
+from scimhub.directory.records import Directory, IndexState, Permission, Returning, SearchIndex, Source, Token
 from scimhub.directory.schemas import Offered, Report
 
 Time = Annotated[str, Field(description="RFC 3339, UTC, milliseconds.", examples=["2026-11-23T20:41:35.123Z"])]
@@ -208,6 +208,45 @@ def show_report(report: Report) -> SchemaReport:
     )
 
 
+# --------------------------------------------------------------------------- search indexes
+
+
+class NewIndex(Wish):
+    attribute: str = Field(description="The attribute, as a filter names it.", examples=["userName", "emails.value"])
+    type: str = Field("User", description="The resource type.")
+
+
+class IndexShown(BaseModel):
+    """What lets filters look into the texts of one attribute without reading every resource."""
+
+    directory: str
+    type: str
+    attribute: str
+    state: IndexState = Field(description="Filters use it when it is ready.")
+    operators: list[str] = Field(description="What it answers; co and ew from three characters on.")
+    done: int = Field(description="Resources that are in it.")
+    total: int = Field(description="About how many there were when it was begun.")
+    created: Time
+
+
+class Indexes(BaseModel):
+    items: list[IndexShown]
+
+
+def show_index(index: SearchIndex, directory: str) -> IndexShown:
+    """The index as the API shows it."""
+    return IndexShown(
+        directory=directory,
+        type=index.kind,
+        attribute=index.path,
+        state=index.state,
+        operators=["co", "ew", "sw", "eq"] if index.has_beginnings else ["co", "ew"],
+        done=index.done,
+        total=max(index.done, index.total),
+        created=index.created,
+    )
+
+
 # --------------------------------------------------------------------------- the hub
 
 
@@ -220,13 +259,22 @@ class BackupMade(BaseModel):
     size: int = Field(description="Bytes.")
 
 
+class Finding(BaseModel):
+    """One thing that was looked at; a sentence that is not OK says what to do."""
+
+    verdict: Literal["OK", "WARN", "FAIL"]
+    subject: str
+    sentence: str
+
+
 class Check(BaseModel):
-    """What SQLite finds when it looks through the whole file."""
+    """What SQLite finds when it looks through the whole file; what there is to say of a PostgreSQL server."""
 
     problems: list[str]
     size: int
     wal_size: int
     free_disk: int
+    findings: list[Finding] = Field([], description="Of a PostgreSQL server.")
 
 
 class Status(BaseModel):

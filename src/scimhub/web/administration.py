@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
 from scimhub.directory.exporting import ExportStore
 from scimhub.directory.loading import LoadingStore
-from scimhub.directory.ports import ChangeLog, DirectoryStore
+from scimhub.directory.ports import ChangeLog, IndexStore
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.ledger import Ledger
@@ -17,6 +17,19 @@ from scimhub.distribution.ports import AttemptLog
 from scimhub.distribution.snapshot import Walk
 from scimhub.exchanges.ports import ExchangeStore
 from scimhub.timeline.ports import Trail
+
+
+class Found(Protocol):
+    """One thing that was looked at, and how it was found."""
+
+    @property
+    def verdict(self) -> Literal["OK", "WARN", "FAIL"]: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
 
 
 class Health(Protocol):
@@ -34,8 +47,11 @@ class Health(Protocol):
     @property
     def free_disk(self) -> int: ...
 
+    @property
+    def findings(self) -> Sequence[Found]: ...
 
-class AdminStore(LoadingStore, ExportStore, DirectoryStore, ChangeLog, Ledger, Walk, Trail, Protocol):
+
+class AdminStore(LoadingStore, ExportStore, IndexStore, ChangeLog, Ledger, Walk, Trail, Protocol):
     """The whole store."""
 
     @property
@@ -65,6 +81,8 @@ class Administration:
     backups: Path | None
     now: Callable[[], str]
     new_id: Callable[[], str]
+    # Tells who builds search indexes that there is something to do.
+    wake_builder: Callable[[], None]
 
 
 def _administration(request: Request) -> Administration:

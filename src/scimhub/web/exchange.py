@@ -1,6 +1,6 @@
 """One HTTP request and our answer to it, thinly over ASGI: what the routes read from and what they return."""
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -103,13 +103,16 @@ class Answer:
     body: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     content_type: bytes = SCIM_JSON
+    # In the place of a body one that is too large to be held, whose length nobody knows.
+    pieces: AsyncIterator[bytes] | None = None
 
     async def send(self, send: Send, request_id: str, *, head_only: bool = False) -> None:
         headers = [*self.headers]
         headers.append((b"x-request-id", request_id.encode()))
-        if self.body:
+        if self.body or self.pieces is not None:
             headers.append((b"content-type", self.content_type))
-        if self.status not in (204, 304):
+        # RFC 9110 §8.6: HEAD may leave out a length that only the answer's making would tell.
+        if self.status not in (204, 304) and self.pieces is None:
             headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head_only else self.body})

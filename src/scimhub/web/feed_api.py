@@ -24,7 +24,7 @@ from scimhub.web import auth, feed_requests
 from scimhub.web.auth import Refused
 from scimhub.web.exchange import Answer, ClientGone, Receive, Request, Scope, Send, problem, read_request
 from scimhub.web.feed_requests import Asked
-from scimhub.web.feed_streams import Client
+from scimhub.web.streams import Client
 
 _logger = logging.getLogger(__name__)
 _MOST_REMEMBERED = 10_000

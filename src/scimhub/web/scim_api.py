@@ -5,15 +5,16 @@ Plain ASGI without a framework: at a few dozen microseconds a request, routing b
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
 from typing import Literal
 
 import orjson
 
-from scimhub.directory import bulk, listing, preconditions, representation, resources
+from scimhub.directory import bulk, listing, preconditions, representation, resources, streaming
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.directory.records import Grant
+from scimhub.directory.ports import Roll
+from scimhub.directory.records import Grant, StoredResource
 from scimhub.directory.representation import Viewpoint
 from scimhub.directory.resources import Caller, Written
 from scimhub.scim import dialects, discovery, errors, message, projection
@@ -25,8 +26,11 @@ from scimhub.web.exchange import Answer, ClientGone, Receive, Request, Scope, Se
 from scimhub.web.recording import Draft, record
 from scimhub.web.scim_routes import METHODS, Route, find_route
 from scimhub.web.services import Services
+from scimhub.web.streams import Client
 
 _logger = logging.getLogger(__name__)
+# Seconds for which a client may leave what was sent unread.
+_PATIENCE = 60.0
 _ACCEPTED_BODIES = ("application/scim+json", "application/json")
 _ACCEPTED_ANSWERS = {"application/scim+json", "application/json", "*/*", "application/*"}
 
@@ -45,6 +49,10 @@ class ScimApi:
         try:
             answer = await self._answer(request, draft)
         except ClientGone:
+            return
+        if answer.pieces is not None and request.method != "HEAD":
+            await _send_pieces(answer, answer.pieces, Client(receive, send, draft.request_id, _PATIENCE))
+            record(self._services, request, draft, answer, perf_counter() - began)
             return
         record(self._services, request, draft, answer, perf_counter() - began)
         await answer.send(send, draft.request_id, head_only=request.method == "HEAD")
@@ -183,9 +191,26 @@ class _Visit:
         etag = viewpoint.etag(found.version)
         if preconditions.none_match(self.request.header(b"if-none-match"), etag):
             return Answer(304, headers=[(b"etag", etag.encode())])
-        body = (await representation.render(self.services.store, viewpoint, [found], shape))[0]
-        location = viewpoint.location(kind, found.id).encode()
-        return Answer(200, body, [(b"etag", etag.encode()), (b"content-location", location)])
+        store = self.services.store
+        counts = await streaming.member_counts(store, viewpoint, [found], shape)
+        if counts.get(found.key, 0) > streaming.MANY:
+            return await self._get_large(kind, found, shape)
+        [body] = await representation.render(store, viewpoint, [found], shape, counts=counts)
+        return Answer(200, body, self._headers(kind, found))
+
+    async def _get_large(self, kind: Kind, found: StoredResource, shape: projection.Projection) -> Answer:
+        caller, store = self.caller, self.services.store
+        roll: Roll | None = Roll(found, ())
+        if self.request.method != "HEAD":
+            roll = await store.find_roll(caller.directory.key, kind.name, found.id, caller.source.key)
+        if roll is None:
+            raise errors.not_found(f"There is no {kind.name} with the id {self.route.id[:80]!r}; it was just deleted.")
+        pieces = streaming.tell(store, self.viewpoint, roll, shape)
+        return Answer(200, headers=self._headers(kind, roll.group), pieces=pieces)
+
+    def _headers(self, kind: Kind, found: StoredResource) -> list[tuple[bytes, bytes]]:
+        location = self.viewpoint.location(kind, found.id).encode()
+        return [(b"etag", self.viewpoint.etag(found.version).encode()), (b"content-location", location)]
 
     async def list_all(self, kinds: list[Kind], query: ListQuery) -> Answer:
         auth.require(self.grant, "read")
@@ -198,7 +223,7 @@ class _Visit:
             self.services.paging,
             self.draft.notes,
         )
-        return Answer(200, body)
+        return Answer(200, body) if isinstance(body, bytes) else Answer(200, pieces=body)
 
     async def search(self, kinds: list[Kind]) -> Answer:
         query = parse_search(await self._body(self.services.limits.body))
@@ -313,6 +338,21 @@ class _Visit:
         self.draft.resource_id = written.resource.id
         if written.change_id is not None:
             self.draft.change_ids.append(written.change_id)
+
+
+async def _send_pieces(answer: Answer, pieces: AsyncIterator[bytes], client: Client) -> None:
+    """Send the answer piece by piece; break the connection off where it must not be taken for a whole one."""
+    async with client:
+        try:
+            await client.begin_with(answer.content_type, answer.headers)
+            async for piece in pieces:
+                await client.write(piece)
+            await client.end()
+        except ClientGone:
+            return
+        except StoreUnavailable as fault:
+            # Returning without an end is how an ASGI application has the connection closed.
+            _logger.warning("answer broken off", extra={"reason": str(fault)})
 
 
 def _change_header(written: Written) -> list[tuple[bytes, bytes]]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 
+from scimhub.directory.errors import StoreUnavailable
 from scimhub.telemetry import CONTENT_TYPE, Metrics
 from scimhub.web.exchange import Answer, Receive, Scope, Send, problem
 
@@ -65,6 +66,9 @@ class Server:
             return problem(503, "Not ready", "The hub is stopping.")
         try:
             await self._check()
+        except StoreUnavailable as fault:
+            _logger.warning("not ready", extra={"reason": str(fault)})
+            return problem(503, "Not ready", f"{fault} scimhub doctor says more.")
         except Exception:
             _logger.exception("the database does not answer")
             return problem(503, "Not ready", "The database does not answer; scimhub doctor says more.")

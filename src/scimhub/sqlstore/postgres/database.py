@@ -14,12 +14,13 @@ from typing import Any
 
 import asyncpg
 
-from scimhub.directory.errors import StoreUnavailable, StoreUnusable
+from scimhub.directory.errors import Conflict, StoreUnavailable, StoreUnusable
 from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, Row, SqlValue, T, Work
 from scimhub.sqlstore.dialect import Dialect
-from scimhub.sqlstore.postgres import driver, migrate, sequencer
+from scimhub.sqlstore.postgres import driver, examination, migrate, pooling, sequencer
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.driver import PostgresConnection
+from scimhub.sqlstore.postgres.pooling import PooledConnection, Pooling, Way
 from scimhub.sqlstore.postgres.reads import Reads
 from scimhub.sqlstore.postgres.writer import Writer
 
@@ -36,11 +37,14 @@ _STATEMENTS_CACHED = 512
 PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 _WITH_SECRETS = ("destination_secrets", "destinations")
+_IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
+HAS_TRIGRAMS = """
+SELECT EXISTS (SELECT 1 FROM pg_opclass AS c WHERE c.opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(c.oid))"""
 
 _log = logging.getLogger(__name__)
 
 
-class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+class _PlainConnection(PooledConnection):
     """A connection that is given back as it is: whoever borrows one leaves nothing behind that would have to be reset."""
 
     def get_reset_query(self) -> str:
@@ -53,15 +57,15 @@ class ServerDatabase:
     dialect: Dialect = POSTGRES
     is_shared = True
 
-    def __init__(self, url: str, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
-        self._url = url
+    def __init__(self, way: Way, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
+        self._way = way
         self.log_epoch = log_epoch
         self.cursor_secret = cursor_secret
         self._pool = pool
         self._catalog_versions = versions
         self._head = -1
         self._wakes: tuple[Callable[[], None], ...] = ()
-        self._reads = Reads(self.borrow)
+        self._reads = Reads(self._borrow_for_reading)
         self._writer = Writer(self.borrow, self._committed)
         self._closed = False
         self._watching = asyncio.create_task(self._watch())
@@ -75,9 +79,14 @@ class ServerDatabase:
         async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as raw:
             yield raw
 
+    @contextlib.asynccontextmanager
+    async def _borrow_for_reading(self) -> AsyncIterator[Any]:
+        async with self.borrow() as raw, pooling.reading(raw, self._way.pooling):
+            yield raw
+
     async def read(self, work: Work[T]) -> T:
         try:
-            async with self.borrow() as raw:
+            async with self._borrow_for_reading() as raw:
                 return await driver.carry_out(work, PostgresConnection(raw))
         except Exception as error:
             if driver.is_unavailable(error):
@@ -114,6 +123,13 @@ class ServerDatabase:
 
     # ------------------------------------------------------------------ what is remembered
 
+    async def check_searchable(self) -> None:
+        if not await self.read(lambda connection: connection.fetch_one(HAS_TRIGRAMS)[0]):
+            raise Conflict(
+                "The PostgreSQL database lacks the extension pg_trgm, by which texts are searched; have an administrator of it"
+                " run: CREATE EXTENSION pg_trgm"
+            )
+
     def catalog_version(self, directory: int) -> int:
         return self._catalog_versions.get(directory, 0)
 
@@ -141,7 +157,10 @@ class ServerDatabase:
             raise
 
     async def _number(self, raw: Any) -> None:
-        head = await sequencer.number_changes(raw)
+        async with contextlib.AsyncExitStack() as stack:
+            if self._way.pooling == "plain":
+                await stack.enter_async_context(raw.transaction())
+            head = await sequencer.number_changes(raw)
         if head is not None:
             self._head = head
             self._wake()
@@ -164,9 +183,7 @@ class ServerDatabase:
         listening = asyncio.create_task(self._listen(heard))
         try:
             while True:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), _POLL)
-                heard.clear()
+                await _hear(heard)
                 try:
                     await self._look()
                 except StoreUnavailable as fault:
@@ -188,7 +205,7 @@ class ServerDatabase:
 
     async def _listen_once(self, heard: asyncio.Event) -> None:
         gone = asyncio.Event()
-        raw = await asyncpg.connect(self._url, timeout=_CONNECT_TIMEOUT)
+        raw = await asyncpg.connect(self._way.direct, timeout=_CONNECT_TIMEOUT)
         try:
             raw.add_termination_listener(lambda _: gone.set())
             await raw.add_listener(CHANNEL, lambda *_: heard.set())
@@ -217,11 +234,21 @@ class ServerDatabase:
     async def back_up(self, target: Path, progress: Progress | None = None) -> None:
         raise StoreUnusable("The database is PostgreSQL's: back it up with pg_dump, or as your server is backed up.")
 
-    async def check(self) -> Health:
-        def measure(connection: Connection) -> int:
-            return int(connection.fetch_one("SELECT pg_database_size(current_database())")[0])
+    async def check_alive(self) -> None:
+        if (await self.read(lambda connection: connection.fetch_one(_IS_READ_ONLY)))[0]:
+            raise StoreUnavailable("The PostgreSQL server may only be read; is it a standby?")
+        await self.write(lambda _: None, None)
 
-        return Health((), await self.read(measure), 0, 0)
+    async def check(self) -> Health:
+        given = examination.Circumstances(self._pool.get_max_size(), self._way.pooling, self._way.has_direct, IN_FORCE)
+        try:
+            async with self._borrow_for_reading() as raw:
+                size = await raw.fetchval("SELECT pg_database_size(current_database())")
+                return Health((), int(size), 0, 0, tuple(await examination.examine(raw, given)))
+        except Exception as error:
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
+            raise
 
     async def close(self) -> None:
         if self._closed:
@@ -236,41 +263,67 @@ class ServerDatabase:
             self._pool.terminate()
 
 
+async def _hear(heard: asyncio.Event) -> None:
+    """Wait for news, or until it is time to look without any."""
+    # Not wait_for, which with Python 3.11 may forget that it was cancelled: then ``close`` would wait for ever.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_POLL):
+            await heard.wait()
+    heard.clear()
+
+
 async def open_server(
-    url: str, *, now: str, random: Callable[[int], bytes], fold_version: int, connections: int
+    url: str, *, now: str, random: Callable[[int], bytes], fold_version: int, connections: int, direct: str | None = None
 ) -> ServerDatabase:
-    """Connect, migrate if need be, and open; raises StoreUnusable."""
+    """Connect, migrate if need be, and open; raises StoreUnusable.
+
+    ``direct`` leads to the server itself where the URL leads to a pooler: for migrations, and for news of other nodes.
+    """
+    direct = direct or url
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=connections,
-            connection_class=_PlainConnection,
-            init=driver.prepare,
-            timeout=_CONNECT_TIMEOUT,
-            statement_cache_size=_STATEMENTS_CACHED,
-            max_cached_statement_lifetime=0,
-            server_settings={
-                "application_name": "scimhub",
-                "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
-                "lock_timeout": f"{_LOCK_TIMEOUT}s",
-                "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
-                # What a directory's lock lets in must see what was committed before: not a snapshot of earlier.
-                "default_transaction_isolation": "read committed",
-                **PLANNING,
-            },
-        )
+        pooled = await pooling.detect(url, _CONNECT_TIMEOUT)
+        pool = await _open_pool(url, pooled, connections)
+        migrating = await asyncpg.connect(direct, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
         # Of a URL that it does not understand the driver tells a part, which may be of the password.
         reason = "its URL is not understood" if isinstance(error, ValueError) else str(error) or type(error).__name__
         raise StoreUnusable(f"The PostgreSQL database cannot be opened: {reason}") from None
     try:
-        async with pool.acquire() as raw:
-            await migrate.migrate(raw, now=now, random=random, fold_version=fold_version)
+        await migrate.check_trusted(migrating)
+        await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
+        async with pool.acquire() as raw, pooling.reading(raw, pooled):
             epoch = await migrate.read_hub(raw, "log_epoch")
             secret = bytes.fromhex(await migrate.read_hub(raw, "cursor_secret"))
             versions = dict(await raw.fetch("SELECT key, catalog_version FROM directories"))
     except BaseException:
         pool.terminate()
         raise
-    return ServerDatabase(url, pool, epoch, secret, versions)
+    finally:
+        migrating.terminate()
+    return ServerDatabase(Way(pooled, direct, direct != url), pool, epoch, secret, versions)
+
+
+# What each connection is to have in force. Behind a pooler it must be set for the hub's user.
+IN_FORCE = {
+    "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
+    "lock_timeout": f"{_LOCK_TIMEOUT}s",
+    "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT}s",
+    # What a directory's lock lets in must see what was committed before: not a snapshot of earlier.
+    "default_transaction_isolation": "read committed",
+    **PLANNING,
+}
+
+
+async def _open_pool(url: str, pooled: Pooling, connections: int) -> Any:
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=connections,
+        connection_class=_PlainConnection,
+        init=driver.prepare,
+        timeout=_CONNECT_TIMEOUT,
+        statement_cache_size=0 if pooled == "plain" else _STATEMENTS_CACHED,
+        max_cached_statement_lifetime=0,
+        # A pooler would refuse the connection for what it does not know.
+        server_settings={"application_name": "scimhub", **(IN_FORCE if pooled == "none" else {})},
+    )

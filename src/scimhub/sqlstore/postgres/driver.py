@@ -17,6 +17,7 @@ from scimhub.sqlstore.connection import Row, SqlValue
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.translation import translate
+from scimhub.sqlstore.text_index import GONE
 
 T = TypeVar("T")
 
@@ -111,6 +112,7 @@ class PostgresConnection:
 async def prepare(raw: Any) -> None:
     """Bring a new connection of the driver to what the rest expects of it."""
     # A number with a fraction is a float in SCIM, one without is an int; the driver would make Decimal of both.
+    # For this type the driver asks the server nothing, so that it does not matter what lies between.
     await raw.set_type_codec("numeric", schema="pg_catalog", encoder=repr, decoder=_number, format="text")
 
 
@@ -135,6 +137,8 @@ _UNAVAILABLE: tuple[tuple[type[BaseException], str], ...] = (
     # What the driver says of a connection that went away in the middle of something.
     (asyncpg.InternalClientError, "The connection to PostgreSQL was lost"),
     (asyncpg.PostgresSystemError, "The PostgreSQL server has an input/output error"),
+    # All other tables are there as long as the database is.
+    (asyncpg.UndefinedTableError, GONE),
     (OSError, "PostgreSQL cannot be reached"),
     (TimeoutError, "PostgreSQL did not answer in time"),
     (asyncio.TimeoutError, "PostgreSQL did not answer in time"),

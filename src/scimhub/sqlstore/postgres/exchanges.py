@@ -22,6 +22,7 @@ from scimhub.sqlstore.connection import Row, SqlValue
 from scimhub.sqlstore.exchange_rows import COLUMNS, Limits, Terms, Values
 from scimhub.sqlstore.postgres import driver, partitions
 from scimhub.sqlstore.postgres.partitions import Partition
+from scimhub.sqlstore.postgres.pooling import PooledConnection
 from scimhub.sqlstore.postgres.translation import translate
 
 # Connections for looking things up; one more writes.
@@ -29,7 +30,12 @@ _READERS = 2
 _CONNECT_TIMEOUT = 5.0
 # Seconds that a part of a batch may take, and a search.
 _WRITING_TIMEOUT, _READING_TIMEOUT = 10.0, 60.0
-_SETTINGS = {"application_name": "scimhub-exchanges", "idle_in_transaction_session_timeout": "10s"}
+# What comes from here is seldom: so it is sent in a way that any pooler lets through (``pooling``).
+_CONNECTING: dict[str, Any] = {
+    "connection_class": PooledConnection,
+    "statement_cache_size": 0,
+    "server_settings": {"application_name": "scimhub-exchanges"},
+}
 # Partitions are looked after when this part of what may be kept has been written, and each hour.
 _SHARE = 64
 _TABLES = {"exchanges": COLUMNS.split(", "), "attempts": ATTEMPT_COLUMNS.split(", ")}
@@ -65,7 +71,7 @@ class ExchangeTables:
             max_size=_READERS,
             timeout=_CONNECT_TIMEOUT,
             command_timeout=_READING_TIMEOUT,
-            server_settings=_SETTINGS,
+            **_CONNECTING,
         )
         return cls(url, await pool, limits, now)
 
@@ -105,7 +111,7 @@ class ExchangeTables:
 
     async def _fetch(self, sql: str, values: tuple[SqlValue | list[str], ...]) -> list[Row]:
         try:
-            async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as raw:
+            async with self._pool.acquire(timeout=_CONNECT_TIMEOUT) as raw, raw.transaction(readonly=True):
                 rows: list[Row] = await raw.fetch(translate(sql), *values)
                 return rows
         except Exception as error:
@@ -145,9 +151,7 @@ class ExchangeTables:
             except Exception:
                 # The server was started anew, or what lies between forgot the connection: nothing is lost by that.
                 await self._disconnect()
-        self._raw = await asyncpg.connect(
-            self._url, timeout=_CONNECT_TIMEOUT, command_timeout=_WRITING_TIMEOUT, server_settings=_SETTINGS
-        )
+        self._raw = await asyncpg.connect(self._url, timeout=_CONNECT_TIMEOUT, command_timeout=_WRITING_TIMEOUT, **_CONNECTING)
         return self._raw
 
     async def _tend(self, raw: Any) -> None:

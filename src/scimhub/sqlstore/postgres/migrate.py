@@ -54,6 +54,22 @@ async def migrate(raw: Any, *, now: str, random: Callable[[int], bytes], fold_ve
     return [step.number for step in missing]
 
 
+async def check_trusted(raw: Any) -> None:
+    """Raise StoreUnusable where what is acknowledged could be lost, or could not be kept to begin with."""
+    if await raw.fetchval("SELECT pg_is_in_recovery()"):
+        raise StoreUnusable(
+            "The server is a standby, which may only be read; name the primary, or all with target_session_attrs=primary."
+        )
+    if await raw.fetchval("SHOW synchronous_commit") == "off":
+        raise StoreUnusable(
+            "synchronous_commit is off, so that a crash could lose what was acknowledged; set it on for the hub's user:"
+            " ALTER ROLE … SET synchronous_commit = on"
+        )
+    encoding = await raw.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise StoreUnusable(f"The database's encoding is {encoding}; make one with ENCODING 'UTF8', which keeps all names.")
+
+
 async def _applied(raw: Any) -> set[int]:
     """The migrations that the database has had."""
     if await raw.fetchval("SELECT to_regclass('migrations')") is None:

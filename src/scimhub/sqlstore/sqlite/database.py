@@ -99,6 +99,9 @@ class FileDatabase:
             await self.write_bare(lambda connection: connection.execute("PRAGMA secure_delete = OFF"))
             await self.write_bare(lambda connection: connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE))
 
+    async def check_searchable(self) -> None:
+        """Nothing: SQLite brings all that is needed."""
+
     def catalog_version(self, directory: int) -> int:
         return self._catalog_versions.get(directory, 0)
 
@@ -130,6 +133,10 @@ class FileDatabase:
     def _committed(self) -> None:
         for wake in self._wakes:
             wake()
+
+    async def check_alive(self) -> None:
+        await self.read(lambda connection: connection.fetch_one("SELECT 1"))
+        await self.write(lambda _: None)
 
     async def check(self) -> Health:
         """Let SQLite look through the whole file, and measure it."""

@@ -12,6 +12,7 @@ from scimhub.directory.errors import StoreUnavailable, StoreUnusable
 from scimhub.sqlstore.connection import Row, SqlValue
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.sqlite.dialect import SQLITE
+from scimhub.sqlstore.text_index import GONE
 
 # Near 4,000 pages a checkpoint is short enough; 20,000 gave a p99 of 62-118 ms. See also ``checkpoints``.
 _CHECKPOINT_PAGES = 4000
@@ -172,11 +173,17 @@ _UNAVAILABLE: dict[type[BaseException], str] = {
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the fault is the database's state, not the statement's mistake."""
-    return isinstance(error, tuple(_UNAVAILABLE))
+    return isinstance(error, tuple(_UNAVAILABLE)) or _lacks_index(error)
+
+
+def _lacks_index(error: BaseException) -> bool:
+    return isinstance(error, apsw.SQLError) and str(error).startswith(("no such table: search_", "no such table: beginnings_"))
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
     """The driver's fault in the words of ``directory.errors``."""
+    if _lacks_index(error):
+        return StoreUnavailable(f"{GONE}.")
     for known, meaning in _UNAVAILABLE.items():
         if isinstance(error, known):
             return StoreUnavailable(f"{meaning}.")

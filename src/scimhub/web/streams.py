@@ -48,16 +48,15 @@ class Client:
             raise ClientGone
 
     async def begin(self, content_type: bytes) -> None:
+        """Send the head of a stream of what is new."""
+        # nginx would else gather the answer before it passes it on.
+        await self.begin_with(content_type, [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")])
+
+    async def begin_with(self, content_type: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head of an answer with status 200 whose length nobody knows yet."""
-        headers = [
-            (b"content-type", content_type),
-            (b"x-request-id", self._request_id.encode()),
-            (b"cache-control", b"no-store"),
-            # nginx would else gather the answer before it passes it on.
-            (b"x-accel-buffering", b"no"),
-        ]
+        all_headers = [(b"content-type", content_type), (b"x-request-id", self._request_id.encode()), *headers]
         self.has_begun = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
 
     async def write(self, block: bytes) -> None:
         """Send some of the body. Raises ClientGone when the client has closed, or does not read for too long."""
