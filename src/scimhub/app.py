@@ -101,9 +101,14 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         builder = Builder(store, catalogs)
         stack.push_async_callback(builder.close)
         hub = _build(settings, store, exchanges, catalogs, builder, keyring, first)
-        if sealed := await resealing.seal_what_is_open(hub.engine.given):
-            _log.info("secrets sealed", extra={"secrets": sealed, "key": keyring.newest})
+        await _seal(hub.engine.given)
         yield hub
+
+
+async def _seal(given: Surroundings) -> None:
+    """Seal what an earlier program left open."""
+    if sealed := await resealing.seal_what_is_open(given):
+        _log.info("secrets sealed", extra={"secrets": sealed, "key": given.keyring.newest})
 
 
 async def open_keyring(settings: Settings, store: SqlStore) -> Keyring:

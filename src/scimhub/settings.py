@@ -355,8 +355,7 @@ def _unknown(written: Mapping[str, object], variables: Mapping[str, str]) -> lis
     for shown, where, key, prefix in given:
         if key not in Settings.model_fields:
             close = [prefix + (name.upper() if prefix else name) for name in get_close_matches(key, Settings.model_fields, 1)]
-            meant = f"; perhaps {close[0]} is meant" if close else ""
-            problems.append(f"The {where} has {shown}, which is no setting{meant}.")
+            problems.append(f"The {where} has {shown}, which is no setting{f'; perhaps {close[0]} is meant' if close else ''}.")
     return problems
 
 

@@ -157,8 +157,8 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             "WARN",
             "keys",
             "The key of the secrets of destinations is in the database itself: whoever can read that, or a dump of it, can "
-            "open all of them. Make one with scimhub secrets new-key, set secret_keys or secret_keys_file on every node, and run "
-            "scimhub secrets rotate.",
+            "open all of them. Make one with scimhub secrets new-key, set secret_keys or secret_keys_file on every node, and "
+            "run scimhub secrets rotate.",
         )
         return
     if path is None:
