@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers import postgres, running
 
-_OF_TESTS = ("SCIMHUB_VECTORS", "SCIMHUB_TEST_POSTGRES")
+_OF_TESTS = ("SCIMHUB_VECTORS", "SCIMHUB_TEST_POSTGRES", "SCIMHUB_TEST_PGBOUNCER")
 
 
 @pytest.fixture(scope="session", autouse=True)

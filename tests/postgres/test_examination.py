@@ -170,6 +170,8 @@ async def test_a_standby_is_refused_and_a_hub_that_finds_itself_on_one_is_not_re
 
 
 async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("SCIMHUB_TEST_POSTGRES", "SCIMHUB_TEST_PGBOUNCER", "SCIMHUB_VECTORS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SCIMHUB_DATABASE", url)
     monkeypatch.setenv("SCIMHUB_DATA", str(tmp_path))
     findings = await asyncio.to_thread(diagnosis.examine, None)
