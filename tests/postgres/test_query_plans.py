@@ -72,9 +72,9 @@ def test_an_indexed_filter_goes_from_index_to_row(connection: Blocking, name: st
 
 def test_a_look_up_goes_from_index_to_row(connection: Blocking):
     wanted = asked("User", 'userName eq "user5"')
-    found = lookup.parameters_of(wanted)
+    found = lookup.question(wanted)
     assert found is not None
-    assert scanned(plan_of(connection, *lookup.question(wanted.selection, *found))) == set()
+    assert scanned(plan_of(connection, *found)) == set()
     assert scanned(plan_of(connection, rows.FIND, (SOURCE, "u5", DIRECTORY, "User"))) == set()
 
 
@@ -96,7 +96,7 @@ def test_a_page_does_not_read_all_memberships(connection: Blocking, after: After
 
 def test_the_groups_of_a_pages_resources_do_not_read_all_memberships(connection: Blocking):
     keys = str([*range(1, 200)])
-    assert scanned(plan_of(connection, memberships._DIRECT_GROUPS_OF, (keys,))) == set()
+    assert scanned(plan_of(connection, memberships.DIRECT_GROUPS, (keys,))) == set()
 
 
 @pytest.mark.parametrize("after", [None, After(100)])
