@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 import orjson
@@ -99,7 +99,7 @@ class KafkaSender:
         """Value and headers; None when a compacted topic is not to be told."""
         if self._keys.format == "structured":
             return message.body, [("content-type", cloudevents_http.STRUCTURED.encode())]
-        headers = [_header(name, value) for name, value in message.attributes.items()]
+        headers = [(_header_name(name), value.encode()) for name, value in message.attributes.items()]
         if not self._keys.compacted:
             return message.data, headers
         if message.attributes["type"].endswith(".deleted"):
@@ -236,5 +236,6 @@ async def _itself(production: _Production) -> _Production:
     return production
 
 
-def _header(name: str, value: str) -> tuple[str, bytes]:
-    return ("content-type" if name == "datacontenttype" else f"ce_{name}"), value.encode()
+@cache
+def _header_name(attribute: str) -> str:
+    return "content-type" if attribute == "datacontenttype" else f"ce_{attribute}"
