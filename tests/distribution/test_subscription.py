@@ -416,6 +416,16 @@ def test_the_former_document_is_rebuilt_from_what_the_change_kept(seed: int):
 
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 10**9))
+def test_a_filter_that_always_holds_changes_nothing_of_what_is_told(seed: int):
+    kind, before, after = documents(seed)
+    made = change(before, after, kind.name)
+    plain = subscription.bind(Subscription(), CATALOG)
+    filtered = subscription.bind(Subscription(filters={kind.name: "id pr"}), CATALOG)
+    assert plain.assess(made) == filtered.assess(made)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 10**9))
 def test_rebuilding_leaves_the_newer_document_as_it_is(seed: int):
     kind, before, after = documents(seed)
     made = change(before, after, kind.name)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -110,7 +109,7 @@ async def test_a_partition_is_made_ahead_and_dropped_when_all_of_it_is_too_old(r
     for day in range(23, 27):
         now[0] = f"2026-11-{day}T12:00:00.000Z"
         recording.record(FIRST._replace(id=f"x{day}", time=now[0]))
-        recording.record_attempt(replace(TRY, time=now[0]))
+        recording.record_attempt(TRY._replace(time=now[0]))
         await recording.flush()
     assert await ids(recording) == ["x26", "x25", "x24"]
     for table in partitions.TABLES:

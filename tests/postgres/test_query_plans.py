@@ -98,9 +98,9 @@ def test_a_search_index_gives_what_else_would_be_scanned(connection: Blocking, n
 
 def test_a_look_up_goes_from_index_to_row(connection: Blocking):
     wanted = asked("User", 'userName eq "user5"')
-    found = lookup.parameters_of(wanted)
+    found = lookup.question(wanted)
     assert found is not None
-    assert scanned(plan_of(connection, *lookup.question(wanted.selection, *found))) == set()
+    assert scanned(plan_of(connection, *found)) == set()
     assert scanned(plan_of(connection, rows.FIND, (SOURCE, "u5", DIRECTORY, "User"))) == set()
 
 
@@ -122,7 +122,7 @@ def test_a_page_does_not_read_all_memberships(connection: Blocking, after: After
 
 def test_the_groups_of_a_pages_resources_do_not_read_all_memberships(connection: Blocking):
     keys = str([*range(1, 200)])
-    assert scanned(plan_of(connection, memberships._DIRECT_GROUPS_OF, (keys,))) == set()
+    assert scanned(plan_of(connection, memberships.DIRECT_GROUPS, (keys,))) == set()
 
 
 @pytest.mark.parametrize("after", [None, After(100, "user5")])

@@ -1,7 +1,6 @@
 """What the file of exchanges has of its own; the rest is in ``store_contract``."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -127,7 +126,7 @@ PRAGMA user_version = 1"""
 async def test_attempts_have_the_limits_of_exchanges(tmp_path: Path):
     file = open_file_exchanges(tmp_path / "hub.db", keep_count=3, keep_days=1, now=lambda: T2)
     for number in range(5):
-        file.record_attempt(replace(TRY, number=number, time=T2))
+        file.record_attempt(TRY._replace(number=number, time=T2))
     await file.flush()
     assert [each.number for each in await file.list_attempts()] == [4, 3, 2]
     await file.close()

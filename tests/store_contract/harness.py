@@ -64,11 +64,11 @@ class Desk:
 
     def at(self, now: str) -> "Desk":
         """The same desk at another time."""
-        return replace(self, actor=replace(self.actor, now=now))
+        return replace(self, actor=self.actor._replace(now=now))
 
     def of(self, source: Source) -> "Desk":
         """The same desk for another source of the directory."""
-        return replace(self, source=source, actor=replace(self.actor, source=source.key))
+        return replace(self, source=source, actor=self.actor._replace(source=source.key))
 
     def new_id(self) -> str:
         return f"{self.directory.name}-{next(self.ids):04}"

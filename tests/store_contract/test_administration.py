@@ -158,7 +158,7 @@ async def test_reindexing_is_no_change(desk: Desk):
     a, b = await desk.user("a"), await desk.user("b")
     kept = await desk.store.last_position()
     contents = {
-        stored.key: replace(user(name), normal='{"title":"x"}', unique=(("title", "x"),), indexed=(("title", "x"),))
+        stored.key: user(name)._replace(normal='{"title":"x"}', unique=(("title", "x"),), indexed=(("title", "x"),))
         for name, stored in (("a", a), ("b", b))
     }
     conflicts = await desk.store.reindex(desk.directory.key, "User", contents)

@@ -353,12 +353,12 @@ async def test_purging_blanks_what_is_said_of_a_person_and_keeps_the_rest(store:
     store = await open_it()
     assert await store.purged_position() == 4
     blank = {"after": None, "before": {}, "external_id": None, "members_added": (), "members_removed": ()}
-    expected = [replace(change, **blank) if change.position <= 4 else change for change in before]
+    expected = [change._replace(**blank) if change.position <= 4 else change for change in before]
     assert await store.read_changes(0, 100) == expected
     assert [one.position for one in await store.read_changes_of(group.id, 1, 9, 9)] == [3]
     assert (await store.last_position(), await store.position_at(T2)) == (5, 5)
     await store.purge_changes(5)
-    assert (await store.read_changes(4, 1))[0] == replace(before[4], **blank)
+    assert (await store.read_changes(4, 1))[0] == before[4]._replace(**blank)
 
 
 async def test_positions_go_on_behind_what_was_purged(store: SqlStore, desk: Desk):

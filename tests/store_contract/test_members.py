@@ -146,6 +146,15 @@ async def test_groups_of_groups_are_shown_as_indirect(desk: Desk):
     assert await desk.store.groups_of([]) == {}
 
 
+async def test_who_asks_at_once_gets_its_own_groups(desk: Desk):
+    users = [await desk.user(f"u{number}") for number in range(6)]
+    teams = [await desk.group(f"T{number}", *(each.id for each in users[number:])) for number in range(5)]
+    await desk.group("Nest", teams[0].id)
+    answers = await asyncio.gather(*(desk.store.groups_of([each.key]) for each in users))
+    told = [[view.display for view in answer[each.key]] for each, answer in zip(users, answers, strict=True)]
+    assert told == [[*(f"T{other}" for other in range(5) if other <= number), "Nest"] for number in range(6)]
+
+
 async def test_groups_that_contain_each_other_end_the_search(desk: Desk):
     kim = await desk.user("kim")
     a = await desk.group("A", kim.id)

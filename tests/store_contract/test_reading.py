@@ -100,7 +100,7 @@ async def test_externalid_is_that_of_the_source_that_asks(desk: Desk):
     kim = await desk.user("kim", external_id="e1")
     page = await desk.store.select(of_users(desk, 'externalId eq "e1"'))
     assert [(stored.id, stored.external_id) for stored in page.resources] == [(kim.id, "e1")]
-    other = replace(of_users(desk, 'externalId eq "e1"'), source=desk.source.key + 1)
+    other = of_users(desk, 'externalId eq "e1"')._replace(source=desk.source.key + 1)
     assert names(await desk.store.select(other)) == []
 
 
@@ -130,7 +130,7 @@ async def test_a_sorted_walk_meets_everyone_once(desk: Desk, descending: bool, e
         walked += names(page)
         if page.more is None:
             break
-        selection = replace(selection, after=page.more)
+        selection = selection._replace(after=page.more)
     assert walked == [f"acme-{number}" for number in expected]
 
 
@@ -189,13 +189,13 @@ async def test_several_kinds_are_one_list(desk: Desk):
     every = Selection(desk.directory.key, desk.source.key, {USER: None, GROUP: None}, limit=2)
     page = await desk.store.select(every)
     assert (names(page), page.total) == ([kim.id, staff.id], 3)
-    assert names(await desk.store.select(replace(every, after=page.more))) == [sam.id]
+    assert names(await desk.store.select(every._replace(after=page.more))) == [sam.id]
     text = 'displayName sw "s" or userName eq "kim"'
-    some = replace(every, conditions={kind: condition(text, kind) for kind in KINDS.values()}, limit=10)
+    some = every._replace(conditions={kind: condition(text, kind) for kind in KINDS.values()}, limit=10)
     assert names(await desk.store.select(some)) == [kim.id, staff.id]
-    by_name = replace(every, sort={kind: target("displayName", kind) for kind in KINDS.values()}, limit=10)
+    by_name = every._replace(sort={kind: target("displayName", kind) for kind in KINDS.values()}, limit=10)
     assert names(await desk.store.select(by_name)) == [kim.id, staff.id, sam.id]
-    by_title = replace(every, sort={USER: target("title")}, limit=10)
+    by_title = every._replace(sort={USER: target("title")}, limit=10)
     assert names(await desk.store.select(by_title)) == [kim.id, staff.id, sam.id]
 
 

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -172,7 +172,7 @@ class KafkaSender:
         """Value and headers; None when a compacted topic is not to be told."""
         if self._keys.format == "structured":
             return message.body, [("content-type", cloudevents_http.STRUCTURED.encode())]
-        headers = [_header(name, value) for name, value in message.attributes.items()]
+        headers = [(_header_name(name), value.encode()) for name, value in message.attributes.items()]
         if not self._keys.compacted:
             return message.data, headers
         if message.attributes["type"].endswith(".deleted"):
@@ -340,5 +340,6 @@ def mark_of(message: Message) -> Mark | None:
     return Mark(attributes["epoch"], int(attributes["sequence"]), int(part or 1))
 
 
-def _header(name: str, value: str) -> tuple[str, bytes]:
-    return ("content-type" if name == "datacontenttype" else f"ce_{name}"), value.encode()
+@cache
+def _header_name(attribute: str) -> str:
+    return "content-type" if attribute == "datacontenttype" else f"ce_{attribute}"

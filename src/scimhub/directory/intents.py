@@ -3,16 +3,20 @@
 A request is parsed, checked and applied outside the writer, against the state it read. What reaches the writer is an
 intent with its preconditions; the writer checks only those, writes the rows and the one change, and answers with an
 outcome. Expected outcomes are values, not exceptions, so that one intent's refusal leaves its neighbours alone.
+
+What every write makes is a named tuple, as in ``records``.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from scimhub.directory.records import StoredResource
 
+_NOTHING: Mapping[str, object] = {}
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+
+class Actor(NamedTuple):
     """Who writes, in which exchange, and when (RFC 3339 text, UTC, milliseconds)."""
 
     directory: int
@@ -21,8 +25,7 @@ class Actor:
     now: str
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """A resource's document ready to be stored.
 
     ``normal`` is the JSON text of the same attributes in normal form, which filters and sorting read. ``unique`` and
@@ -36,8 +39,7 @@ class Content:
     indexed: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MemberEdit:
+class MemberEdit(NamedTuple):
     """A change of a group's members by id. With ``exact`` the members become just ``add``, else the rest stays."""
 
     add: tuple[str, ...] = ()
@@ -45,15 +47,13 @@ class MemberEdit:
     exact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalId:
+class ExternalId(NamedTuple):
     """The externalId that the actor's source gives the resource; None takes it away."""
 
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(NamedTuple):
     """Store a new resource, or revive the one whose externalId this source gave (``revive``, DECISIONS 13)."""
 
     actor: Actor
@@ -67,8 +67,7 @@ class Create:
     unmapped: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """Change a resource's document, its externalId, its members, or several of them as one change.
 
     ``content`` goes with ``expected_version``, the version it was computed from. ``before`` has the old value of each
@@ -80,7 +79,7 @@ class Update:
     id: str
     expected_version: int | None = None
     content: Content | None = None
-    before: dict[str, object] = field(default_factory=dict)
+    before: Mapping[str, object] = _NOTHING
     external_id: ExternalId | None = None
     members: MemberEdit | None = None
     # As in Create; a PATCH merges it into what is kept, a PUT (``unmapped_exact``) replaces it.
@@ -88,8 +87,7 @@ class Update:
     unmapped_exact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove a resource: out of its groups, a tombstone in its place."""
 
     actor: Actor
@@ -114,8 +112,7 @@ class Compute:
 Intent = Create | Update | Delete | Compute
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """It is in the store. ``resource`` is its state now; after a delete, its last state."""
 
     resource: StoredResource
@@ -123,8 +120,7 @@ class Applied:
     revived: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(NamedTuple):
     """Nothing differed: nothing was written, version and time stay (RFC 7644 §3.5.2.1)."""
 
     resource: StoredResource

@@ -1,7 +1,6 @@
 """What a directory needs of its store, as Protocols. ``sqlstore`` keeps them; ``tests/store_contract`` proves it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from scimhub.directory.intents import Content, Intent, Outcome, UniqueConflict
@@ -23,16 +22,14 @@ from scimhub.scim.catalog import Kind, Target
 from scimhub.scim.filters import Condition
 
 
-@dataclass(frozen=True, slots=True)
-class After:
+class After(NamedTuple):
     """Where a page ends: the last resource's key and, when the list is sorted, its sort value in normal form."""
 
     key: int
     value: str | int | float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which resources to list. ``conditions`` has one entry for each kind asked for; None means all of that kind.
 
     Without ``sort`` the order is that of creation. Ties are broken by key, so that pages never overlap.
@@ -51,8 +48,7 @@ class Selection:
     base_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """A part of a list. ``total`` counts all that match; ``more`` is where the next page begins, None on the last."""
 
     resources: Sequence[StoredResource]

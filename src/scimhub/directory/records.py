@@ -115,8 +115,7 @@ class GroupView(NamedTuple):
     direct: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One committed write to one resource (DECISIONS 7).
 
     ``after`` is the document after the write, None after a delete. ``before`` has the old value of each path that

@@ -216,7 +216,7 @@ async def _pages(store: ResourceStore, directory: Directory, kind: Kind) -> Asyn
         yield page.resources
         if page.more is None:
             return
-        selection = replace(selection, after=page.more)
+        selection = selection._replace(after=page.more)
 
 
 # --------------------------------------------------------------------------- showing it

@@ -33,7 +33,8 @@ RULES = (
 def rule_met(document: Mapping[str, object], kind: Kind) -> str | None:
     """The name of the rule by which the resource is a throw-away one, or None."""
     for rule in RULES:
-        value = document.get(rule.attribute)
-        if rule.schema == kind.base.id and isinstance(value, str) and rule.pattern.fullmatch(value):
-            return rule.name
+        if rule.schema == kind.base.id:
+            value = document.get(rule.attribute)
+            if isinstance(value, str) and rule.pattern.fullmatch(value):
+                return rule.name
     return None

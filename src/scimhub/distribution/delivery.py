@@ -5,7 +5,7 @@ Times are RFC 3339 texts as in ``directory.records``; ``key`` never leaves the p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -169,8 +169,7 @@ class Kept:
 # --------------------------------------------------------------------------- what is sent
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One event as it travels: a CloudEvent whose ``data`` is the text of a JSON object.
 
     ``delivery_id`` is what a receiver recognises a repetition by: the event's id, in a replay with the replay's behind it.
@@ -233,8 +232,7 @@ class Gone:
 Outcome = Delivered | Retry | Rejected | Gone
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try to deliver, as it is kept for debugging beside the exchanges.
 
     ``first_position`` and ``position`` are equal unless it was a run of membership changes; ``change_id`` belongs to

@@ -70,13 +70,15 @@ def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -
 
     ``members`` are those of a group that enters the scope; see above.
     """
+    data = _content(notice)
+    if notice.verb != "deleted":
+        data["changed"] = notice.changed
+        data["resource"] = orjson.Fragment(render(envelope, notice))
+    if not notice.kind.has_members:
+        return [_message(envelope, notice, notice.verb, notice.change.id, orjson.dumps(data))]
     touched = _Members(dict.fromkeys(members, True))
     if notice.members:
         touched.note(notice)
-    data = _content(notice)
-    if notice.verb != "deleted":
-        data["changed"] = list(notice.changed)
-        data["resource"] = orjson.Fragment(render(envelope, notice))
     return list(_parts(envelope, notice, notice.change.id, data, touched))
 
 

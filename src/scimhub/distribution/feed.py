@@ -210,7 +210,7 @@ async def _items(log: ChangeReader, view: View, notice: Notice) -> list[Item]:
 
 def _item(message: Message, cursor: str) -> Item:
     # As an extension attribute, so that an item is a CloudEvent like any other.
-    marked = replace(message, attributes={**message.attributes, "cursor": cursor})
+    marked = message._replace(attributes={**message.attributes, "cursor": cursor})
     return Item(message.attributes["type"], cursor, marked.body)
 
 

@@ -120,8 +120,9 @@ def reindex(connection: Connection, directory: int, kind: str, contents: Mapping
             held = rows.conflicts(connection, directory, kind, key, content.unique)
             paths = {conflict.path for conflict in held}
             free = tuple(pair for pair in content.unique if pair[0] not in paths)
-            rows.replace_unique(connection, directory, kind, key, free)
-            rows.replace_index(connection, directory, kind, key, content.indexed)
+            present = rows.values_of(connection, key)
+            rows.replace_unique(connection, directory, kind, key, present.unique, free)
+            rows.replace_index(connection, directory, kind, key, present.indexed, content.indexed)
             conflicts += held
     return conflicts
 

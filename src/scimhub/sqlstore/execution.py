@@ -179,8 +179,11 @@ def _update(connection: Connection, intent: Update, rules: Rules) -> Outcome:
     missing = memberships.missing(connection, actor.directory, intent.members.add if intent.members is not None else ())
     if missing:
         return MembersMissing(missing)
+    present = None
     if content is not None:
-        conflicts = rows.conflicts(connection, actor.directory, intent.kind, stored.key, content.unique)
+        present = rows.values_of(connection, stored.key)
+        others = [pair for pair in content.unique if pair not in present.unique]
+        conflicts = rows.conflicts(connection, actor.directory, intent.kind, stored.key, others)
         if conflicts:
             return conflicts[0]
     if intent.unmapped is not None or intent.unmapped_exact:
@@ -191,7 +194,7 @@ def _update(connection: Connection, intent: Update, rules: Rules) -> Outcome:
     if content is None and external_id is None and not delta:
         return Unchanged(stored)
     before = intent.before if content is not None else {}
-    return _rewrite(connection, actor, stored, rules, content, external_id, before, delta)
+    return _rewrite(connection, actor, stored, rules, content, external_id, before, delta, present)
 
 
 def _rewrite(
@@ -203,15 +206,20 @@ def _rewrite(
     external_id: ExternalId | None,
     before: Mapping[str, object],
     delta: Delta,
+    present: rows.Values | None = None,
     *,
     revived: bool = False,
 ) -> Applied:
-    """Write the resource's next version, of which members (``delta``) are already written, and its change."""
+    """Write the resource's next version, of which members (``delta``) are already written, and its change.
+
+    ``present`` are the values that its rows have, where they have been asked for already.
+    """
     document, linked = stored.document, stored.external_id
     if content is not None:
         document = content.document
-        rows.replace_unique(connection, actor.directory, stored.kind, stored.key, content.unique)
-        rows.replace_index(connection, actor.directory, stored.kind, stored.key, content.indexed)
+        unique, indexed = present or rows.values_of(connection, stored.key)
+        rows.replace_unique(connection, actor.directory, stored.kind, stored.key, unique, content.unique)
+        rows.replace_index(connection, actor.directory, stored.kind, stored.key, indexed, content.indexed)
     if external_id is not None:
         before = {**before, "externalId": linked}
         linked = external_id.value

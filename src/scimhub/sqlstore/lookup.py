@@ -1,42 +1,65 @@
 """The list query that identity providers send most, answered by one statement: an exact look-up in one kind.
 
 Okta, Entra and the others match people by ``userName eq``, ``externalId eq`` or an e-mail address before each write. A page
-that is not full is the whole answer, so neither a count nor a transaction around two statements is needed.
+that is not full is the whole answer, so neither a count nor a transaction around two statements is needed. The statement is
+the same whatever value is sought, and is remembered.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 from scimhub.directory.ports import Page, Selection
 from scimhub.directory.records import StoredResource
+from scimhub.scim import normal
+from scimhub.scim.catalog import Target
 from scimhub.scim.filters import Comparison
 from scimhub.sqlstore import filter_keys, rows
 from scimhub.sqlstore.connection import Row, SqlValue
 from scimhub.sqlstore.selection import Asked
+from scimhub.sqlstore.target_sql import Context
 
 
-def parameters_of(asked: Asked) -> tuple[str, Sequence[SqlValue]] | None:
-    """The SELECT of keys and its parameters when the selection is such a look-up, else None."""
-    selection = asked.selection
-    if selection.sort is not None or selection.after is not None or selection.offset or not selection.limit:
+class Question(NamedTuple):
+    """The statement of a look-up, and the values that stand before and behind the one that is sought."""
+
+    sql: str
+    before: tuple[SqlValue, ...]
+    behind: tuple[SqlValue, ...]
+
+
+def question(asked: Asked) -> tuple[str, tuple[SqlValue, ...]] | None:
+    """The statement and its values when the selection is such a look-up, else None."""
+    wanted = asked.selection
+    if wanted.sort is not None or wanted.after is not None or wanted.offset or not wanted.limit or len(wanted.conditions) != 1:
         return None
-    if len(selection.conditions) != 1:
+    [(kind, condition)] = wanted.conditions.items()
+    # The empty text is what an index does not tell from no text.
+    if not isinstance(condition, Comparison) or condition.operator != "eq" or condition.operand == "":
         return None
-    [(kind, condition)] = selection.conditions.items()
-    if not isinstance(condition, Comparison) or condition.operator != "eq":
+    # Neither the epoch nor the URL, of which a client may make up any number, is in such a statement.
+    context = Context(wanted.directory, kind, wanted.source, "", "", asked.dialect)
+    found = _question(condition.target, context)
+    if found is None:
         return None
-    keys = filter_keys.find(condition, asked.context(kind))
+    return found.sql, (*found.before, normal.row_value(condition.operand), *found.behind, wanted.limit)
+
+
+# Found out with any value, since an index row has all values as texts.
+_SOUGHT = "sought"
+
+
+@lru_cache(maxsize=1024)
+def _question(target: Target, context: Context) -> Question | None:
+    """What is asked for any value of the target, None when no one index answers it exactly."""
+    keys = filter_keys.find(Comparison(target, "eq", _SOUGHT), context)
     if keys is None or not keys.is_exact or len(keys.selects) != 1:
         return None
-    # Operands are str, int and float, which databases bind; the type says object.
-    return keys.selects[0], cast(Sequence[SqlValue], keys.parameters)
-
-
-def question(selection: Selection, keys: str, parameters: Sequence[SqlValue]) -> tuple[str, tuple[SqlValue, ...]]:
-    """The statement and its values."""
-    [kind] = selection.conditions
-    return _statement(keys), (selection.source, *parameters, selection.directory, kind.name, selection.limit)
+    # Besides what is sought they are what the context has, which databases bind; the type says object.
+    *before, sought = cast(Sequence[SqlValue], keys.parameters)
+    if sought != _SOUGHT:
+        return None
+    return Question(_statement(keys.selects[0]), (context.source, *before), (context.directory, context.kind.name))
 
 
 def page_of(selection: Selection, found: Sequence[Row]) -> Page | None:
@@ -46,7 +69,6 @@ def page_of(selection: Selection, found: Sequence[Row]) -> Page | None:
     return Page([StoredResource._make(row) for row in found], len(found), None)
 
 
-@lru_cache(maxsize=64)
 def _statement(keys: str) -> str:
     # The numbered parameter of COLUMNS comes first; each later question mark takes the next number. What is equal to one
     # value is found once, so that the join, which costs less than IN, gives no resource twice.

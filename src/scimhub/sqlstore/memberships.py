@@ -12,7 +12,7 @@ import orjson
 
 from scimhub.directory.intents import MemberEdit
 from scimhub.directory.records import GroupView
-from scimhub.sqlstore.connection import Connection, SqlValue
+from scimhub.sqlstore.connection import Connection, Row, SqlValue
 
 _MOST_NAMED = 10
 
@@ -152,7 +152,7 @@ def some_json(connection: Connection, keys: Sequence[int], locations: Mapping[st
 
 
 # The last column tells whether the group is in a group itself; not with EXISTS, see ``rows.COLUMNS``.
-_DIRECT_GROUPS_OF = """
+DIRECT_GROUPS = """
 SELECT m.member, r.id, r.kind, r.display, TRUE,
     (SELECT 1 FROM memberships AS p WHERE p.member = m.group_key LIMIT 1) IS NOT NULL
 FROM json_each(?1) AS wanted
@@ -161,7 +161,7 @@ CROSS JOIN resources AS r ON r.key = m.group_key
 ORDER BY m.member, m.group_key"""
 
 # UNION keeps each (member, group, direct) once, so that groups that contain each other end the recursion.
-_GROUPS_OF = """
+ALL_GROUPS = """
 WITH RECURSIVE reached (member, group_key, direct) AS (
     SELECT m.member, m.group_key, 1
     FROM json_each(?1) AS wanted CROSS JOIN memberships AS m ON m.member = CAST(wanted.value AS BIGINT)
@@ -176,12 +176,28 @@ ORDER BY reached.member, is_direct DESC, reached.group_key"""
 
 def groups_of(connection: Connection, keys: Sequence[int]) -> dict[int, list[GroupView]]:
     """The groups of each of the resources, direct ones first; a resource without any has no entry."""
+    rows = connection.fetch(DIRECT_GROUPS, groups_values(keys))
+    if are_nested(rows):
+        rows = connection.fetch(ALL_GROUPS, groups_values(keys))
+    return groups_in(rows)
+
+
+def groups_values(keys: Sequence[int]) -> tuple[SqlValue, ...]:
+    """What is bound to ``DIRECT_GROUPS`` and to ``ALL_GROUPS``."""
+    return (orjson.dumps(list(keys)).decode(),)
+
+
+def are_nested(rows: Sequence[Row]) -> bool:
+    """Whether what ``DIRECT_GROUPS`` gave is not all, since groups among it are in groups themselves.
+
+    Few directories nest their groups, and the recursion costs twice as much as the look-up.
+    """
+    return any(row[5] for row in rows)
+
+
+def groups_in(rows: Sequence[Row]) -> dict[int, list[GroupView]]:
+    """What either statement gave, by member."""
     groups: dict[int, list[GroupView]] = {}
-    wanted = orjson.dumps(list(keys)).decode()
-    rows = connection.fetch(_DIRECT_GROUPS_OF, (wanted,))
-    # Few directories nest their groups, and the recursion costs twice as much as the look-up.
-    if any(row[5] for row in rows):
-        rows = connection.fetch(_GROUPS_OF, (wanted,))
     for member, id, kind, display, direct, *_ in rows:
         groups.setdefault(member, []).append(GroupView(id, kind, display, bool(direct)))
     return groups

@@ -29,9 +29,9 @@ class Resources:
 
     async def select(self, wanted: Selection) -> Page:
         asked = Asked(wanted, self._database.log_epoch, self._database.dialect)
-        sought = lookup.parameters_of(asked)
-        if sought is not None:
-            page = lookup.page_of(wanted, await self._database.fetch(*lookup.question(wanted, *sought)))
+        question = lookup.question(asked)
+        if question is not None:
+            page = lookup.page_of(wanted, await self._database.fetch(*question))
             if page is not None:
                 return page
 
@@ -45,9 +45,14 @@ class Resources:
     async def groups_of(self, keys: Sequence[int]) -> Mapping[int, Sequence[GroupView]]:
         if not keys:
             return {}
-        if len(keys) <= _QUICK_KEYS:
-            return await self._database.read(lambda connection: memberships.groups_of(connection, keys))
-        return await self._database.read_aside(lambda connection: memberships.groups_of(connection, keys))
+        if len(keys) > _QUICK_KEYS:
+            return await self._database.read_aside(lambda connection: memberships.groups_of(connection, keys))
+        # Each request that shows somebody asks this, so that those of many may be asked together.
+        values = memberships.groups_values(keys)
+        found = await self._database.fetch(memberships.DIRECT_GROUPS, values)
+        if memberships.are_nested(found):
+            found = await self._database.fetch(memberships.ALL_GROUPS, values)
+        return memberships.groups_in(found)
 
     async def member_counts(self, groups: Sequence[int], limit: int) -> Mapping[int, int]:
         return await self._database.read(lambda connection: memberships.counts(connection, groups, limit))

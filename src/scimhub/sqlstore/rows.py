@@ -4,8 +4,9 @@ One statement a function, all texts constant, so that each is compiled once a co
 changes are the business of ``execution``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import orjson
 
@@ -22,7 +23,15 @@ COLUMNS = """r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.docum
 FIND = f"SELECT {COLUMNS} FROM resources AS r WHERE r.id = ?2 AND r.directory = ?3 AND r.kind = ?4"
 
 # What an index row says besides its resource: a path's key and a value in normal form.
-Pairs = Iterable[tuple[str, str]]
+Pair = tuple[str, str]
+Pairs = Iterable[Pair]
+
+
+class Values(NamedTuple):
+    """The unique and the indexed values of a resource, as its rows have them."""
+
+    unique: set[Pair]
+    indexed: set[Pair]
 
 
 def find(connection: Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
@@ -117,7 +126,11 @@ HOLDER = """
 SELECT u.resource, r.id FROM unique_values AS u JOIN resources AS r ON r.key = u.resource
 WHERE u.directory = ? AND u.kind = ? AND u.path = ? AND u.value = ?"""
 UNIQUE_VALUES = "SELECT path, value FROM unique_values WHERE resource = ?"
-INDEXED_VALUES = "SELECT path, value FROM attribute_values WHERE resource = ?"
+# Both in one statement, since each costs more than its rows do.
+VALUES_OF = """
+SELECT path, value, 1 FROM unique_values WHERE resource = ?1
+UNION ALL
+SELECT path, value, 0 FROM attribute_values WHERE resource = ?1"""
 _CLAIM = "INSERT INTO unique_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)"
 _RELEASE = "DELETE FROM unique_values WHERE directory = ? AND kind = ? AND path = ? AND value = ?"
 _INDEX = """
@@ -127,7 +140,10 @@ _UNINDEX = "DELETE FROM attribute_values WHERE directory = ? AND kind = ? AND pa
 
 
 def conflicts(connection: Connection, directory: int, kind: str, key: int | None, pairs: Pairs) -> list[UniqueConflict]:
-    """One for each value that a resource other than that with the key has. There is but one writer: it stays true."""
+    """One for each value that a resource other than that with the key has. There is but one writer: it stays true.
+
+    A value that the resource is known to have itself need not be among them.
+    """
     found = []
     for path, value in pairs:
         holder = connection.fetch_one(HOLDER, (directory, kind, path, value))
@@ -146,13 +162,21 @@ def unique_values(connection: Connection, key: int) -> list[tuple[str, str]]:
     return [tuple(row) for row in connection.fetch(UNIQUE_VALUES, (key,))]
 
 
-def replace_unique(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Make these values, which no other resource has, the resource's own; only what differs is written."""
-    former = unique_values(connection, key)
-    for path, value in former:
-        if (path, value) not in pairs:
-            connection.execute(_RELEASE, (directory, kind, path, value))
-    claim_unique(connection, directory, kind, key, [pair for pair in pairs if pair not in former])
+def values_of(connection: Connection, key: int) -> Values:
+    """What the rows of the resource say now."""
+    found = Values(set(), set())
+    for path, value, is_unique in connection.fetch(VALUES_OF, (key,)):
+        (found.unique if is_unique else found.indexed).add((path, value))
+    return found
+
+
+def replace_unique(
+    connection: Connection, directory: int, kind: str, key: int, present: set[Pair], pairs: Sequence[Pair]
+) -> None:
+    """Make these values, which no other resource has, the resource's own; what differs from its ``present`` is written."""
+    for path, value in present.difference(pairs):
+        connection.execute(_RELEASE, (directory, kind, path, value))
+    claim_unique(connection, directory, kind, key, [pair for pair in pairs if pair not in present])
 
 
 def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
@@ -160,13 +184,14 @@ def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pa
     connection.executemany(_INDEX, [(directory, kind, path, value, key) for path, value in pairs])
 
 
-def replace_index(connection: Connection, directory: int, kind: str, key: int, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Make these the resource's indexed values; only what differs is written."""
-    former = {tuple(row) for row in connection.fetch(INDEXED_VALUES, (key,))}
+def replace_index(
+    connection: Connection, directory: int, kind: str, key: int, present: set[Pair], pairs: Sequence[Pair]
+) -> None:
+    """Make these the resource's indexed values; only what differs from its ``present`` ones is written."""
     wanted = set(pairs)
-    for path, value in former - wanted:
+    for path, value in present - wanted:
         connection.execute(_UNINDEX, (directory, kind, path, value, key))
-    index(connection, directory, kind, key, sorted(wanted - former))
+    index(connection, directory, kind, key, sorted(wanted - present))
 
 
 # --------------------------------------------------------------------------- links

@@ -8,7 +8,7 @@ Intents that touch the same resource or the same unique value must see each othe
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scimhub.directory.intents import Create, Intent, MemberEdit, Update
@@ -88,11 +88,10 @@ class BufferedConnection(PostgresConnection):
         updates = [intent for intent in intents if isinstance(intent, Update)]
         found = await self._fetch(rows.FIND, map(_find_values, updates))
         stored = {values: StoredResource._make(some[0]) for values, some in found.items() if some}
-        await self._fetch(rows.HOLDER, [values for intent in intents for values in _holder_values(intent)])
-        written = [intent for intent in updates if intent.content is not None and _find_values(intent) in stored]
-        rewritten = [(stored[_find_values(intent)].key,) for intent in written]
-        await self._fetch(rows.UNIQUE_VALUES, rewritten)
-        await self._fetch(rows.INDEXED_VALUES, rewritten)
+        keys = {intent.id: (stored[_find_values(intent)].key,) for intent in updates if _is_rewritten(intent, stored)}
+        present = await self._fetch(rows.VALUES_OF, keys.values())
+        own = {id: {(path, value) for path, value, is_unique in present[key] if is_unique} for id, key in keys.items()}
+        await self._fetch(rows.HOLDER, [values for each in intents for values in _holder_values(each, own.get(each.id, ()))])
         missing = await self._fetch(memberships.MISSING, [values for intent in intents for values in _missing_values(intent)])
         await self._edit_members([intent for intent in updates if _edits_members(intent)], stored, missing)
 
@@ -219,10 +218,15 @@ def _find_values(intent: Update) -> Values:
     return (intent.actor.source, intent.id, intent.actor.directory, intent.kind)
 
 
-def _holder_values(intent: Intent) -> list[Values]:
+def _is_rewritten(intent: Update, stored: Mapping[Values, StoredResource]) -> bool:
+    return intent.content is not None and _find_values(intent) in stored
+
+
+def _holder_values(intent: Intent, own: Container[tuple[str, str]]) -> list[Values]:
+    """What is asked about the values that the intent gives its resource, but for those that are its own already."""
     content = intent.content if isinstance(intent, Create | Update) else None
     unique = () if content is None else content.unique
-    return [(intent.actor.directory, intent.kind, path, value) for path, value in unique]
+    return [(intent.actor.directory, intent.kind, *pair) for pair in unique if pair not in own]
 
 
 def _missing_values(intent: Intent) -> list[Values]:
