@@ -25,7 +25,8 @@ from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.destinations.scim_application import Application
 from scimhub.destinations.scim_memberships import Memberships
 from scimhub.destinations.scim_resources import Event, Resources
-from scimhub.distribution import times
+from scimhub.distribution import amendments, times
+from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Rejected, Secret
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
@@ -102,6 +103,11 @@ class ScimAppSender:
         except Failure as failure:
             return personal.hidden(failure.outcome, event.resource)
 
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger by what the application was seen to have."""
+        async with self._lock(amendment.resource_id):
+            await amendments.amend(self._ledger, self._destination.key, amendment)
+
     async def tend(self) -> None:
         """Delete those whose time has come."""
         now = times.text(self._now_seconds())
@@ -134,7 +140,9 @@ class ScimAppSender:
         """The resource itself, and if it is a group what is owed of its members."""
         known = await self._ledger.find_remote(self._destination.key, event.id)
         is_stale = known is not None and known.version > event.version
-        if not is_stale and (event.added or event.removed):
+        if not is_stale and event.whole:
+            await self._ledger.note_whole(self._destination.key, event.id, event.added, event.whole, is_last=event.is_last_part)
+        elif not is_stale and (event.added or event.removed):
             # Before the group's version is noted: whatever a repetition of this event drops is then owed already.
             await self._ledger.note_members(self._destination.key, event.id, event.added, event.removed)
         if not is_stale and event.resource is not None:
@@ -251,6 +259,7 @@ def _shows(destination: Destination, attribute: str) -> bool:
 def _read(message: Message) -> Event:
     data = orjson.loads(message.data)
     members = data.get("members") or {}
+    part, id = data.get("part", 1), message.attributes["id"]
     return Event(
         type=message.attributes["type"].removeprefix(TYPE_PREFIX),
         resource_type=data.get("resourceType", ""),
@@ -259,4 +268,6 @@ def _read(message: Message) -> Event:
         resource=data.get("resource"),
         added=tuple(members.get("added", ())),
         removed=tuple(members.get("removed", ())),
+        whole=(id if part == 1 else id.removesuffix(f"_{part}")) if members.get("whole") else "",
+        is_last_part=part == data.get("parts", 1),
     )

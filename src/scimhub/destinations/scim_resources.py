@@ -25,7 +25,10 @@ _DAY: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a message tells. ``resource`` is None when it is deleted, and in the later parts of a long event."""
+    """What a message tells. ``resource`` is None when it is deleted, and in the later parts of a long event.
+
+    ``whole`` is the id of a state of which ``added`` is a part of all members, empty when only some are told.
+    """
 
     type: str
     resource_type: str
@@ -34,6 +37,8 @@ class Event:
     resource: Mapping[str, object] | None
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    whole: str = ""
+    is_last_part: bool = True
 
     @property
     def is_deleted(self) -> bool:

@@ -14,7 +14,7 @@ import orjson
 from scimhub.directory.representation import Viewpoint
 from scimhub.distribution import subscription
 from scimhub.distribution.delivery import Destination, Message, Replay
-from scimhub.distribution.subscription import MEMBERS_CHANGED, Interest, Notice
+from scimhub.distribution.subscription import MEMBERS_CHANGED, STATE, Interest, Notice
 from scimhub.scim.catalog import Catalog, Kind
 
 CONTRACT_VERSION = 1
@@ -68,7 +68,8 @@ class _Members:
 def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -> list[Message]:
     """The event of one change, in several parts when it tells of many members.
 
-    ``members`` are those of a group that enters the scope; see above.
+    ``members`` are those of a group that enters the scope; see above. A state is the same event for the same wish only, so
+    that a receiver which has seen the state takes it again when it is asked for again.
     """
     touched = _Members(dict.fromkeys(members, True))
     if notice.members:
@@ -77,7 +78,8 @@ def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -
     if notice.verb != "deleted":
         data["changed"] = list(notice.changed)
         data["resource"] = orjson.Fragment(render(envelope, notice))
-    return list(_parts(envelope, notice, notice.change.id, data, touched))
+    event_id = f"{notice.change.id}_{notice.ask}" if notice.ask else notice.change.id
+    return list(_parts(envelope, notice, event_id, data, touched))
 
 
 def of_run(envelope: Envelope, notices: Sequence[Notice]) -> list[Message]:
@@ -145,10 +147,12 @@ def _content(notice: Notice) -> dict[str, Any]:
 def _parts(envelope: Envelope, notice: Notice, event_id: str, data: dict[str, Any], members: _Members) -> Iterator[Message]:
     parts = list(members.parts())
     for number, part in enumerate(parts, 1):
-        part_id, verb = (event_id, notice.verb) if number == 1 else (f"{event_id}_{number}", _verb_of(part))
+        is_whole = notice.verb == STATE
+        part_id = event_id if number == 1 else f"{event_id}_{number}"
+        verb = notice.verb if number == 1 or is_whole else _verb_of(part)
         content = data if number == 1 else {name: data[name] for name in _IN_EVERY_PART if name in data}
         if notice.kind.has_members and notice.verb != "deleted":
-            content = content | {"members": part}
+            content = content | {"members": {**part, "whole": True} if is_whole and notice.members else part}
         if len(parts) > 1:
             content = content | {"part": number, "parts": len(parts)}
         yield _message(envelope, notice, verb, part_id, orjson.dumps(content))
@@ -184,7 +188,7 @@ def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data:
         "epoch": envelope.viewpoint.epoch,
     }
     delivery_id = event_id
-    if envelope.replay is not None and change.position <= envelope.replay.until:
+    if envelope.replay is not None and notice.cause != "state" and change.position <= envelope.replay.until:
         attributes["replayid"] = envelope.replay.id
         delivery_id = f"{event_id}_{envelope.replay.id}"
     return Message(delivery_id, attributes, data)

@@ -142,6 +142,10 @@ class ChangeReader(Protocol):
     async def position_at(self, time: str) -> int:
         """The last position whose change was committed before that time; 0 when there is none."""
 
+    async def read_state(self, resource_id: str) -> Change | None:
+        """What the resource is now, as a change: its newest one, whose ``after`` is the document and ``members_added`` are all
+        members that it has, of one moment. None when nothing is known by that id."""
+
     async def members_of(self, resource_id: str) -> Sequence[str]:
         """The ids of the group's members now; empty when it is gone."""
 

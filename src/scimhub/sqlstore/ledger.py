@@ -125,6 +125,34 @@ def note_members(connection: Connection, destination: int, group: str, added: Se
     connection.executemany(_REMOVE, [(destination, group, member) for member in removed])
 
 
+_WHOLE = """
+INSERT INTO remote_members (destination, group_id, member_id, state, told) VALUES (?, ?, ?, 'waiting', ?)
+ON CONFLICT (destination, group_id, member_id) DO UPDATE SET told = excluded.told,
+    state = CASE WHEN remote_members.state = 'written' THEN 'written' ELSE 'waiting' END"""
+_OTHERS_LEAVE = """
+UPDATE remote_members SET state = 'leaving' WHERE destination = ? AND group_id = ? AND told IS DISTINCT FROM ?"""
+_OWE = """
+INSERT INTO remote_members (destination, group_id, member_id, state) VALUES (?, ?, ?, ?)
+ON CONFLICT (destination, group_id, member_id) DO UPDATE SET state = excluded.state"""
+
+
+def note_whole(connection: Connection, destination: int, group: str, members: Sequence[str], told: str, is_last: bool) -> None:
+    """A part of all members; nothing when the destination is gone."""
+    if connection.fetch_one(_EXISTS, (destination,)) is None:
+        return
+    connection.executemany(_WHOLE, [(destination, group, member, told) for member in members])
+    if is_last:
+        connection.execute(_OTHERS_LEAVE, (destination, group, told))
+
+
+def owe_members(connection: Connection, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
+    """Have these memberships written, whatever their state; nothing when the destination is gone."""
+    if connection.fetch_one(_EXISTS, (destination,)) is None:
+        return
+    connection.executemany(_OWE, [(destination, group, member, "waiting") for member in added])
+    connection.executemany(_OWE, [(destination, group, member, "leaving") for member in removed])
+
+
 def list_pending(connection: Connection, destination: int, group: str, state: MemberState, member: str | None) -> list[Pending]:
     """The group's memberships in that state, or that of one member."""
     if member is None:
@@ -180,6 +208,18 @@ class Ledgers:
         await self._database.write(
             lambda connection: note_members(connection, destination, group, added, removed), -destination
         )
+
+    async def note_whole(self, destination: int, group: str, members: Sequence[str], told: str, *, is_last: bool) -> None:
+        await self._database.write(
+            lambda connection: note_whole(connection, destination, group, members, told, is_last), -destination
+        )
+
+    async def owe_members(self, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
+        await self._database.write(lambda connection: owe_members(connection, destination, group, added, removed), -destination)
+
+    async def owe_all_members(self, destination: int, group: str) -> None:
+        values = (destination, group)
+        await self._database.write(lambda connection: connection.run(_FORGET_WRITTEN, values), -destination)
 
     async def list_pending(
         self, destination: int, group: str, state: MemberState, member: str | None = None

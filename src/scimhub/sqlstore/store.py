@@ -15,8 +15,10 @@ from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.leases import Leases
 from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
+from scimhub.sqlstore.resyncs import Resyncs
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.sqlite import database as sqlite_database
+from scimhub.sqlstore.states import States
 from scimhub.sqlstore.tracing import Tracing
 from scimhub.sqlstore.walking import Walking
 
@@ -39,7 +41,7 @@ class Options(TypedDict):
     connections: NotRequired[int]
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing):
+class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing, States, Resyncs):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
@@ -52,6 +54,8 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, L
         Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)
         Tracing.__init__(self, opened)
+        States.__init__(self, opened)
+        Resyncs.__init__(self, opened)
         self.database = opened
 
     @property
