@@ -193,7 +193,7 @@ async def test_cursor_ahead_holds_and_releases_are_settled_at_once(store: SqlSto
     stood = await again(store, made)
     assert (stood.cursor, stood.ahead) == (2, frozenset({4, 9}))
     assert await store.list_held(made.key) == [held("r1", 1), held("r2", 2, next_attempt=None)]
-    changed = replace(held("r2", 7), attempts=9, error="503")
+    changed = replace(held("r2", 7), attempts=9, error="503", cause="brake", until=12, removes="User", removed=1)
     await store.settle(made.key, Settlement(10, holds=[changed], releases=["r1", "nobody"]))
     assert ((await again(store, made)).ahead, await store.list_held(made.key)) == (frozenset(), [changed])
 

@@ -13,6 +13,9 @@ import orjson
 # itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
+# Why a lane is held: its delivery failed; the brake keeps a removal; an administrator let go what the brake had kept; the
+# resource overtakes the backlog; or the state of the moment is owed, whatever the log says.
+HeldCause = Literal["failure", "brake", "released", "leaver", "state"]
 # What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
 # proving to the destination who we are, with what it gave out; that is brought, and never shown again.
 Purpose = Literal["hmac", "ed25519", "token", "password"]
@@ -100,6 +103,13 @@ class Held:
     attempts: int
     next_attempt: str | None
     error: str
+    cause: HeldCause = "failure"
+    # The log is read for it up to this position even where the cursor has not come so far, and what an administrator
+    # released is not asked for again up to there; None where neither is wanted.
+    until: int | None = None
+    # What the brake keeps: a resource type or ``members``, and how many of them would go.
+    removes: str = ""
+    removed: int = 0
 
 
 # --------------------------------------------------------------------------- what is sent

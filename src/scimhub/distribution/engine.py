@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from scimhub.directory.errors import Absent, StoreUnavailable
 from scimhub.distribution import delivery, leases, times
 from scimhub.distribution.delivery import Destination
+from scimhub.distribution.intake import Stopped
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook, Place
 from scimhub.distribution.ports import DestinationKind
-from scimhub.distribution.pump import Pump, Stopped
+from scimhub.distribution.pump import Pump
 from scimhub.distribution.surroundings import Surroundings
 
 # A pump that ended by a defect is begun anew after so many seconds.

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from scimhub.distribution.delivery import HeldCause
+
 T = TypeVar("T")
 
 # How many wanted changes may be beyond the cursor: what a restart may have to look at again.
@@ -50,7 +52,7 @@ class Unit(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A lane out of the window; times in seconds. ``due`` is None when it waits for a person."""
+    """A lane out of the window, as ``delivery.Held``; times in seconds. ``due`` is None when it waits for a person."""
 
     lane: str
     first_position: int
@@ -58,6 +60,10 @@ class Hold:
     attempts: int
     due: float | None
     error: str
+    cause: HeldCause = "failure"
+    until: int | None = None
+    removes: str = ""
+    removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

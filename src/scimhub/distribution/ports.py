@@ -133,6 +133,9 @@ class ChangeReader(Protocol):
     async def read_changes_of(self, resource_id: str, first: int, last: int, limit: int) -> Sequence[Change]:
         """Changes of one resource at the positions from ``first`` to ``last``, in order."""
 
+    async def read_leavers(self, after: int, limit: int) -> Sequence[Change]:
+        """Deletions and deactivations behind the position, in order; a few that are neither may be among them."""
+
     async def last_position(self) -> int:
         """The newest position. Whatever was committed before this was asked has one when it is answered."""
 

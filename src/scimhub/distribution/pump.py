@@ -7,47 +7,29 @@ then, in order and under the same ids.
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from scimhub.directory.errors import Invalid, StoreUnavailable
-from scimhub.directory.records import Change
-from scimhub.distribution import attempts, delivery, envelope, retry, times
+from scimhub.directory.errors import StoreUnavailable
+from scimhub.distribution import attempts, envelope, intake, retry, times
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
-from scimhub.distribution.lanes import Item, Lanes, Unit
+from scimhub.distribution.intake import Intake, Stopped
+from scimhub.distribution.lanes import Lanes, Unit
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
-from scimhub.distribution.ports import Sender, Settlement, Tended
+from scimhub.distribution.ports import Sender, Tended
 from scimhub.distribution.retry import Again
+from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 
-# Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
-_FEW, _MANY = 100, 500
-_OWED_AT_ONCE = 100
-# Seconds between two settlings, and between two that only say that nothing concerned the destination.
-_SETTLE_EVERY = 0.2
-_NOTE_EVERY = 5.0
-_MOST_UNSETTLED = 500
 _AFTER_FAULT = 1.0
 _LONGEST_REST = 60.0
 # A destination that fails so long, in seconds, and so often is stopped; a person must look.
 _GIVE_UP_AFTER = 24 * 3600.0
 _GIVE_UP_FAILURES = 50
 
-# The lane of a destination that takes everything in order; no resource has this id.
-_STREAM = ""
-
 _log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """The pump ends by itself; the destination is to be put into that state for that reason."""
-
-    def __init__(self, state: delivery.State, reason: str) -> None:
-        super().__init__(reason)
-        self.state = state
 
 
 class Pump:
@@ -72,31 +54,21 @@ class Pump:
         self.delivered = 0
         self.failed = 0
         self._sender = sender
-        self._outlook = outlook
         self._given = given
-        self._joins_runs = joins_runs
-        # The whole stream is then one lane: it never leaves the window, for nothing may overtake it (DECISIONS 10).
-        self._is_stream = destination.configuration.get("order") == "stream"
         self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
+        self._intake = Intake(destination, outlook, self._lanes, given, joins_runs=joins_runs)
+        self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._awake = asyncio.Event()
-        # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
-        self._wanted: deque[tuple[int, str]] = deque()
         self._sending: set[asyncio.Task[None]] = set()
-        self._settling: asyncio.Task[None] | None = None
-        self._more, self._wakes = True, 0
         self._launched_at = 0.0
         self._stopping = False
         self._fault: Exception | None = None
-        self._unsettled = 0
-        self._settled_at = given.now()
-        self._settled_cursor = destination.cursor
 
     # ------------------------------------------------------------------ from outside
 
     def wake(self) -> None:
         """There are new changes."""
-        self._more = True
-        self._wakes += 1
+        self._intake.wake()
         self._awake.set()
 
     def stop(self) -> None:
@@ -126,8 +98,7 @@ class Pump:
     @property
     def age(self) -> float:
         """How many seconds ago the oldest change was committed that waits and is not held; 0 when none does."""
-        oldest = next((time for position, time in self._wanted if position > self._lanes.cursor), None)
-        return 0.0 if oldest is None else self._given.now() - times.seconds(oldest)
+        return intake.age(self._intake.oldest, self._given.now())
 
     # ------------------------------------------------------------------ the loop
 
@@ -146,12 +117,14 @@ class Pump:
             await self._finish()
 
     async def _turn(self) -> None:
-        await self._read()
-        await self._recall()
+        now = self._given.now
+        if self._intake.is_blocked and not self._sending and self.breaker.state == "closed":
+            self._lanes.hold_first(now(), "It kept the destination from going on.")
+        await self._intake.read()
+        await self._intake.recall(lambda: self.breaker.limit(now()) > 0)
         self._launch()
-        if self._settling is None and self._given.now() >= self._settle_due():
-            # Beside the loop: a commit waits for the disk, and the next messages need not.
-            self._settling = asyncio.create_task(self._settle_beside())
+        if (due := self._settling.due()) is not None and now() >= due:
+            self._settling.begin(self._note_settled)
         if self._fault is not None:
             raise self._fault
         self._check_patience()
@@ -159,14 +132,14 @@ class Pump:
 
     async def _rest(self) -> None:
         """Until something happens: a change, an outcome, or a time that was waited for."""
-        if self._more and self._lanes.room >= _FEW:
+        if self._intake.can_go_on:
             # Quick reads and changes that nobody wants never wait for anything: others must have their turn.
             await asyncio.sleep(0)
             return
         now = self._given.now()
         waits = [_LONGEST_REST, (self._lanes.next_due() or now + _LONGEST_REST) - now]
-        if self._settling is None:
-            waits.append(self._settle_due() - now)
+        if (due := self._settling.due()) is not None:
+            waits.append(due - now)
         if self.breaker.probe_at > self._launched_at:
             waits.append(self.breaker.probe_at - now)
         # Cheaper than a time limit round the waiting, and this runs for each message.
@@ -178,61 +151,16 @@ class Pump:
         """Wait for what is in flight; each send has its own time limit."""
         if self._sending:
             await asyncio.gather(*self._sending, return_exceptions=True)
-        if self._settling is not None:
-            await self._settling
+        await self._settling.end()
         # Without the lease another node sends by now, and knows better where the destination stands.
         with contextlib.suppress(StoreUnavailable, LeaseLost):
-            await self._settle()
+            await self._settling.settle()
         await self._sender.close()
 
-    # ------------------------------------------------------------------ reading
-
-    async def _read(self) -> None:
-        room = self._lanes.room
-        if not self._more or (room < _FEW and self._lanes.has_lanes):
-            if self._more and not self._sending and self.breaker.state == "closed":
-                self._lanes.hold_first(self._given.now(), "It kept the destination from going on.")
-            return
-        wanted = min(room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
-        wakes = self._wakes
-        changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
-        await self._offer(changes)
-        # What was committed while we read has woken us, and may not be among what was read.
-        self._more = len(changes) == wanted or self._wakes != wakes
-
-    async def _offer(self, changes: Sequence[Change]) -> None:
-        interest = (await self._envelope()).interest
-        for change in changes:
-            notice = self._assess(change, interest.assess)
-            if notice is None:
-                self._lanes.skip(change.position)
-                continue
-            self._wanted.append((change.position, change.time))
-            self._lanes.offer(_STREAM if self._is_stream else change.resource_id, self._item(notice))
-
-    def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
-        if change.directory != self.destination.directory:
-            return None
-        if change.after is None and not change.before:
-            raise Stopped("behind", f"Retention removed change {change.position} before it was delivered; a resync is needed.")
-        return assess(change)
-
-    async def _recall(self) -> None:
-        """Read again what is owed to held lanes whose time has come."""
-        self._lanes.wake(self._given.now())
-        while self._lanes.room and self.breaker.limit(self._given.now()) and (wish := self._lanes.recall()) is not None:
-            lane, first, last = wish
-            owed = await self._given.reader.read_changes_of(lane, first, last, _OWED_AT_ONCE)
-            read_to = owed[-1].position if len(owed) == _OWED_AT_ONCE else last
-            interest = (await self._envelope()).interest
-            notices = [self._assess(change, interest.assess) for change in owed]
-            self._lanes.refill(lane, [self._item(notice) for notice in notices if notice is not None], read_to)
-
-    async def _envelope(self) -> envelope.Envelope:
-        try:
-            return await self._outlook.envelope()
-        except Invalid as fault:
-            raise Stopped("failing", f"Its subscription cannot be used any more: {fault}") from fault
+    def _note_settled(self, failed: Exception | None) -> None:
+        self._fault = self._fault or failed
+        self._intake.forget(self._settling.cursor)
+        self._awake.set()
 
     # ------------------------------------------------------------------ sending
 
@@ -269,7 +197,7 @@ class Pump:
             self._fault = self._fault or error
 
     async def _messages(self, unit: Unit[Notice]) -> list[Message]:
-        wrapping = await self._envelope()
+        wrapping = await self._intake.envelope()
         notices = [item.content for item in unit.items]
         first = notices[0]
         if len(notices) > 1:
@@ -293,7 +221,7 @@ class Pump:
                 self.breaker.succeed(unit.lane)
                 self.last_success = self._given.now()
                 self.delivered += len(unit.items)
-                self._unsettled += len(unit.items)
+                self._settling.count(len(unit.items))
                 self._lanes.deliver(unit)
             case Gone(reason):
                 self._lanes.postpone(unit)
@@ -303,7 +231,7 @@ class Pump:
                 self._fail(unit, outcome, self._given.now())
 
     def _fail(self, unit: Unit[Notice], outcome: Retry | Rejected, now: float) -> None:
-        is_own = self._is_stream or (isinstance(outcome, Retry) and outcome.blame == "destination")
+        is_own = self._intake.is_stream or (isinstance(outcome, Retry) and outcome.blame == "destination")
         after = outcome.after if isinstance(outcome, Retry) else None
         chance = self._given.chance()
         was_closed = self.breaker.state == "closed"
@@ -312,7 +240,7 @@ class Pump:
         )
         if is_blamed:
             self._lanes.postpone(unit)
-            if self._is_stream and isinstance(outcome, Rejected) and unit.number >= retry.MOST_REFUSALS:
+            if self._intake.is_stream and isinstance(outcome, Rejected) and unit.number >= retry.MOST_REFUSALS:
                 reason = f"It takes all in order and refuses position {unit.items[0].position}: {outcome.reason}"
                 self._fault = Stopped("failing", reason)
             if was_closed:
@@ -336,56 +264,7 @@ class Pump:
         if breaker.state != "closed" and self._given.now() - breaker.failing_since >= _GIVE_UP_AFTER:
             raise Stopped("failing", f"It failed for a day, {breaker.failures} times; the last time: {breaker.reason}")
 
-    # ------------------------------------------------------------------ settling
-
-    def _settle_due(self) -> float:
-        self._settled_at = min(self._settled_at, self._given.now() + _AFTER_FAULT)  # the clock may have been set back
-        if self._lanes.is_dirty or self._unsettled:
-            return self._settled_at + (_SETTLE_EVERY if self._unsettled < _MOST_UNSETTLED else 0.0)
-        is_behind = self._lanes.cursor != self._settled_cursor
-        return self._settled_at + _NOTE_EVERY if is_behind else self._given.now() + _LONGEST_REST
-
-    async def _settle_beside(self) -> None:
-        try:
-            await self._settle()
-        except StoreUnavailable as fault:
-            self._settled_at = self._given.now() + _AFTER_FAULT
-            _log.warning("pump waits for the database", extra={**self._names, "reason": str(fault)})
-        except Exception as error:
-            self._fault = self._fault or error
-        self._settling = None
-        self._awake.set()
-
-    async def _settle(self) -> None:
-        standing, unsettled = self._lanes.standing(), self._unsettled
-        replay = self._outlook.replay
-        is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.owes_up_to(replay.until)
-        self._given.reach("before_settle")
-        settlement = Settlement(
-            standing.cursor,
-            standing.ahead,
-            [times.held_of(hold) for hold in standing.holds],
-            standing.releases,
-            is_over,
-            self.lease.epoch,
-        )
-        await self._given.store.settle(self.destination.key, settlement)
-        self._given.reach("after_settle")
-        self._lanes.settled(standing)
-        if is_over:
-            self._outlook.end_replay()
-        while self._wanted and self._wanted[0][0] <= standing.cursor:
-            self._wanted.popleft()
-        self._unsettled -= unsettled  # more may have arrived meanwhile
-        self._settled_at, self._settled_cursor = self._given.now(), standing.cursor
-
     # ------------------------------------------------------------------ within
-
-    def _item(self, notice: Notice) -> Item[Notice]:
-        change = notice.change
-        touched = len(change.members_added) + len(change.members_removed)
-        size = len(change.after or "") + 40 * touched
-        return Item(change.position, notice, touched if notice.is_run and self._joins_runs else 0, size)
 
     @property
     def _names(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from scimhub import clock
-from scimhub.distribution.delivery import Held
+from scimhub.distribution.delivery import Held, HeldCause
 from scimhub.distribution.lanes import Hold
 
 
@@ -20,10 +20,14 @@ def seconds(text: str) -> float:
 def hold_of(held: Held) -> Hold:
     """What was kept, as lanes count it."""
     due = None if held.next_attempt is None else seconds(held.next_attempt)
-    return Hold(held.resource_id, held.first_position, seconds(held.since), held.attempts, due, held.error)
+    return Hold(held.resource_id, held.first_position, seconds(held.since), held.attempts, due, held.error, *_reason(held))
 
 
 def held_of(hold: Hold) -> Held:
     """What is to be kept of a hold."""
     due = None if hold.due is None else text(hold.due)
-    return Held(hold.lane, hold.first_position, text(hold.since), hold.attempts, due, hold.error)
+    return Held(hold.lane, hold.first_position, text(hold.since), hold.attempts, due, hold.error, *_reason(hold))
+
+
+def _reason(one: Hold | Held) -> tuple[HeldCause, int | None, str, int]:
+    return one.cause, one.until, one.removes, one.removed

@@ -22,8 +22,8 @@ def _append(dialect: Dialect) -> str:
     return f"""
 INSERT INTO {dialect.appends_to}
     (id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
-     members_added, members_removed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+     members_added, members_removed, leaver)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def append(
@@ -58,9 +58,19 @@ def append(
             external_id,
             orjson.dumps(delta.added).decode() if delta.added else None,
             orjson.dumps(delta.removed).decode() if delta.removed else None,
+            1 if operation == "deleted" or (before is not None and _deactivates(before, after)) else None,
         ),
     )
     return change_id
+
+
+def _deactivates(before: str, after: str | None) -> bool:
+    """Whether ``active`` became false, by the look of the texts: quick, and now and then yes where it is not so.
+
+    Who finds the change by this looks at it before believing it (``distribution.subscription``).
+    """
+    was_active = '"active":true' in before or '"active":null' in before
+    return was_active and after is not None and '"active":false' in after
 
 
 _COLUMNS = """
@@ -88,6 +98,14 @@ FROM changes WHERE resource_id = ? AND position BETWEEN ? AND ? ORDER BY positio
 def read_of(connection: Connection, resource_id: str, first: int, last: int, limit: int) -> list[Change]:
     """The changes of one resource at these positions, in order."""
     return [_change(row) for row in connection.fetch(_OF_RESOURCE, (resource_id, first, last, limit))]
+
+
+_LEAVERS = f"SELECT {_COLUMNS} FROM changes WHERE leaver = 1 AND position > ? ORDER BY position LIMIT ?"
+
+
+def read_leavers(connection: Connection, after: int, limit: int) -> list[Change]:
+    """The deletions and deactivations behind the position, in order, and now and then a change that is neither."""
+    return [_change(row) for row in connection.fetch(_LEAVERS, (after, limit))]
 
 
 # Times of neighbours may be out of order by as long as a request takes; a replay may begin a little early, never late.
@@ -181,6 +199,9 @@ class Changes:
             return read_of(connection, resource_id, first, last, limit)
 
         return await self._database.read(work) if limit <= _QUICK_ROWS else await self._database.read_aside(work)
+
+    async def read_leavers(self, after: int, limit: int) -> list[Change]:
+        return await self._database.read(lambda connection: read_leavers(connection, after, limit))
 
     async def last_position(self) -> int:
         await self._database.number_changes()

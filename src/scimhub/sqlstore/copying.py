@@ -31,6 +31,7 @@ _TABLES: Final = (
     "destinations",
     "destination_secrets",
     "held",
+    "kept",
     "remote_resources",
     "remote_members",
     "backfills",

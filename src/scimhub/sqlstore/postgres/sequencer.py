@@ -14,7 +14,7 @@ because they come from the head's row, which the same transaction writes.
 from typing import Any
 
 _COLUMNS = """id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
-    members_added, members_removed, key_id"""
+    members_added, members_removed, key_id, leaver"""
 # So many changes are moved at once; readers wait for no longer than that takes.
 LARGEST_STEP = 2000
 
