@@ -110,6 +110,8 @@ class Held:
     # What the brake keeps: a resource type or ``members``, and how many of them would go.
     removes: str = ""
     removed: int = 0
+    # The id of the wish for the state that is owed.
+    ask: str = ""
 
 
 # --------------------------------------------------------------------------- what is sent

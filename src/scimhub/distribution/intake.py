@@ -92,6 +92,17 @@ class Intake:
             notices = [self._assess(change, interest.assess) for change in owed]
             self._lanes.refill(lane, [self._item(notice) for notice in notices if notice is not None], read_to)
 
+    async def recall_states(self, may_go_on: Callable[[], bool]) -> None:
+        """Read what resources are now of which the state is owed, a few at a time: they are to be sent as they are then."""
+        while self._lanes.room and may_go_on() and (wish := self._lanes.recall_state()) is not None:
+            lane, ask, covered = wish
+            change = await self._given.reader.read_state(lane)
+            interest = (await self.envelope()).interest
+            notice = None
+            if change is not None and change.directory == self._destination.directory:
+                covered, notice = max(covered, change.position), interest.state_of(change, ask)
+            self._lanes.refill(lane, [] if notice is None else [self._item(notice)], covered)
+
     async def envelope(self) -> envelope.Envelope:
         """How the destination is told of changes now."""
         try:

@@ -5,6 +5,10 @@ message of a lane is in flight, and the cursor follows the first position that i
 held: its changes leave the window, one row stands for all that is owed, and when its time comes they are read again from
 the log, in order. So a failing resource costs one row and no order, and a destination that is down costs nothing.
 
+A *state* is owed to a lane when somebody asks for it: its changes leave the window as well, and in the place of what the log
+says the resource is read as it is. What is then sent covers every position up to that of its newest change, which may lie
+beyond the window; the hold stays until the window has passed there, so that nothing older is sent behind it.
+
 What is not yet settled when the process dies is sent once more: a restart begins with the settled cursor, the positions
 ahead of it, and what is held.
 """
@@ -64,6 +68,12 @@ class Hold:
     until: int | None = None
     removes: str = ""
     removed: int = 0
+    ask: str = ""
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether all is sent, further than the window has come; it ends when the window is there."""
+        return self.cause == "state" and self.until is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class _Lane(Generic[T]):
     # Until when it rests, None when it does not.
     due: float | None = None
     hold: Hold | None = None
+    # Its state was asked for while something was in flight, and begins when that has landed.
+    wish: Hold | None = None
     # While held: up to where the log was read again, and the newest position that may be owed.
     read_to: int = 0
     newest: int = 0
@@ -118,13 +130,23 @@ class Lanes(Generic[T]):
         # Lanes with something to send, and held lanes whose changes must be read again; each lane is once in one of them.
         self._ready: deque[str] = deque()
         self._recalls: deque[str] = deque()
+        # The same for lanes that are owed a state.
+        self._told: deque[str] = deque()
+        self._asks: deque[str] = deque()
+        self._states_in_flight = 0
+        self._state_was_last = False
+        # Of holds that pass, the position that the window must reach.
+        self._passing: list[tuple[int, str]] = []
         self._waiting: list[tuple[float, str]] = []
         self._changed_holds: set[str] = set()
         self._released: set[str] = set()
         for hold in holds:
             state: _Lane[T] = _Lane(hold=hold, attempts=hold.attempts, tries=hold.attempts)
             self._lanes[hold.lane] = state
-            self._rest(hold.lane, state, hold.due)
+            if hold.is_passing:
+                self._pass(hold)
+            else:
+                self._rest(hold.lane, state, hold.due)
 
     # ------------------------------------------------------------------ reading
 
@@ -139,6 +161,7 @@ class Lanes(Generic[T]):
         """The change at the position is none of the destination's business."""
         self.read_position = position
         self._known.discard(position)
+        self._end_passing()
 
     def offer(self, lane: str, item: Item[T]) -> None:
         """The destination wants this change, which comes behind all that were offered."""
@@ -154,12 +177,21 @@ class Lanes(Generic[T]):
         else:
             self._append(lane, state or self._lanes.setdefault(lane, _Lane()), item)
         self._known.discard(item.position)
+        self._end_passing()
 
     def recall(self) -> tuple[str, int, int] | None:
         """A held lane whose time has come, and the first and last position to read again for it, for ``refill``."""
-        if not self._recalls:
+        return self._recalled(self._recalls.popleft()) if self._recalls else None
+
+    def recall_state(self) -> tuple[str, str, int] | None:
+        """A lane that is owed a state, the id of the wish, and the position that the state covers at least, for ``refill``."""
+        if not self._asks:
             return None
-        lane = self._recalls.popleft()
+        lane, first, last = self._recalled(self._asks.popleft())
+        hold = self._lanes[lane].hold
+        return lane, "" if hold is None else hold.ask, max(first - 1, last)
+
+    def _recalled(self, lane: str) -> tuple[str, int, int]:
         state = self._lanes[lane]
         last = max(self.read_position, self._horizon)
         state.newest = max(state.newest, last)
@@ -172,30 +204,79 @@ class Lanes(Generic[T]):
         self._bytes += sum(item.size for item in items)
         state.read_to = read_to
         if items:
-            self._ready.append(lane)
+            self._line(state).append(lane)
         else:
             self._owe_from(lane, state, read_to + 1)
 
     # ------------------------------------------------------------------ sending
 
-    def take(self, now: float, *, untried_first: bool = False) -> Unit[T] | None:
+    def take(self, now: float, *, untried_first: bool = False, most_states: int = 1) -> Unit[T] | None:
         """The next message to send, now in flight, or None when nothing may be sent.
 
-        ``untried_first`` prefers a lane that has not failed: as a probe it tells most.
+        ``untried_first`` prefers a lane that has not failed: as a probe it tells most. ``most_states`` is how many states may
+        be in flight while there is something else to send.
         """
         self.wake(now)
-        if not self._ready:
+        line = self._next_line(most_states)
+        if not line:
             return None
-        lane = next((lane for lane in self._ready if not self._lanes[lane].tries), None) if untried_first else None
+        lane = next((lane for lane in line if not self._lanes[lane].tries), None) if untried_first else None
         if lane is None:
-            lane = self._ready.popleft()
+            lane = line.popleft()
         else:
-            self._ready.remove(lane)
+            line.remove(lane)
         state = self._lanes[lane]
+        self._state_was_last = line is self._told
+        self._states_in_flight += self._state_was_last
         items, state.frozen = state.frozen or self._cut(state), ()
         state.in_flight += 1
         state.tries += 1
         return Unit(lane, items, state.attempts + 1, state.tries)
+
+    def _next_line(self, most_states: int) -> deque[str]:
+        """Where the next lane is taken from. Where only one is in flight at a time the two take turns."""
+        if not self._ready or not self._told:
+            return self._ready or self._told
+        may_tell = self._states_in_flight < most_states and not (most_states == 1 and self._state_was_last)
+        return self._told if may_tell else self._ready
+
+    def _line(self, state: _Lane[T]) -> deque[str]:
+        return self._told if _is_state(state.hold) else self._ready
+
+    def owe_state(self, lane: str, now: float, ask: str) -> None:
+        """The lane is owed what its resource is now; ``ask`` is the id of the wish. A removal that the brake keeps stays."""
+        state = self._lanes.get(lane)
+        if state is None:
+            state = self._lanes[lane] = _Lane()
+        elif state.hold is not None and state.hold.cause == "brake":
+            return
+        elif not state.in_flight:
+            for line in (self._ready, self._told, self._recalls, self._asks):
+                if lane in line:
+                    line.remove(lane)
+        wish = Hold(lane, self._first_owed(state), now, 0, now, "", "state", ask=ask)
+        if not state.in_flight:
+            self._begin_state(lane, state, wish)
+            return
+        state.wish = wish
+        self._changed_holds.add(lane)
+        self._released.discard(lane)
+
+    def _first_owed(self, state: _Lane[T]) -> int:
+        if state.hold is not None:
+            return state.hold.first_position
+        return next((item.position for item in (*state.frozen, *state.items)), self.read_position + 1)
+
+    def _begin_state(self, lane: str, state: _Lane[T], wish: Hold) -> None:
+        """Out of the window with the lane, and in the place of what it waits with the state."""
+        first = min(wish.first_position, self._first_owed(state)) if state.hold is None else state.hold.first_position
+        self._clear(state)
+        state.hold, state.wish = replace(wish, first_position=first), None
+        state.attempts = state.tries = 0
+        self._changed_holds.add(lane)
+        self._released.discard(lane)
+        state.due = None
+        self._asks.append(lane)
 
     def deliver(self, unit: Unit[T]) -> None:
         """The unit arrived."""
@@ -207,7 +288,9 @@ class Lanes(Generic[T]):
             return
         for item in unit.items:
             self._finish(item.position)
-        if state.items and self._one_in_flight:
+        if state.wish is not None:
+            self._begin_state(unit.lane, state, state.wish)
+        elif state.items and self._one_in_flight:
             self._ready.append(unit.lane)
         elif not state.items and not state.in_flight:
             del self._lanes[unit.lane]
@@ -216,14 +299,19 @@ class Lanes(Generic[T]):
         """The unit was not sent, or failed by no fault of its own: it is as it was before, and others come first."""
         state = self._land(unit)
         state.frozen = unit.items
-        self._ready.append(unit.lane)
+        if state.wish is not None:
+            self._begin_state(unit.lane, state, state.wish)
+        else:
+            self._line(state).append(unit.lane)
 
     def wait(self, unit: Unit[T], due: float, error: str) -> None:
         """The unit failed and is tried again then; its lane stays where it is."""
         state = self._land(unit)
         state.attempts += 1
         state.frozen = unit.items
-        if state.hold is None:
+        if state.wish is not None:
+            self._begin_state(unit.lane, state, state.wish)
+        elif state.hold is None:
             self._rest(unit.lane, state, due)
         else:
             self._hold(unit.lane, state, state.hold.since, due, error)
@@ -233,6 +321,9 @@ class Lanes(Generic[T]):
         state = self._land(unit)
         state.attempts += 1
         state.frozen = unit.items
+        if state.wish is not None:
+            self._begin_state(unit.lane, state, state.wish)
+            return
         self._hold(unit.lane, state, now if state.hold is None else state.hold.since, due, error)
 
     def hold_first(self, now: float, error: str) -> bool:
@@ -250,7 +341,7 @@ class Lanes(Generic[T]):
             state = self._lanes.get(lane)
             if state is not None and state.due == due:
                 state.due = None
-                (self._ready if state.frozen else self._recalls).append(lane)
+                (self._line(state) if state.frozen else self._asks if _is_state(state.hold) else self._recalls).append(lane)
 
     def next_due(self) -> float | None:
         """When the next resting lane may go on, None when none rests."""
@@ -264,8 +355,16 @@ class Lanes(Generic[T]):
 
     @property
     def held(self) -> int:
-        """How many lanes are held."""
-        return sum(state.hold is not None for state in self._lanes.values())
+        """How many lanes are held; a state that is owed and has not failed is none of them."""
+        holds = (state.hold for state in self._lanes.values())
+        return sum(hold is not None and not (hold.cause == "state" and not hold.attempts) for hold in holds)
+
+    @property
+    def states_under_way(self) -> int:
+        """How many states are owed that have not failed."""
+        holds = (state.hold for state in self._lanes.values())
+        wishes = sum(state.wish is not None for state in self._lanes.values())
+        return wishes + sum(_is_state(hold) and not hold.attempts for hold in holds if hold is not None)
 
     @property
     def has_lanes(self) -> bool:
@@ -285,6 +384,11 @@ class Lanes(Generic[T]):
     def wants_recall(self) -> bool:
         """Whether a held lane waits for ``recall``."""
         return bool(self._recalls)
+
+    @property
+    def states_ready(self) -> int:
+        """How many states have been read and wait for being sent."""
+        return len(self._told)
 
     # ------------------------------------------------------------------ settling
 
@@ -307,7 +411,7 @@ class Lanes(Generic[T]):
 
     def _hold_of(self, lane: str) -> Hold | None:
         state = self._lanes.get(lane)
-        return None if state is None else state.hold
+        return None if state is None else state.wish or state.hold
 
     def _cut(self, state: _Lane[T]) -> tuple[Item[T], ...]:
         """The first item, or the run of membership changes that begins with it (DECISIONS 10)."""
@@ -328,6 +432,7 @@ class Lanes(Generic[T]):
     def _land(self, unit: Unit[T]) -> _Lane[T]:
         state = self._lanes[unit.lane]
         state.in_flight -= 1
+        self._states_in_flight -= _is_state(state.hold)
         return state
 
     def _finish(self, position: int) -> None:
@@ -338,6 +443,18 @@ class Lanes(Generic[T]):
     def _hold(self, lane: str, state: _Lane[T], since: float, due: float | None, error: str) -> None:
         """Owe the lane everything from what was tried on; its changes leave memory and, being owed, count as done."""
         first = state.frozen[0].position
+        self._clear(state)
+        if state.hold is not None and _is_state(state.hold):
+            # It is read anew when it is tried again.
+            state.hold = replace(state.hold, attempts=state.attempts, due=due, error=error)
+        else:
+            state.hold = Hold(lane, first, since, state.attempts, due, error)
+        self._changed_holds.add(lane)
+        self._released.discard(lane)
+        self._rest(lane, state, due)
+
+    def _clear(self, state: _Lane[T]) -> None:
+        """What the lane waits with leaves memory, because a hold owes it."""
         for item in (*state.frozen, *state.items):
             self._bytes -= item.size
             if state.hold is None:
@@ -345,23 +462,50 @@ class Lanes(Generic[T]):
             state.newest = max(state.newest, item.position)
         state.items.clear()
         state.frozen = ()
-        state.hold = Hold(lane, first, since, state.attempts, due, error)
-        self._changed_holds.add(lane)
-        self._released.discard(lane)
-        self._rest(lane, state, due)
 
     def _owe_from(self, lane: str, state: _Lane[T], position: int) -> None:
         """The held lane has everything before the position; when nothing more is owed the hold ends."""
+        if state.wish is not None and state.hold is not None:
+            state.hold = replace(state.hold, first_position=position)
+            self._begin_state(lane, state, state.wish)
+            return
         if state.hold is not None and (state.items or state.newest > state.read_to):
-            state.hold = replace(state.hold, first_position=position, attempts=0, error="")
+            state.hold = replace(state.hold, first_position=position, attempts=0, error="", cause=_behind(state.hold), ask="")
             self._changed_holds.add(lane)
             (self._ready if state.items else self._recalls).append(lane)
+            return
+        if state.hold is not None and position - 1 > self.read_position:
+            state.hold = replace(state.hold, first_position=position, attempts=0, due=None, error="", until=position - 1)
+            self._changed_holds.add(lane)
+            self._pass(state.hold)
             return
         self._changed_holds.discard(lane)
         self._released.add(lane)
         del self._lanes[lane]
 
+    def _pass(self, hold: Hold) -> None:
+        heapq.heappush(self._passing, (hold.first_position - 1, hold.lane))
+
+    def _end_passing(self) -> None:
+        """End the holds whose position the window has reached, or read on for them."""
+        while self._passing and self._passing[0][0] <= self.read_position:
+            position, lane = heapq.heappop(self._passing)
+            state = self._lanes.get(lane)
+            if state is None or state.hold is None or not state.hold.is_passing or state.hold.first_position != position + 1:
+                continue  # it was asked for again since
+            state.hold = replace(state.hold, until=None)
+            self._owe_from(lane, state, position + 1)
+
     def _rest(self, lane: str, state: _Lane[T], due: float | None) -> None:
         state.due = due
         if due is not None:
             heapq.heappush(self._waiting, (due, lane))
+
+
+def _is_state(hold: Hold | None) -> bool:
+    return hold is not None and hold.cause == "state" and hold.until is None
+
+
+def _behind(hold: Hold) -> HeldCause:
+    """Why the lane is held behind what was sent of it: a state is sent once."""
+    return "failure" if hold.cause == "state" else hold.cause

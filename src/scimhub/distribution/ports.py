@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from scimhub.directory.records import Change
+from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import (
     Attempt,
     Destination,
@@ -221,3 +222,11 @@ class Tended(Protocol):
 
     async def tend(self) -> None:
         """Do what is due. Never raises for what a destination may do."""
+
+
+@runtime_checkable
+class Amended(Protocol):
+    """A sender whose ledger is corrected beside its messages."""
+
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger by what the destination was seen to have."""

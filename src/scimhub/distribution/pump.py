@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, envelope, intake, retry, times
+from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
 from scimhub.distribution.intake import Intake, Stopped
 from scimhub.distribution.lanes import Lanes, Unit
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
-from scimhub.distribution.ports import Sender, Tended
+from scimhub.distribution.ports import Amended, Sender, Tended
 from scimhub.distribution.retry import Again
 from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Notice
@@ -76,6 +77,26 @@ class Pump:
         self._stopping = True
         self._awake.set()
 
+    async def owe_states(self, resource_ids: Sequence[str], ask: str) -> None:
+        """Tell what these resources are now, each when its turn comes; written when this ends. ``ask`` is the wish's id.
+
+        Raises StoreUnavailable or LeaseLost.
+        """
+        for id in resource_ids:
+            self._lanes.owe_state(id, self._given.now(), ask)
+        self._awake.set()
+        await self._settling.settle()
+
+    @property
+    def states_under_way(self) -> int:
+        """How many states are owed that have not failed."""
+        return self._lanes.states_under_way
+
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger of a destination that has one, by what it was seen to have."""
+        if isinstance(self._sender, Amended):
+            await self._sender.amend(amendment)
+
     async def tend(self) -> None:
         """Have the sender do what is due without a message, while the destination is up."""
         if isinstance(self._sender, Tended) and self.breaker.state == "closed" and not self._stopping:
@@ -122,6 +143,7 @@ class Pump:
             self._lanes.hold_first(now(), "It kept the destination from going on.")
         await self._intake.read()
         await self._intake.recall(lambda: self.breaker.limit(now()) > 0)
+        await self._intake.recall_states(lambda: self._lanes.states_ready <= self.breaker.limit(now()) > 0)
         self._launch()
         if (due := self._settling.due()) is not None and now() >= due:
             self._settling.begin(self._note_settled)
@@ -167,7 +189,8 @@ class Pump:
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
         while len(self._sending) < self.breaker.limit(now):
-            if (unit := self._lanes.take(now, untried_first=probing)) is None:
+            most_states = max(1, self.breaker.limit(now) // 2)
+            if (unit := self._lanes.take(now, untried_first=probing, most_states=most_states)) is None:
                 return
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)

@@ -157,14 +157,15 @@ SET cursor = ?2, ahead = ?3,
 WHERE key = ?1 AND (CAST(?5 AS BIGINT) IS NULL OR lease_epoch = ?5)"""
 _HOLD = """
 INSERT INTO held
-    (destination, resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (destination, resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (destination, resource_id) DO UPDATE SET first_position = excluded.first_position, since = excluded.since,
     attempts = excluded.attempts, next_attempt = excluded.next_attempt, error = excluded.error,
-    cause = excluded.cause, until = excluded.until, removes = excluded.removes, removed = excluded.removed"""
+    cause = excluded.cause, until = excluded.until, removes = excluded.removes, removed = excluded.removed,
+    ask = excluded.ask"""
 _RELEASE = "DELETE FROM held WHERE destination = ? AND resource_id = ?"
 _HELD = """
-SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed FROM held"""
+SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask FROM held"""
 
 
 def settle(connection: Connection, key: int, settlement: Settlement) -> None:
@@ -187,7 +188,7 @@ def settle(connection: Connection, key: int, settlement: Settlement) -> None:
 def hold(connection: Connection, key: int, held: Held) -> None:
     """Write what is owed of one resource, whether something was written before or not."""
     values = (held.resource_id, held.first_position, held.since, held.attempts, held.next_attempt, held.error)
-    connection.execute(_HOLD, (key, *values, held.cause, held.until, held.removes, held.removed))
+    connection.execute(_HOLD, (key, *values, held.cause, held.until, held.removes, held.removed, held.ask))
 
 
 def list_held(connection: Connection, key: int) -> list[Held]:
