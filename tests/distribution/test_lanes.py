@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scimhub.distribution.lanes import Hold, Item, Lanes, Unit
+from scimhub.distribution.lane import Hold, Item, Unit
+from scimhub.distribution.lanes import Lanes
 
 CAPACITY = 12
 

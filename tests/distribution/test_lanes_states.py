@@ -1,12 +1,13 @@
 """States that are owed to lanes: random runs with asks and crashes between any two steps, and each rule by itself."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from scimhub.distribution.lanes import Hold, Item, Lanes, Unit
-from tests.distribution.test_lanes import STEPS, World, offered, take
+from scimhub.distribution.lane import Hold, Item, Unit
+from scimhub.distribution.owing import OwingLanes
+from tests.distribution.test_lanes import CAPACITY, STEPS, World
 
 LANES = ("a", "b", "c")
 
@@ -18,15 +19,24 @@ class Asking(World):
     # Of each lane the position up to which the receiver confirmed everything: as this process knows, and as was written.
     confirmed: dict[str, int] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
-    # Lanes of which somebody asked for the state, and no message has told it since.
+    # Of lanes whose state somebody asked for, the newest position then, until a message has told as much.
     asked: dict[str, int] = field(default_factory=dict)
 
     def restart(self) -> None:
-        super().restart()
-        self.confirmed = dict(self.written) if hasattr(self, "written") else {}
+        """All that was not written is forgotten."""
+        self.in_flight = []
+        self.confirmed = dict(self.written)
+        self.lanes = self.opened()
 
-    def item(self, position: int) -> Item[str]:
-        return Item(position, "", weight=self.random.choice((0, 1)), size=10)
+    def opened(self) -> OwingLanes[str]:
+        world = self
+
+        class Watched(OwingLanes[str]):
+            def deliver(self, unit: Unit[str]) -> None:
+                world.confirmed[unit.lane] = max(world.confirmed.get(unit.lane, 0), unit.items[-1].position)
+                super().deliver(unit)
+
+        return Watched(self.cursor, self.ahead, list(self.holds.values()), capacity=CAPACITY)
 
     def newest(self, lane: str) -> int | None:
         return next((position for position in range(len(self.log), 0, -1) if self.log[position - 1] == lane), None)
@@ -34,51 +44,54 @@ class Asking(World):
     def ask(self) -> None:
         """It is asked for, and that is written."""
         lane = self.random.choice(LANES)
-        self.lanes.owe_state(lane, self.now, "ask")
+        self.owing.owe_state(lane, self.now, "ask")
         self.settle()
         if (newest := self.newest(lane)) is not None:
             self.asked[lane] = newest
 
+    @property
+    def owing(self) -> OwingLanes[str]:
+        assert isinstance(self.lanes, OwingLanes)
+        return self.lanes
+
     def read_states(self) -> None:
         self.lanes.wake(self.now)
-        while (wish := self.lanes.recall_state()) is not None:
+        while (wish := self.owing.recall_state()) is not None:
             lane, ask, covered = wish
             newest = self.newest(lane)
             items = [] if newest is None else [Item(newest, ask, size=10)]
             self.lanes.refill(lane, items, max(covered, newest or 0))
 
+    def launch(self) -> None:
+        if (unit := self.lanes.take(self.now)) is not None:
+            if unit.items[0].content != "ask":
+                assert unit.items[0].position > self.confirmed.get(unit.lane, 0), f"{unit} comes behind a newer one"
+            self.in_flight.append(unit)
+
     def land(self) -> None:
         before = {lane: len(messages) for lane, messages in self.received.items()}
-        units = {id(unit): unit for unit in self.in_flight}
+        units = list(self.in_flight)
         super().land()
-        landed = next((unit for key, unit in units.items() if all(key != id(other) for other in self.in_flight)), None)
-        if landed is not None and len(self.received[landed.lane]) > before.get(landed.lane, 0):
-            self.note(landed)
-
-    def note(self, unit: Unit[str]) -> None:
-        first, last = unit.items[0].position, unit.items[-1].position
-        if unit.items[0].content == "ask":
-            assert last >= self.confirmed.get(unit.lane, 0), "a state older than what was confirmed"
-            self.received[unit.lane][-1] = tuple(range(1, last + 1))
-            if last >= self.asked.get(unit.lane, 0):
-                self.asked.pop(unit.lane, None)
-        else:
-            assert first > self.confirmed.get(unit.lane, 0), f"{first} of {unit.lane} behind a newer one"
+        for unit in units:
+            got = self.received[unit.lane]
+            if unit not in self.in_flight and len(got) > before.get(unit.lane, 0) and unit.items[0].content == "ask":
+                last = unit.items[-1].position
+                got[-1] = tuple(range(1, last + 1))
+                if last >= self.asked.get(unit.lane, 0):
+                    self.asked.pop(unit.lane, None)
 
     def settle(self) -> None:
-        if not hasattr(self, "lanes"):
-            return
         self.written = dict(self.confirmed)
         super().settle()
 
     def release(self) -> None:
-        """As a person does it: what is owed as a state stays that."""
+        """As a person does it: what is owed as a state stays that, and what only waits for the window as well."""
         self.settle()
         for lane, hold in self.holds.items():
-            if hold.cause != "state":
-                self.holds[lane] = Hold(lane, hold.first_position, hold.since, 0, self.now, "")
-            elif not hold.is_passing:
-                self.holds[lane] = Hold(lane, hold.first_position, hold.since, 0, self.now, "", "state", ask=hold.ask)
+            if hold.cause == "failure":
+                self.holds[lane] = replace(hold, attempts=0, due=self.now, error="")
+            elif hold.cause == "state":
+                self.holds[lane] = replace(hold, attempts=0, due=self.now, error="")
         self.restart()
 
     def finish(self) -> None:
@@ -104,34 +117,9 @@ class Asking(World):
             assert wanted <= had
 
 
-class Confirming(Asking):
-    """Notes what the receiver confirmed, which a lost answer is not."""
-
-    def deliver(self, unit: Unit[str]) -> None:
-        self.confirmed[unit.lane] = max(self.confirmed.get(unit.lane, 0), unit.items[-1].position)
-
-    def restart(self) -> None:
-        super().restart()
-        lanes_deliver = self.lanes.deliver
-
-        def deliver(unit: Unit[str]) -> None:
-            self.pending = unit
-            lanes_deliver(unit)
-
-        self.lanes.deliver = deliver  # type: ignore[method-assign]  # to see what is confirmed
-
-    pending: Unit[str] | None = None
-
-    def land(self) -> None:
-        self.pending = None
-        super().land()
-        if self.pending is not None:
-            self.deliver(self.pending)
-
-
 @pytest.mark.parametrize("seed", range(200))
 def test_a_state_arrives_and_nothing_older_behind_it_whatever_crashes(seed: int) -> None:
-    world = Confirming(random.Random(seed))
+    world = Asking(random.Random(seed))
     steps = (*(step.__name__ for step in STEPS), "ask", "read_states", "read_states")
     for _ in range(300):
         getattr(world, world.random.choice(steps))()
@@ -144,8 +132,22 @@ def test_a_state_arrives_and_nothing_older_behind_it_whatever_crashes(seed: int)
     assert world.crashes > 0
 
 
-def tell(lanes: Lanes[str], position: int) -> None:
+def offered(*lanes: str) -> OwingLanes[str]:
+    made: OwingLanes[str] = OwingLanes(0)
+    for position, lane in enumerate(lanes, 1):
+        made.offer(lane, Item(position, ""))
+    return made
+
+
+def take(lanes: OwingLanes[str], now: float = 9.0) -> Unit[str]:
+    unit = lanes.take(now)
+    assert unit is not None
+    return unit
+
+
+def tell(lanes: OwingLanes[str], position: int) -> None:
     """The state that is owed is read; its newest change is there."""
+    lanes.wake(9.0)
     wish = lanes.recall_state()
     assert wish is not None
     lane, ask, covered = wish
@@ -172,14 +174,14 @@ def test_a_state_from_beyond_the_window_keeps_what_is_older_from_being_sent() ->
     lanes.deliver(take(lanes))
     lanes.deliver(take(lanes))
     (hold,) = lanes.standing().holds
-    assert (hold.first_position, hold.until, hold.due, hold.is_passing) == (4, 3, None, True)
-    again: Lanes[str] = Lanes(1, holds=[hold])
+    assert (hold.first_position, hold.until, hold.due, hold.cause) == (4, 3, None, "leaver")
+    again: OwingLanes[str] = OwingLanes(1, holds=[hold])
     for each in (lanes, again):
         each.offer("a", Item(2, ""))
         each.offer("a", Item(3, ""))
         assert each.take(6.0) is None
-        assert "a" in each.standing().releases
         each.offer("a", Item(4, ""))
+        assert "a" in each.standing().releases
         assert [item.position for item in take(each).items] == [4]
 
 
@@ -209,13 +211,13 @@ def test_a_state_that_is_asked_for_while_something_is_in_flight_waits_for_that()
 
 
 def test_a_state_that_fails_is_read_anew_and_is_one_of_those_that_are_held() -> None:
-    lanes: Lanes[str] = Lanes(7)
+    lanes: OwingLanes[str] = OwingLanes(7)
     lanes.owe_state("a", 5.0, "ask")
     tell(lanes, 3)
-    assert (lanes.held, lanes.states_under_way) == (0, 1)
+    assert (lanes.holds.count, lanes.states_under_way) == (0, 1)
     lanes.hold(take(lanes), 6.0, 66.0, "500")
-    assert (lanes.held, lanes.states_under_way) == (1, 0)
-    assert lanes.standing().holds == [Hold("a", 8, 5.0, 1, 66.0, "500", "state", ask="ask")]
+    assert (lanes.holds.count, lanes.states_under_way) == (1, 0)
+    assert lanes.standing().holds == [Hold("a", 3, 5.0, 1, 66.0, "500", "state", ask="ask")]
     lanes.wake(66.0)
     assert lanes.recall() is None
     tell(lanes, 9)
@@ -223,7 +225,7 @@ def test_a_state_that_fails_is_read_anew_and_is_one_of_those_that_are_held() -> 
 
 
 def test_what_the_brake_keeps_is_not_told_as_a_state() -> None:
-    lanes: Lanes[str] = Lanes(7, holds=[Hold("a", 3, 1.0, 0, None, "", "brake")])
+    lanes: OwingLanes[str] = OwingLanes(7, holds=[Hold("a", 3, 1.0, 0, None, "", "brake")])
     lanes.owe_state("a", 5.0, "ask")
     assert lanes.recall_state() is None
 
@@ -233,12 +235,13 @@ def test_states_leave_half_of_the_room_to_what_happens() -> None:
     for number in range(8):
         lanes.owe_state(f"state-{number}", 1.0, "ask")
         tell(lanes, 3)
-    first = [lane.partition("-")[0] for _ in range(4) if (unit := lanes.take(1.0, most_states=2)) and (lane := unit.lane)]
+    lanes.most_states = 2
+    first = [lane.partition("-")[0] for _ in range(4) if (unit := lanes.take(9.0)) and (lane := unit.lane)]
     assert sorted(first) == ["state", "state", "tail", "tail"]
     for _ in range(6):
-        assert (unit := lanes.take(1.0, most_states=2)) and unit.lane.startswith("tail")
+        assert (unit := lanes.take(9.0)) and unit.lane.startswith("tail")
     # With nothing else to send they have all of it.
-    assert all((unit := lanes.take(1.0, most_states=2)) and unit.lane.startswith("state") for _ in range(6))
+    assert all((unit := lanes.take(9.0)) and unit.lane.startswith("state") for _ in range(6))
 
 
 def test_states_and_what_happens_take_turns_where_one_is_in_flight() -> None:
@@ -248,7 +251,7 @@ def test_states_and_what_happens_take_turns_where_one_is_in_flight() -> None:
         tell(lanes, 3)
     sent = []
     for _ in range(8):
-        unit = take(lanes, 1.0)
+        unit = take(lanes)
         sent.append(unit.lane.partition("-")[0])
         lanes.deliver(unit)
     assert sorted(sent[:2]) == sorted(sent[2:4]) == sorted(sent[4:6]) == ["state", "tail"]

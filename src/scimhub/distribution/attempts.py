@@ -2,7 +2,7 @@
 
 from scimhub.distribution import times
 from scimhub.distribution.delivery import Attempt, Delivered, Destination, Message, Outcome
-from scimhub.distribution.lanes import Unit
+from scimhub.distribution.lane import Unit
 from scimhub.distribution.subscription import Notice
 
 

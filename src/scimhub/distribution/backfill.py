@@ -142,9 +142,7 @@ async def run(
             await asyncio.sleep(_AFTER_FAULT)
 
 
-def _chunks(
-    store: BackfillStore, destination: Destination, outlook: Outlook, backfill: Backfill
-) -> AsyncIterator[_Chunk]:
+def _chunks(store: BackfillStore, destination: Destination, outlook: Outlook, backfill: Backfill) -> AsyncIterator[_Chunk]:
     match backfill.origin:
         case "directory":
             return _of_directory(store, destination, outlook, backfill)

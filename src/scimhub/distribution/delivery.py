@@ -15,7 +15,10 @@ State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
 # Why a lane is held: its delivery failed; the brake keeps a removal; an administrator let go what the brake had kept; the
 # resource overtakes the backlog; or the state of the moment is owed, whatever the log says.
-HeldCause = Literal["failure", "brake", "released", "leaver", "state"]
+# ``discarded`` is a removal that an administrator gave up.
+HeldCause = Literal["failure", "brake", "released", "discarded", "leaver", "state"]
+# What a removal of memberships is counted as; any other is counted as its resource type.
+MEMBERS = "members"
 # What a secret is for: signing with HMAC-SHA256 or ed25519, opening a feed (then the value is the token's digest), or
 # proving to the destination who we are, with what it gave out; that is brought, and never shown again.
 Purpose = Literal["hmac", "ed25519", "token", "password"]

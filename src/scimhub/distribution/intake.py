@@ -7,8 +7,9 @@ from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times
 from scimhub.distribution.delivery import Destination
-from scimhub.distribution.lanes import Item, Lanes
+from scimhub.distribution.lane import Item
 from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.owing import OwingLanes
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 
@@ -32,7 +33,7 @@ class Intake:
     """Reads for one destination and fills its lanes; raises Stopped when it cannot be served any longer."""
 
     def __init__(
-        self, destination: Destination, outlook: Outlook, lanes: Lanes[Notice], given: Surroundings, *, joins_runs: bool
+        self, destination: Destination, outlook: Outlook, lanes: OwingLanes[Notice], given: Surroundings, *, joins_runs: bool
     ) -> None:
         # The whole stream is then one lane: it never leaves the window, for nothing may overtake it (DECISIONS 10).
         self.is_stream = destination.configuration.get("order") == "stream"

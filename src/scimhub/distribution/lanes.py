@@ -5,21 +5,23 @@ message of a lane is in flight, and the cursor follows the first position that i
 held: its changes leave the window, one row stands for all that is owed, and when its time comes they are read again from
 the log, in order. So a failing resource costs one row and no order, and a destination that is down costs nothing.
 
-A *state* is owed to a lane when somebody asks for it: its changes leave the window as well, and in the place of what the log
-says the resource is read as it is. What is then sent covers every position up to that of its newest change, which may lie
-beyond the window; the hold stays until the window has passed there, so that nothing older is sent behind it.
+Whoever leaves goes first: a lane with a removal is taken before the others, and a *leaver* that is still beyond the window
+overtakes what lies between. Its resource's changes are then read from the log at once, and the row stays until the window
+has passed there, so that no restart sends them again behind their removal.
 
 What is not yet settled when the process dies is sent once more: a restart begins with the settled cursor, the positions
 ahead of it, and what is held.
 """
 
-import heapq
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from scimhub.distribution.delivery import HeldCause
+from scimhub.distribution.holds import Holds
+from scimhub.distribution.lane import LET_GO, Hold, Item, Lane, Standing, Unit, unkept
+from scimhub.distribution.queues import Queues
 
 T = TypeVar("T")
 
@@ -29,79 +31,6 @@ CAPACITY = 1000
 MOST_BYTES = 8 * 1024 * 1024
 # Membership changes that touch more members than this travel in several runs.
 MOST_IN_RUN = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Item(Generic[T]):
-    """One wanted change. ``weight`` is how many members it touches when it may travel in a run, else 0."""
-
-    position: int
-    content: T
-    weight: int = 0
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Unit(Generic[T]):
-    """What travels as one message.
-
-    ``attempt`` counts from 1 the tries that were the resource's own, ``number`` all of them.
-    """
-
-    lane: str
-    items: tuple[Item[T], ...]
-    attempt: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A lane out of the window, as ``delivery.Held``; times in seconds. ``due`` is None when it waits for a person."""
-
-    lane: str
-    first_position: int
-    since: float
-    attempts: int
-    due: float | None
-    error: str
-    cause: HeldCause = "failure"
-    until: int | None = None
-    removes: str = ""
-    removed: int = 0
-    ask: str = ""
-
-    @property
-    def is_passing(self) -> bool:
-        """Whether all is sent, further than the window has come; it ends when the window is there."""
-        return self.cause == "state" and self.until is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a settling must write to be able to go on from here."""
-
-    cursor: int
-    ahead: frozenset[int]
-    holds: Sequence[Hold]
-    releases: Sequence[str]
-
-
-@dataclass(slots=True)
-class _Lane(Generic[T]):
-    items: deque[Item[T]] = field(default_factory=deque)
-    in_flight: int = 0
-    attempts: int = 0
-    tries: int = 0
-    # What was tried before and is tried again with the same bytes.
-    frozen: tuple[Item[T], ...] = ()
-    # Until when it rests, None when it does not.
-    due: float | None = None
-    hold: Hold | None = None
-    # Its state was asked for while something was in flight, and begins when that has landed.
-    wish: Hold | None = None
-    # While held: up to where the log was read again, and the newest position that may be owed.
-    read_to: int = 0
-    newest: int = 0
 
 
 class Lanes(Generic[T]):
@@ -126,27 +55,14 @@ class Lanes(Generic[T]):
         self._order: deque[int] = deque()
         self._done: set[int] = set()
         self._bytes = 0
-        self._lanes: dict[str, _Lane[T]] = {}
-        # Lanes with something to send, and held lanes whose changes must be read again; each lane is once in one of them.
-        self._ready: deque[str] = deque()
-        self._recalls: deque[str] = deque()
-        # The same for lanes that are owed a state.
-        self._told: deque[str] = deque()
-        self._asks: deque[str] = deque()
-        self._states_in_flight = 0
-        self._state_was_last = False
-        # Of holds that pass, the position that the window must reach.
-        self._passing: list[tuple[int, str]] = []
-        self._waiting: list[tuple[float, str]] = []
-        self._changed_holds: set[str] = set()
-        self._released: set[str] = set()
+        self._lanes: dict[str, Lane[T]] = {}
+        self._queues: Queues[T] = Queues(self._lanes)
+        self.holds: Holds[T] = Holds(self._lanes)
         for hold in holds:
-            state: _Lane[T] = _Lane(hold=hold, attempts=hold.attempts, tries=hold.attempts)
+            state: Lane[T] = Lane(attempts=hold.attempts, tries=hold.attempts)
             self._lanes[hold.lane] = state
-            if hold.is_passing:
-                self._pass(hold)
-            else:
-                self._rest(hold.lane, state, hold.due)
+            self.holds.load(state, hold)
+            self._queues.rest(hold.lane, state, hold.due)
 
     # ------------------------------------------------------------------ reading
 
@@ -161,39 +77,60 @@ class Lanes(Generic[T]):
         """The change at the position is none of the destination's business."""
         self.read_position = position
         self._known.discard(position)
-        self._end_passing()
 
     def offer(self, lane: str, item: Item[T]) -> None:
         """The destination wants this change, which comes behind all that were offered."""
         self.read_position = item.position
         self._order.append(item.position)
         state = self._lanes.get(lane)
+        if state is not None and state.is_parked and item.position >= state.first_owed:
+            self._end_hold(lane, state)
+            state = None
         if state is not None and state.hold is not None:
             if item.position >= state.hold.first_position:
-                state.newest = item.position
+                state.newest = max(state.newest, item.position)
+                if item.returns:
+                    self._note_return(lane, state, item.position)
             self._finish(item.position)
         elif item.position in self._known:
             self._finish(item.position)
         else:
-            self._append(lane, state or self._lanes.setdefault(lane, _Lane()), item)
+            self._append(lane, state or self._lanes.setdefault(lane, Lane()), item)
         self._known.discard(item.position)
-        self._end_passing()
+
+    @property
+    def may_overtake(self) -> bool:
+        """Whether all is read that was before the restart: only then is it known what of a resource has arrived."""
+        return self.read_position >= self._horizon
+
+    def overtake(self, lane: str, position: int, now: float) -> None:
+        """A leaver is at the position, beyond the window: what its resource is owed up to there is to be sent now."""
+        if position <= self.read_position:
+            return
+        state = self._lanes.setdefault(lane, Lane())
+        hold = state.hold
+        if hold is not None and (hold.cause in LET_GO or position < hold.first_position):
+            return
+        if hold is not None:
+            was_parked = state.is_parked
+            state.newest = max(state.newest, position)
+            self.holds.put(
+                lane, state, replace(hold, until=max(position, hold.until or 0), due=now if was_parked else hold.due)
+            )
+            if was_parked:
+                self._queues.add(lane, state, is_recalled=True)
+            return
+        state.leaver, state.leaver_since = max(state.leaver, position), now
+        if not state.in_flight and state.due is None:
+            self._begin_overtaking(lane, state)
 
     def recall(self) -> tuple[str, int, int] | None:
         """A held lane whose time has come, and the first and last position to read again for it, for ``refill``."""
-        return self._recalled(self._recalls.popleft()) if self._recalls else None
-
-    def recall_state(self) -> tuple[str, str, int] | None:
-        """A lane that is owed a state, the id of the wish, and the position that the state covers at least, for ``refill``."""
-        if not self._asks:
+        turn = self._queues.recall()
+        if turn is None:
             return None
-        lane, first, last = self._recalled(self._asks.popleft())
-        hold = self._lanes[lane].hold
-        return lane, "" if hold is None else hold.ask, max(first - 1, last)
-
-    def _recalled(self, lane: str) -> tuple[str, int, int]:
-        state = self._lanes[lane]
-        last = max(self.read_position, self._horizon)
+        lane, state = turn
+        last = max(self.read_position, self._horizon, 0 if state.hold is None else state.hold.until or 0)
         state.newest = max(state.newest, last)
         return lane, last + 1 if state.hold is None else state.hold.first_position, last
 
@@ -201,97 +138,46 @@ class Lanes(Generic[T]):
         """What was owed to the recalled lane up to ``read_to``, as the destination wants it now."""
         state = self._lanes[lane]
         state.items.extend(items)
+        state.leavers += sum(item.is_leaver for item in items)
         self._bytes += sum(item.size for item in items)
         state.read_to = read_to
         if items:
-            self._line(state).append(lane)
+            self._queues.add(lane, state)
         else:
             self._owe_from(lane, state, read_to + 1)
 
     # ------------------------------------------------------------------ sending
 
-    def take(self, now: float, *, untried_first: bool = False, most_states: int = 1) -> Unit[T] | None:
+    def take(self, now: float, *, untried_first: bool = False) -> Unit[T] | None:
         """The next message to send, now in flight, or None when nothing may be sent.
 
-        ``untried_first`` prefers a lane that has not failed: as a probe it tells most. ``most_states`` is how many states may
-        be in flight while there is something else to send.
+        ``untried_first`` prefers a lane that has not failed: as a probe it tells most.
         """
         self.wake(now)
-        line = self._next_line(most_states)
-        if not line:
+        turn = self._queues.take(untried_first=untried_first, tells=self._may_tell())
+        if turn is None:
             return None
-        lane = next((lane for lane in line if not self._lanes[lane].tries), None) if untried_first else None
-        if lane is None:
-            lane = line.popleft()
-        else:
-            line.remove(lane)
-        state = self._lanes[lane]
-        self._state_was_last = line is self._told
-        self._states_in_flight += self._state_was_last
-        items, state.frozen = state.frozen or self._cut(state), ()
+        lane, state = turn
+        items, state.frozen = state.frozen or state.cut(MOST_IN_RUN), ()
         state.in_flight += 1
         state.tries += 1
         return Unit(lane, items, state.attempts + 1, state.tries)
 
-    def _next_line(self, most_states: int) -> deque[str]:
-        """Where the next lane is taken from. Where only one is in flight at a time the two take turns."""
-        if not self._ready or not self._told:
-            return self._ready or self._told
-        may_tell = self._states_in_flight < most_states and not (most_states == 1 and self._state_was_last)
-        return self._told if may_tell else self._ready
-
-    def _line(self, state: _Lane[T]) -> deque[str]:
-        return self._told if _is_state(state.hold) else self._ready
-
-    def owe_state(self, lane: str, now: float, ask: str) -> None:
-        """The lane is owed what its resource is now; ``ask`` is the id of the wish. A removal that the brake keeps stays."""
-        state = self._lanes.get(lane)
-        if state is None:
-            state = self._lanes[lane] = _Lane()
-        elif state.hold is not None and state.hold.cause == "brake":
-            return
-        elif not state.in_flight:
-            for line in (self._ready, self._told, self._recalls, self._asks):
-                if lane in line:
-                    line.remove(lane)
-        wish = Hold(lane, self._first_owed(state), now, 0, now, "", "state", ask=ask)
-        if not state.in_flight:
-            self._begin_state(lane, state, wish)
-            return
-        state.wish = wish
-        self._changed_holds.add(lane)
-        self._released.discard(lane)
-
-    def _first_owed(self, state: _Lane[T]) -> int:
-        if state.hold is not None:
-            return state.hold.first_position
-        return next((item.position for item in (*state.frozen, *state.items)), self.read_position + 1)
-
-    def _begin_state(self, lane: str, state: _Lane[T], wish: Hold) -> None:
-        """Out of the window with the lane, and in the place of what it waits with the state."""
-        first = min(wish.first_position, self._first_owed(state)) if state.hold is None else state.hold.first_position
-        self._clear(state)
-        state.hold, state.wish = replace(wish, first_position=first), None
-        state.attempts = state.tries = 0
-        self._changed_holds.add(lane)
-        self._released.discard(lane)
-        state.due = None
-        self._asks.append(lane)
-
     def deliver(self, unit: Unit[T]) -> None:
-        """The unit arrived."""
+        """The unit arrived, or need not be sent any more."""
         state = self._land(unit)
         state.attempts = state.tries = 0
+        state.leavers -= sum(item.is_leaver for item in unit.items)
         self._bytes -= sum(item.size for item in unit.items)
         if state.hold is not None:
             self._owe_from(unit.lane, state, unit.items[-1].position + 1)
             return
         for item in unit.items:
             self._finish(item.position)
-        if state.wish is not None:
-            self._begin_state(unit.lane, state, state.wish)
+        if state.leaver > self.read_position and not state.in_flight:
+            self._begin_overtaking(unit.lane, state)
         elif state.items and self._one_in_flight:
-            self._ready.append(unit.lane)
+            self._queues.add(unit.lane, state)
         elif not state.items and not state.in_flight:
             del self._lanes[unit.lane]
 
@@ -299,72 +185,94 @@ class Lanes(Generic[T]):
         """The unit was not sent, or failed by no fault of its own: it is as it was before, and others come first."""
         state = self._land(unit)
         state.frozen = unit.items
-        if state.wish is not None:
-            self._begin_state(unit.lane, state, state.wish)
-        else:
-            self._line(state).append(unit.lane)
+        self._queues.add(unit.lane, state)
+
+    def rest(self, unit: Unit[T], due: float | None) -> None:
+        """The unit is not to be sent before then, or not before a person has looked; its lane stays where it is."""
+        state = self._land(unit)
+        state.tries -= 1
+        state.frozen = unit.items
+        self._queues.rest(unit.lane, state, due)
+
+    # ------------------------------------------------------------------ removals
+
+    def hold_of(self, lane: str) -> Hold | None:
+        """Why the lane is held, None when it is not."""
+        state = self._lanes.get(lane)
+        return None if state is None else state.hold
+
+    def coming(self, lane: str) -> Mapping[str, int]:
+        """How many of each sort what waits in the lane would remove."""
+        found: Counter[str] = Counter()
+        for item in self._lanes[lane].items:
+            if item.removed:
+                found[item.removes] += item.removed
+        return found
+
+    def keep(self, unit: Unit[T], hold: Hold) -> bool:
+        """The brake keeps the unit out of the window, as the hold says; False when its resource has come back since.
+
+        Then the unit and what lies between are dropped: the destination was never told that it went.
+        """
+        state = self._land(unit)
+        state.tries -= 1
+        state.frozen = unit.items
+        if self._drop_until_return(unit.lane, state):
+            return False
+        ask = "" if state.hold is None else state.hold.ask
+        self._hold(unit.lane, state, replace(hold, until=state.until, ask=ask))
+        return True
+
+    def let_go(self, unit: Unit[T]) -> None:
+        """The brake has let the unit go, which is still in flight."""
+        state = self._lanes[unit.lane]
+        if state.hold is not None and state.hold.cause == "brake":
+            self.holds.put(unit.lane, state, unkept(state.hold))
+
+    def keep_all(self) -> None:
+        """What settles waits for a person from now on."""
+        for lane, state in self._lanes.items():
+            hold = state.hold
+            if hold is not None and hold.cause == "brake" and hold.due is not None:
+                self.holds.put(lane, state, replace(hold, due=None))
+                if not state.is_queued:
+                    state.due = None
+
+    # ------------------------------------------------------------------ failures
 
     def wait(self, unit: Unit[T], due: float, error: str) -> None:
         """The unit failed and is tried again then; its lane stays where it is."""
         state = self._land(unit)
         state.attempts += 1
         state.frozen = unit.items
-        if state.wish is not None:
-            self._begin_state(unit.lane, state, state.wish)
-        elif state.hold is None:
-            self._rest(unit.lane, state, due)
+        if state.hold is None:
+            self._queues.rest(unit.lane, state, due)
         else:
-            self._hold(unit.lane, state, state.hold.since, due, error)
+            self._hold(unit.lane, state, state.failure(unit.lane, state.hold.since, due, error))
 
     def hold(self, unit: Unit[T], now: float, due: float | None, error: str) -> None:
         """The unit failed and its lane leaves the window until then, or until a person has looked."""
         state = self._land(unit)
         state.attempts += 1
         state.frozen = unit.items
-        if state.wish is not None:
-            self._begin_state(unit.lane, state, state.wish)
-            return
-        self._hold(unit.lane, state, now if state.hold is None else state.hold.since, due, error)
+        since = now if state.hold is None else state.hold.since
+        self._hold(unit.lane, state, state.failure(unit.lane, since, due, error))
 
     def hold_first(self, now: float, error: str) -> bool:
         """Hold the resting lane that keeps the cursor from moving; False when there is none."""
         for lane, state in self._lanes.items():
             if state.hold is None and state.due is not None and state.frozen[0].position == self._order[0]:
-                self._hold(lane, state, now, state.due, error)
+                self._hold(lane, state, state.failure(lane, now, state.due, error))
                 return True
         return False
 
     def wake(self, now: float) -> None:
         """Let lanes go on whose rest is over."""
-        while self._waiting and self._waiting[0][0] <= now:
-            due, lane = heapq.heappop(self._waiting)
-            state = self._lanes.get(lane)
-            if state is not None and state.due == due:
-                state.due = None
-                (self._line(state) if state.frozen else self._asks if _is_state(state.hold) else self._recalls).append(lane)
+        self._queues.wake(now)
 
     def next_due(self) -> float | None:
         """When the next resting lane may go on, None when none rests."""
-        while self._waiting:
-            due, lane = self._waiting[0]
-            state = self._lanes.get(lane)
-            if state is not None and state.due == due:
-                return due
-            heapq.heappop(self._waiting)  # it was held or released since
-        return None
-
-    @property
-    def held(self) -> int:
-        """How many lanes are held; a state that is owed and has not failed is none of them."""
-        holds = (state.hold for state in self._lanes.values())
-        return sum(hold is not None and not (hold.cause == "state" and not hold.attempts) for hold in holds)
-
-    @property
-    def states_under_way(self) -> int:
-        """How many states are owed that have not failed."""
-        holds = (state.hold for state in self._lanes.values())
-        wishes = sum(state.wish is not None for state in self._lanes.values())
-        return wishes + sum(_is_state(hold) and not hold.attempts for hold in holds if hold is not None)
+        return self._queues.next_due()
 
     @property
     def has_lanes(self) -> bool:
@@ -372,23 +280,9 @@ class Lanes(Generic[T]):
         return bool(self._lanes)
 
     @property
-    def is_dirty(self) -> bool:
-        """Whether holds or releases are still to be written."""
-        return bool(self._changed_holds or self._released)
-
-    def owes_up_to(self, position: int) -> bool:
-        """Whether something at the position or before it is held, so that a replay up to there is not over yet."""
-        return any(state.hold is not None and state.hold.first_position <= position for state in self._lanes.values())
-
-    @property
     def wants_recall(self) -> bool:
         """Whether a held lane waits for ``recall``."""
-        return bool(self._recalls)
-
-    @property
-    def states_ready(self) -> int:
-        """How many states have been read and wait for being sent."""
-        return len(self._told)
+        return self._queues.has_recalls
 
     # ------------------------------------------------------------------ settling
 
@@ -399,40 +293,34 @@ class Lanes(Generic[T]):
 
     def standing(self) -> Standing:
         """What to write; ``settled`` is told once it is written."""
-        holds = [hold for lane in sorted(self._changed_holds) if (hold := self._hold_of(lane)) is not None]
-        return Standing(self.cursor, frozenset(self._done) | self._known, holds, sorted(self._released))
+        for lane, state in self.holds.passed(self.read_position):
+            self._end_hold(lane, state)
+        holds, released = self.holds.unwritten()
+        return Standing(self.cursor, frozenset(self._done) | self._known, holds, released)
 
     def settled(self, standing: Standing) -> None:
         """That standing was written; what happened since is still to be written."""
-        self._changed_holds -= {hold.lane for hold in standing.holds if self._hold_of(hold.lane) == hold}
-        self._released -= set(standing.releases)
+        self.holds.written(standing.holds, standing.releases)
 
     # ------------------------------------------------------------------ within
 
-    def _hold_of(self, lane: str) -> Hold | None:
-        state = self._lanes.get(lane)
-        return None if state is None else state.wish or state.hold
+    def _may_tell(self) -> bool:
+        """Whether a state may go before what happened."""
+        return True
 
-    def _cut(self, state: _Lane[T]) -> tuple[Item[T], ...]:
-        """The first item, or the run of membership changes that begins with it (DECISIONS 10)."""
-        taken = [state.items.popleft()]
-        weight = taken[0].weight
-        while weight and state.items and state.items[0].weight and weight + state.items[0].weight <= MOST_IN_RUN:
-            taken.append(state.items.popleft())
-            weight += taken[-1].weight
-        return tuple(taken)
-
-    def _append(self, lane: str, state: _Lane[T], item: Item[T]) -> None:
+    def _append(self, lane: str, state: Lane[T], item: Item[T]) -> None:
         self._bytes += item.size
         state.items.append(item)
+        state.leavers += item.is_leaver
         is_idle = len(state.items) == 1 and not state.in_flight and not state.frozen
         if is_idle or not self._one_in_flight:
-            self._ready.append(lane)
+            self._queues.add(lane, state)
+        elif item.is_leaver and state.is_queued:
+            self._queues.hasten(lane)
 
-    def _land(self, unit: Unit[T]) -> _Lane[T]:
+    def _land(self, unit: Unit[T]) -> Lane[T]:
         state = self._lanes[unit.lane]
         state.in_flight -= 1
-        self._states_in_flight -= _is_state(state.hold)
         return state
 
     def _finish(self, position: int) -> None:
@@ -440,72 +328,78 @@ class Lanes(Generic[T]):
         while self._order and self._order[0] in self._done:
             self._done.discard(self._order.popleft())
 
-    def _hold(self, lane: str, state: _Lane[T], since: float, due: float | None, error: str) -> None:
+    def _hold(self, lane: str, state: Lane[T], hold: Hold) -> None:
         """Owe the lane everything from what was tried on; its changes leave memory and, being owed, count as done."""
-        first = state.frozen[0].position
-        self._clear(state)
-        if state.hold is not None and _is_state(state.hold):
-            # It is read anew when it is tried again.
-            state.hold = replace(state.hold, attempts=state.attempts, due=due, error=error)
-        else:
-            state.hold = Hold(lane, first, since, state.attempts, due, error)
-        self._changed_holds.add(lane)
-        self._released.discard(lane)
-        self._rest(lane, state, due)
+        self._drop(state, len(state.items))
+        state.leaver = 0
+        self.holds.put(lane, state, hold)
+        self._queues.rest(lane, state, hold.due)
 
-    def _clear(self, state: _Lane[T]) -> None:
-        """What the lane waits with leaves memory, because a hold owes it."""
-        for item in (*state.frozen, *state.items):
+    def _drop(self, state: Lane[T], count: int) -> None:
+        """Forget what was tried and so many items behind it: they are done, or owed by the lane's hold."""
+        for item in (*state.frozen, *(state.items.popleft() for _ in range(count))):
             self._bytes -= item.size
+            state.leavers -= item.is_leaver
+            state.newest = max(state.newest, item.position)
             if state.hold is None:
                 self._finish(item.position)
-            state.newest = max(state.newest, item.position)
-        state.items.clear()
         state.frozen = ()
 
-    def _owe_from(self, lane: str, state: _Lane[T], position: int) -> None:
-        """The held lane has everything before the position; when nothing more is owed the hold ends."""
-        if state.wish is not None and state.hold is not None:
-            state.hold = replace(state.hold, first_position=position)
-            self._begin_state(lane, state, state.wish)
+    def _begin_overtaking(self, lane: str, state: Lane[T]) -> None:
+        """Hold the lane so that all of it is read from the log, as far as its leaver."""
+        first = next((item.position for item in (*state.frozen, *state.items)), self.read_position + 1)
+        self._queues.remove(lane, state)
+        state.newest = max(state.newest, state.leaver)
+        since = state.leaver_since
+        hold = Hold(lane, first, since, state.attempts, since, "", "leaver", state.leaver)
+        self._hold(lane, state, hold)
+
+    def _note_return(self, lane: str, state: Lane[T], position: int) -> None:
+        """The resource of a lane that is held came back: what the brake keeps of it until then need not be told."""
+        hold = state.hold
+        if hold is None or hold.cause != "brake" or position <= hold.first_position:
             return
-        if state.hold is not None and (state.items or state.newest > state.read_to):
-            state.hold = replace(state.hold, first_position=position, attempts=0, error="", cause=_behind(state.hold), ask="")
-            self._changed_holds.add(lane)
-            (self._ready if state.items else self._recalls).append(lane)
+        if state.items or state.frozen or state.in_flight:
+            state.returned = state.returned or position
             return
-        if state.hold is not None and position - 1 > self.read_position:
-            state.hold = replace(state.hold, first_position=position, attempts=0, due=None, error="", until=position - 1)
-            self._changed_holds.add(lane)
-            self._pass(state.hold)
+        self.holds.put(lane, state, replace(unkept(hold), first_position=position))
+        state.due = None
+        if not state.is_queued:
+            self._queues.add(lane, state, is_recalled=True)
+
+    def _drop_until_return(self, lane: str, state: Lane[T]) -> bool:
+        """Drop what was to be kept and all up to where its resource comes back; False when it does not."""
+        place = next((number for number, item in enumerate(state.items) if item.returns), None)
+        if place is None and not (state.hold is not None and state.returned > state.frozen[0].position):
+            return False
+        self._drop(state, len(state.items) if place is None else place)
+        first = state.items[0].position if state.items else state.returned
+        if state.hold is not None:
+            self.holds.put(lane, state, replace(unkept(state.hold), first_position=first))
+        state.returned = 0
+        self._queues.add(lane, state, is_recalled=not state.items)
+        return True
+
+    def _owe_from(self, lane: str, state: Lane[T], position: int) -> None:
+        """The held lane has everything before the position; when nothing more is owed the hold ends, or is parked."""
+        hold = state.hold
+        if hold is None:
             return
-        self._changed_holds.discard(lane)
-        self._released.add(lane)
+        if state.items or state.newest > state.read_to:
+            cause: HeldCause = "failure" if hold.cause in ("brake", "state") else hold.cause
+            going = replace(hold, first_position=position, attempts=0, error="", cause=cause, removes="", removed=0, ask="")
+            self.holds.put(lane, state, going)
+            self._queues.add(lane, state, is_recalled=not state.items)
+            return
+        behind = state.read_to + 1
+        # What was read before the restart is known to be owed to nobody else, but a state may cover what is not.
+        if behind - 1 > (self.read_position if hold.ask else max(self.read_position, self._horizon)):
+            parked = Hold(lane, behind, hold.since, 0, None, "", "leaver", behind - 1)
+            self.holds.put(lane, state, parked)
+            self.holds.note_parked(lane, state)
+            return
+        self._end_hold(lane, state)
+
+    def _end_hold(self, lane: str, state: Lane[T]) -> None:
+        self.holds.put(lane, state, None)
         del self._lanes[lane]
-
-    def _pass(self, hold: Hold) -> None:
-        heapq.heappush(self._passing, (hold.first_position - 1, hold.lane))
-
-    def _end_passing(self) -> None:
-        """End the holds whose position the window has reached, or read on for them."""
-        while self._passing and self._passing[0][0] <= self.read_position:
-            position, lane = heapq.heappop(self._passing)
-            state = self._lanes.get(lane)
-            if state is None or state.hold is None or not state.hold.is_passing or state.hold.first_position != position + 1:
-                continue  # it was asked for again since
-            state.hold = replace(state.hold, until=None)
-            self._owe_from(lane, state, position + 1)
-
-    def _rest(self, lane: str, state: _Lane[T], due: float | None) -> None:
-        state.due = due
-        if due is not None:
-            heapq.heappush(self._waiting, (due, lane))
-
-
-def _is_state(hold: Hold | None) -> bool:
-    return hold is not None and hold.cause == "state" and hold.until is None
-
-
-def _behind(hold: Hold) -> HeldCause:
-    """Why the lane is held behind what was sent of it: a state is sent once."""
-    return "failure" if hold.cause == "state" else hold.cause

@@ -15,9 +15,10 @@ from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
 from scimhub.distribution.intake import Intake, Stopped
-from scimhub.distribution.lanes import Lanes, Unit
+from scimhub.distribution.lane import Unit
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.owing import OwingLanes
 from scimhub.distribution.ports import Amended, Sender, Tended
 from scimhub.distribution.retry import Again
 from scimhub.distribution.settling import Settling
@@ -56,7 +57,8 @@ class Pump:
         self.failed = 0
         self._sender = sender
         self._given = given
-        self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
+        owed = [times.hold_of(held) for held in holds]
+        self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, owed)
         self._intake = Intake(destination, outlook, self._lanes, given, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._awake = asyncio.Event()
@@ -114,7 +116,7 @@ class Pump:
     @property
     def held(self) -> int:
         """How many resources wait out of the window."""
-        return self._lanes.held
+        return self._lanes.holds.count
 
     @property
     def age(self) -> float:
@@ -188,9 +190,10 @@ class Pump:
 
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
+        # What happens has half of the destination to itself.
+        self._lanes.most_states = max(1, self.breaker.limit(now) // 2)
         while len(self._sending) < self.breaker.limit(now):
-            most_states = max(1, self.breaker.limit(now) // 2)
-            if (unit := self._lanes.take(now, untried_first=probing, most_states=most_states)) is None:
+            if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)

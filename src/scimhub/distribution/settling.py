@@ -52,7 +52,7 @@ class Settling:
             return None
         now = self._given.now()
         self._settled_at = min(self._settled_at, now + _AFTER_FAULT)  # the clock may have been set back
-        if self._lanes.is_dirty or self._unsettled:
+        if self._lanes.holds.is_dirty or self._unsettled:
             return self._settled_at + (_SETTLE_EVERY if self._unsettled < _MOST_UNSETTLED else 0.0)
         return self._settled_at + _NOTE_EVERY if self._lanes.cursor != self.cursor else now + _NEVER
 
@@ -86,7 +86,7 @@ class Settling:
     async def _settle(self) -> None:
         standing, unsettled = self._lanes.standing(), self._unsettled
         replay = self._outlook.replay
-        is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.owes_up_to(replay.until)
+        is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.holds.owe_up_to(replay.until)
         self._given.reach("before_settle")
         settlement = Settlement(
             standing.cursor,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from scimhub import clock
 from scimhub.distribution.delivery import Held, HeldCause
-from scimhub.distribution.lanes import Hold
+from scimhub.distribution.lane import Hold
 
 
 def text(seconds: float) -> str:
