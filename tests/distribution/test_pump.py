@@ -577,7 +577,7 @@ async def test_what_is_owed_is_read_again_in_portions_that_fit_into_memory(tmp_p
         hub.outside.scripts["payroll"] = wait
         assert await control.retry_held(hub.engine, made, None) == 40
         await until(lambda: hub.outside.under_way >= 5, "some under way")
-        assert hub.pump(made)._lanes._bytes <= 5000
+        assert hub.pump(made)._lanes._recalled_bytes <= 5000
         gate.set()
         await until(lambda: len(hub.outside.positions()) == 40, "all")
         assert sorted(versions(hub.outside)) == sorted(ids)

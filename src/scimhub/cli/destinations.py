@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scimhub.cli import connection, files, output
+from scimhub.cli.brake import brake_verbs
 from scimhub.cli.connection import path_of
 from scimhub.cli.manage import AsJson, InDirectory
 
 destination_verbs = typer.Typer(help="Where changes are sent.", no_args_is_help=True)
 held_verbs = typer.Typer(help="Deliveries that wait because they failed.", no_args_is_help=True)
 destination_verbs.add_typer(held_verbs, name="held")
+destination_verbs.add_typer(brake_verbs, name="brake")
 
 Types = Annotated[
     list[str] | None, typer.Option("--type", help="A type such as user.created or group.*; repeat it. Without it all.")
@@ -176,7 +178,7 @@ def list_all(context: typer.Context, directory: InDirectory = "default", as_json
     if as_json:
         output.print_json(found)
         return
-    columns = ("name", "kind", "state", "lag", "lag seconds", "held", "error")
+    columns = ("name", "kind", "state", "lag", "lag seconds", "held", "brake", "error")
     rows = [
         [
             item["name"],
@@ -185,6 +187,7 @@ def list_all(context: typer.Context, directory: InDirectory = "default", as_json
             str(item["status"]["lag"]),
             f"{item['status']['lag_seconds']:.1f}",
             str(item["status"]["held"]),
+            _brake(item["status"]),
             item["reason"] or item["status"]["error"],
         ]
         for item in found["items"]
@@ -368,10 +371,20 @@ def _facts(shown: dict[str, Any]) -> dict[str, object]:
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
         "held": status["held"],
+        "brake": _brake(status),
+        "oldest leaver": f"{status['oldest_leaver_seconds']:.1f} s",
         "since start": f"delivered {status['delivered']}, failed {status['failed']}",
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",
     }
+
+
+def _brake(status: dict[str, Any]) -> str:
+    if status["brake_is_tripped"]:
+        return f"tripped, {status['brake_held']} removals held"
+    if not status["brake_is_on"]:
+        return "off"
+    return f"on, {status['brake_held']} settling" if status["brake_held"] else "on"
 
 
 def _print(shown: dict[str, Any], as_json: bool) -> None:

@@ -89,7 +89,8 @@ class Application:
     ) -> Reply:
         """What it answers, when that is a success or one of the ``expected``; raises Failure for everything else.
 
-        ``limit`` is how many bytes the answer may have; ``repeats`` says whether the request may be sent twice when a connection turned out to be stale.
+        ``limit`` is how many bytes the answer may have; ``repeats`` says whether the request may be sent twice when a
+        connection turned out to be stale.
         """
         url = URL(
             f"{self._configuration.base_url}{path}{'?' + urlencode(query, quote_via=quote) if query else ''}", encoded=True

@@ -39,7 +39,8 @@ class Profile:
     """A vendor's application.
 
     ``member_removal`` says how a member is taken out of a group: by a path with a filter, or by naming it in the value.
-    ``shows_members`` is whether a group that is read has its members, ``delete_means`` is what DELETE does to a user; ``per_minute`` and ``burst`` are how many requests it takes.
+    ``shows_members`` is whether a group that is read has its members, ``delete_means`` is what DELETE does to a user;
+    ``per_minute`` and ``burst`` are how many requests it takes.
     ``sources`` names for each key where the fact is from; ``notes`` are told to whoever checks a destination.
     """
 

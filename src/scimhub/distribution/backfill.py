@@ -33,7 +33,6 @@ Origin = Literal["directory", "log", "plan"]
 # Ids handed out at once, and so many under way that no more are.
 CHUNK = 200
 MOST_UNDER_WAY = 400
-_LOOK_EVERY = 0.02
 _AFTER_FAULT = 1.0
 
 _log = logging.getLogger(__name__)
@@ -88,9 +87,8 @@ class Teller(Protocol):
     async def owe_states(self, resource_ids: Sequence[str], ask: str) -> None:
         """Tell what these resources are now; written when this ends."""
 
-    @property
-    def states_under_way(self) -> int:
-        """How many are owed that have not failed."""
+    async def wait_for_states(self, most: int) -> None:
+        """Until at most so many of those that are owed have neither arrived nor failed."""
 
     async def amend(self, amendment: Amendment) -> None:
         """Correct the ledger by what the destination was seen to have."""
@@ -116,8 +114,7 @@ async def run(
     while True:
         try:
             async for chunk in _chunks(store, destination, outlook, backfill):
-                while teller.states_under_way > MOST_UNDER_WAY - CHUNK:
-                    await asyncio.sleep(_LOOK_EVERY)
+                await teller.wait_for_states(MOST_UNDER_WAY - CHUNK)
                 for amendment in chunk.amendments:
                     await teller.amend(amendment)
                 await teller.owe_states(chunk.ids, backfill.id)
@@ -131,8 +128,7 @@ async def run(
                     updated=times.text(given.now()),
                 )
                 await store.save_backfill(destination.key, backfill)
-            while teller.states_under_way:
-                await asyncio.sleep(_LOOK_EVERY)
+            await teller.wait_for_states(0)
             backfill = replace(backfill, state="done", updated=times.text(given.now()))
             await store.save_backfill(destination.key, backfill)
             _log.info("backfill done", extra={**names, "told": backfill.told})

@@ -26,7 +26,7 @@ _MINUTE: Final = 60
 # So many removals of a burst go at once.
 _FREE: Final = 5
 # Seconds until it is asked again whether the population is known.
-_ASK_AGAIN: Final = 5.0
+_ASK_AGAIN: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,9 @@ class Brake:
         wanted: Counter[str] = Counter()
         for removal in removals:
             wanted[removal.sort] += removal.count
+        is_burst = any(self._count(sort, now, _BURST, removals) + kept.get(sort, 0) >= _FREE for sort in wanted)
+        # What has had a permit settled then; it failed, or its minute has passed.
+        settles = is_burst and self.thresholds.settle_seconds > 0 and not self._had_permits(removals)
         waits = False
         for sort, count in wanted.items():
             total = self._count(sort, now, _DAY, removals) + kept.get(sort, 0) + count
@@ -137,12 +140,11 @@ class Brake:
             elif self._trips(sort, total, population, now):
                 return _KEEP
         if waits:
-            again = now + (_ASK_AGAIN if settled_until is not None else max(self.thresholds.settle_seconds, _ASK_AGAIN))
-            return Verdict("settle", max(again, settled_until or 0.0))
+            rest = self.thresholds.settle_seconds if settles and settled_until is None else 0.0
+            return Verdict("settle", max(now + max(rest, _ASK_AGAIN), settled_until or 0.0))
         if settled_until is not None and settled_until > now:
             return Verdict("settle", settled_until)
-        is_burst = any(self._count(sort, now, _BURST, removals) + kept.get(sort, 0) >= _FREE for sort in wanted)
-        if settled_until is None and is_burst and self.thresholds.settle_seconds > 0:
+        if settled_until is None and settles:
             return Verdict("settle", now + self.thresholds.settle_seconds)
         self._permit(removals, now)
         return _GO
@@ -151,6 +153,9 @@ class Brake:
         """Whether they have permits of this minute."""
         permits = (self._permits.get(removal.position) for removal in removals)
         return all(permit is not None and permit[2] == now // _MINUTE for permit in permits)
+
+    def _had_permits(self, removals: Sequence[Removal]) -> bool:
+        return all(removal.position in self._permits for removal in removals)
 
     def check(self, kept: Mapping[str, int], now: float) -> bool:
         """Whether the brake trips because of what settles, now that more is known of the populations."""

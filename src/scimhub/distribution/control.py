@@ -40,6 +40,8 @@ _LONGEST_OVERLAP = 30 * 24.0
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+# What is held without a failure: nothing is to be retried or skipped there.
+_NOT_FAILED = ("brake", "leaver")
 # More owed events than this are told as "at least".
 MOST_OWED_COUNTED = 1000
 
@@ -60,6 +62,12 @@ class Status:
     lag: int
     lag_seconds: float
     held: int
+    # Resources whose removal the brake keeps; whether it has tripped; whether it is on.
+    brake_held: int
+    brake_is_tripped: bool
+    brake_is_on: bool
+    # How old the oldest leaver is that waits and that the brake does not keep; 0 while no pump runs.
+    oldest_leaver_seconds: float
     in_flight: int
     # The breaker's state while a pump runs, else empty; and what failed last.
     breaker: str
@@ -241,13 +249,18 @@ async def status(engine: Engine, destination: Destination) -> Status:
     head = await reader.last_position()
     cursor = destination.cursor if pump is None else pump.cursor
     waiting = await reader.read_changes(cursor, 1)
+    held = await engine.given.store.list_held(destination.key)
     breaker = None if pump is None else pump.breaker
     last_success = None if pump is None else pump.last_success
     return Status(
         head=head,
         lag=head - cursor,
         lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
-        held=len(await engine.given.store.list_held(destination.key)),
+        held=sum(one.cause not in _NOT_FAILED for one in held),
+        brake_held=sum(one.cause == "brake" for one in held),
+        brake_is_tripped="trip" in destination.brake_state if pump is None else pump.brake.trip is not None,
+        brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,
+        oldest_leaver_seconds=0.0 if pump is None else pump.leaver_age,
         in_flight=0 if pump is None else pump.in_flight,
         breaker="" if breaker is None else breaker.state,
         error=destination.reason if breaker is None else breaker.reason,
@@ -263,6 +276,8 @@ async def list_owed(engine: Engine, destination: Destination) -> Sequence[Owed]:
     head = await engine.given.reader.last_position()
     owed = []
     for held in await engine.given.store.list_held(destination.key):
+        if held.cause in _NOT_FAILED:
+            continue
         found = await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED)
         owed.append(Owed(held, sum(interest.assess(change) is not None for change in found)))
     return owed
@@ -297,10 +312,13 @@ async def skip_held(engine: Engine, destination: Destination, resource_id: str, 
 
 async def _held(engine: Engine, destination: Destination, resource_id: str | None) -> Sequence[Held]:
     some = await engine.given.store.list_held(destination.key)
-    if resource_id is None:
-        return some
-    found = [held for held in some if held.resource_id == resource_id]
-    if not found:
+    found = [held for held in some if resource_id is None or held.resource_id == resource_id]
+    if resource_id is not None and found and found[0].cause == "brake":
+        raise Conflict(
+            f"The brake of destination {destination.name} keeps the removal of {resource_id[:100]!r}; release or discard it."
+        )
+    found = [held for held in found if held.cause not in _NOT_FAILED]
+    if resource_id is not None and not found:
         raise Absent(f"Destination {destination.name} holds nothing of resource {resource_id[:100]!r}.")
     return found
 

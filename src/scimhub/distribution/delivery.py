@@ -5,7 +5,7 @@ Times are RFC 3339 texts as in ``directory.records``; ``key`` never leaves the p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -65,6 +65,9 @@ class Destination:
     replay: "Replay | None"
     created: str
     updated: str
+    # The thresholds of its brake that were set, and what the brake has let go; see ``brake``.
+    brake: Mapping[str, object] = field(default_factory=dict)
+    brake_state: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,49 @@ class Held:
     removed: int = 0
     # The id of the wish for the state that is owed.
     ask: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRemoval:
+    """A removal that the brake keeps, with the change that asks for it. ``due`` is None once the brake has tripped.
+
+    ``document`` is the JSON text of what the change still tells of the resource, None when retention has removed it.
+    """
+
+    resource_id: str
+    position: int
+    since: str
+    due: str | None
+    removes: str
+    removed: int
+    kind: str
+    operation: str
+    time: str
+    exchange_id: str
+    source: str | None
+    document: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of the removals that the brake keeps: these resources', those of one request or of one source; None is all."""
+
+    resource_ids: frozenset[str] | None = None
+    exchange_id: str | None = None
+    source: str | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self.resource_ids is None and self.exchange_id is None and self.source is None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A resource that a destination keeps, because its removal at that position was discarded."""
+
+    resource_id: str
+    position: int
+    time: str
 
 
 # --------------------------------------------------------------------------- what is sent

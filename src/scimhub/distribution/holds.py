@@ -3,9 +3,11 @@
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from scimhub.distribution.lane import Hold, Lane
+from scimhub.distribution.delivery import HeldCause
+from scimhub.distribution.lane import Hold, Lane, unkept
 
 T = TypeVar("T")
 
@@ -18,8 +20,9 @@ class Holds(Generic[T]):
         self._changed: set[str] = set()
         self._released: set[str] = set()
         self._parked: list[tuple[int, str]] = []
-        # How many lanes are held, and how many are owed a state that has not failed; how many removals of each sort the brake keeps; in how many lanes until a person looked.
-        self.count = 0
+        # How many lanes are held for which cause; how many are owed a state that has not failed; how many removals of each sort
+        # the brake keeps, and in how many lanes until a person has looked.
+        self.by_cause: Counter[HeldCause] = Counter()
         self.states = 0
         self.kept: Counter[str] = Counter()
         self.stuck = 0
@@ -33,15 +36,37 @@ class Holds(Generic[T]):
     def put(self, name: str, lane: Lane[T], hold: Hold | None) -> None:
         """The lane is held so from now on, or no longer."""
         for one, sign in ((lane.hold, -1), (hold, 1)):
-            self.count += sign * (one is not None and not one.is_under_way)
-            self.states += sign * (one is not None and one.is_under_way)
-            if one is not None and one.cause == "brake":
+            if one is None:
+                continue
+            self.by_cause[one.cause] += sign
+            self.states += sign * one.is_under_way
+            if one.cause == "brake":
                 self.kept[one.removes] += sign * one.removed
                 self.stuck += sign * (one.due is None)
         lane.hold = hold
         into, out_of = (self._released, self._changed) if hold is None else (self._changed, self._released)
         into.add(name)
         out_of.discard(name)
+
+    def find(self, name: str) -> Hold | None:
+        """Why the lane is held, None when it is not."""
+        lane = self._lanes.get(name)
+        return None if lane is None else lane.hold
+
+    def let_go(self, name: str) -> None:
+        """The brake has let go what it kept of the lane, which is in flight."""
+        lane = self._lanes[name]
+        if lane.hold is not None and lane.hold.cause == "brake":
+            self.put(name, lane, unkept(lane.hold))
+
+    def keep_all(self, error: str) -> None:
+        """What settles waits for a person from now on."""
+        for name, lane in self._lanes.items():
+            hold = lane.hold
+            if hold is not None and hold.cause == "brake" and hold.due is not None:
+                self.put(name, lane, replace(hold, due=None, error=error))
+                if not lane.is_queued:
+                    lane.due = None
 
     def note_parked(self, name: str, lane: Lane[T]) -> None:
         """The lane may be parked; it is then found by ``passed``."""
@@ -57,6 +82,11 @@ class Holds(Generic[T]):
             if lane is not None and lane.is_parked and lane.first_owed == first:
                 found.append((name, lane))
         return found
+
+    @property
+    def count(self) -> int:
+        """How many lanes are held."""
+        return sum(self.by_cause.values())
 
     def owe_up_to(self, position: int) -> bool:
         """Whether something at the position or before it is held, so that a replay up to there is not over yet."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times
-from scimhub.distribution.delivery import Destination
-from scimhub.distribution.lane import Item
+from scimhub.distribution.delivery import MEMBERS, Destination
+from scimhub.distribution.gate import STREAM
+from scimhub.distribution.lane import Item, Unit
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.owing import OwingLanes
 from scimhub.distribution.subscription import Notice
@@ -16,9 +17,7 @@ from scimhub.distribution.surroundings import Surroundings
 # Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
 _FEW, _MANY = 100, 500
 _OWED_AT_ONCE = 100
-
-# The lane of a destination that takes everything in order; no resource has this id.
-STREAM = ""
+_LEAVERS_AT_ONCE = 100
 
 
 class Stopped(Exception):
@@ -45,6 +44,10 @@ class Intake:
         # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
         self._wanted: deque[tuple[int, str]] = deque()
         self._more, self._wakes = True, 0
+        # Up to where the log was searched for leavers beyond the window, and how often it had been woken then.
+        self._scouted, self._scouted_wakes = 0, -1
+        # When each leaver was committed that was met and has not arrived, by position.
+        self._leavers: dict[int, str] = {}
 
     def wake(self) -> None:
         """There are new changes."""
@@ -66,6 +69,16 @@ class Intake:
         """When the oldest change was committed that waits and is not held, None when none does."""
         return next((time for position, time in self._wanted if position > self._lanes.cursor), None)
 
+    @property
+    def oldest_leaver(self) -> str | None:
+        """When the oldest deletion or deactivation was committed that waits and is not kept by the brake."""
+        return min(self._leavers.values(), default=None)
+
+    def dismiss(self, unit: Unit[Notice]) -> None:
+        """The unit arrived, or is not to be sent now."""
+        for item in unit.items:
+            self._leavers.pop(item.position, None)
+
     def forget(self, cursor: int) -> None:
         """Everything up to the cursor is settled."""
         while self._wanted and self._wanted[0][0] <= cursor:
@@ -82,20 +95,37 @@ class Intake:
         # What was committed while we read has woken us, and may not be among what was read.
         self._more = len(changes) == wanted or self._wakes != wakes
 
+    async def scout(self) -> None:
+        """While the window is full: have leavers beyond it overtake what lies between."""
+        if not self.is_blocked or self.is_stream or not self._lanes.may_overtake or self._scouted_wakes == self._wakes:
+            return
+        wakes, after = self._wakes, max(self._scouted, self._lanes.read_position)
+        found = await self._given.reader.read_leavers(after, _LEAVERS_AT_ONCE)
+        interest = (await self.envelope()).interest
+        for change in found:
+            notice = self._assess(change, interest.assess)
+            if notice is not None and notice.takes:
+                self._leavers[change.position] = change.time
+                self._lanes.overtake(change.resource_id, change.position, self._given.now())
+        self._scouted = found[-1].position if found else after
+        if len(found) < _LEAVERS_AT_ONCE:
+            self._scouted_wakes = wakes
+
     async def recall(self, may_go_on: Callable[[], bool]) -> None:
         """Read again what is owed to held lanes whose time has come, while there is room and leave."""
         self._lanes.wake(self._given.now())
-        while self._lanes.room and may_go_on() and (wish := self._lanes.recall()) is not None:
+        while self._lanes.may_recall and may_go_on() and (wish := self._lanes.recall()) is not None:
             lane, first, last = wish
             owed = await self._given.reader.read_changes_of(lane, first, last, _OWED_AT_ONCE)
             read_to = owed[-1].position if len(owed) == _OWED_AT_ONCE else last
             interest = (await self.envelope()).interest
-            notices = [self._assess(change, interest.assess) for change in owed]
-            self._lanes.refill(lane, [self._item(notice) for notice in notices if notice is not None], read_to)
+            notices = [notice for change in owed if (notice := self._assess(change, interest.assess)) is not None]
+            self._leavers |= {notice.change.position: notice.change.time for notice in notices if notice.takes}
+            self._lanes.refill(lane, [self._item(notice) for notice in notices], read_to)
 
     async def recall_states(self, may_go_on: Callable[[], bool]) -> None:
         """Read what resources are now of which the state is owed, a few at a time: they are to be sent as they are then."""
-        while self._lanes.room and may_go_on() and (wish := self._lanes.recall_state()) is not None:
+        while self._lanes.may_recall and may_go_on() and (wish := self._lanes.recall_state()) is not None:
             lane, ask, covered = wish
             change = await self._given.reader.read_state(lane)
             interest = (await self.envelope()).interest
@@ -121,7 +151,9 @@ class Intake:
                 self._lanes.skip(change.position)
                 continue
             self._wanted.append((change.position, change.time))
-            self._lanes.offer(STREAM if self.is_stream else change.resource_id, self._item(notice))
+            waits = self._lanes.offer(STREAM if self.is_stream else change.resource_id, self._item(notice))
+            if waits and notice.takes:
+                self._leavers[change.position] = change.time
 
     def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
         if change.directory != self._destination.directory:
@@ -134,7 +166,13 @@ class Intake:
         change = notice.change
         touched = len(change.members_added) + len(change.members_removed)
         size = len(change.after or "") + 40 * touched
-        return Item(change.position, notice, touched if notice.is_run and self._joins_runs else 0, size)
+        weight = touched if notice.is_run and self._joins_runs else 0
+        removes, removed = "", 0
+        if notice.takes:
+            removes, removed = notice.kind.name, 1
+        elif notice.members and change.members_removed:
+            removes, removed = MEMBERS, len(change.members_removed)
+        return Item(change.position, notice, weight, size, removes, removed, notice.returns)
 
 
 def age(oldest: str | None, now: float) -> float:

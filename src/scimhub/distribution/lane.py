@@ -109,7 +109,7 @@ class Lane(Generic[T]):
     def is_parked(self) -> bool:
         """Whether all up to the hold's position arrived, and it only waits for the window to come there."""
         hold = self.hold
-        return hold is not None and hold.cause == "leaver" and hold.until is not None and hold.first_position > hold.until
+        return hold is not None and hold.cause == "leaver" and hold.due is None
 
     def cut(self, most: int) -> tuple[Item[T], ...]:
         """The first item, or the run of membership changes that begins with it, of at most so many members (DECISIONS 10)."""
@@ -118,7 +118,10 @@ class Lane(Generic[T]):
         # What a person gives up, or the brake keeps, takes nothing else along.
         is_apart = self.hold is not None and self.hold.cause in ("brake", "discarded")
         while weight and self.items and self.items[0].weight and weight + self.items[0].weight <= most:
-            if is_apart and (self.items[0].removed > 0) != (taken[0].removed > 0):
+            following = self.items[0]
+            if is_apart and (following.removed > 0) != (taken[0].removed > 0):
+                break
+            if self.hold is not None and taken[0].position <= (self.hold.until or 0) < following.position:
                 break
             taken.append(self.items.popleft())
             weight += taken[-1].weight
@@ -148,5 +151,5 @@ class Lane(Generic[T]):
 
 
 def unkept(hold: Hold) -> Hold:
-    """What is owed once the brake has no part in it."""
-    return replace(hold, attempts=0, error="", cause="failure", removes="", removed=0)
+    """What is owed, and due, once the brake has no part in it."""
+    return replace(hold, due=hold.since, attempts=0, error="", cause="failure", removes="", removed=0)

@@ -55,6 +55,8 @@ class Lanes(Generic[T]):
         self._order: deque[int] = deque()
         self._done: set[int] = set()
         self._bytes = 0
+        # How many changes were read again and have not arrived, and their bytes, which are not among the others.
+        self._recalled = self._recalled_bytes = 0
         self._lanes: dict[str, Lane[T]] = {}
         self._queues: Queues[T] = Queues(self._lanes)
         self.holds: Holds[T] = Holds(self._lanes)
@@ -73,13 +75,18 @@ class Lanes(Generic[T]):
             return 0
         return max(0, self._capacity - len(self._order))
 
+    @property
+    def may_recall(self) -> bool:
+        """Whether there is memory for what is read again, which a full window must not keep from going on."""
+        return self._recalled_bytes < MOST_BYTES and self._recalled < self._capacity
+
     def skip(self, position: int) -> None:
         """The change at the position is none of the destination's business."""
         self.read_position = position
         self._known.discard(position)
 
-    def offer(self, lane: str, item: Item[T]) -> None:
-        """The destination wants this change, which comes behind all that were offered."""
+    def offer(self, lane: str, item: Item[T]) -> bool:
+        """The destination wants this change, which comes behind all that were offered; whether it waits in the window now."""
         self.read_position = item.position
         self._order.append(item.position)
         state = self._lanes.get(lane)
@@ -96,7 +103,9 @@ class Lanes(Generic[T]):
             self._finish(item.position)
         else:
             self._append(lane, state or self._lanes.setdefault(lane, Lane()), item)
+            return True
         self._known.discard(item.position)
+        return False
 
     @property
     def may_overtake(self) -> bool:
@@ -139,7 +148,8 @@ class Lanes(Generic[T]):
         state = self._lanes[lane]
         state.items.extend(items)
         state.leavers += sum(item.is_leaver for item in items)
-        self._bytes += sum(item.size for item in items)
+        self._recalled += len(items)
+        self._recalled_bytes += sum(item.size for item in items)
         state.read_to = read_to
         if items:
             self._queues.add(lane, state)
@@ -168,10 +178,13 @@ class Lanes(Generic[T]):
         state = self._land(unit)
         state.attempts = state.tries = 0
         state.leavers -= sum(item.is_leaver for item in unit.items)
-        self._bytes -= sum(item.size for item in unit.items)
+        size = sum(item.size for item in unit.items)
         if state.hold is not None:
+            self._recalled -= len(unit.items)
+            self._recalled_bytes -= size
             self._owe_from(unit.lane, state, unit.items[-1].position + 1)
             return
+        self._bytes -= size
         for item in unit.items:
             self._finish(item.position)
         if state.leaver > self.read_position and not state.in_flight:
@@ -196,17 +209,12 @@ class Lanes(Generic[T]):
 
     # ------------------------------------------------------------------ removals
 
-    def hold_of(self, lane: str) -> Hold | None:
-        """Why the lane is held, None when it is not."""
-        state = self._lanes.get(lane)
-        return None if state is None else state.hold
-
     def coming(self, lane: str) -> Mapping[str, int]:
         """How many of each sort what waits in the lane would remove."""
         found: Counter[str] = Counter()
-        for item in self._lanes[lane].items:
-            if item.removed:
-                found[item.removes] += item.removed
+        state = self._lanes.get(lane)
+        for item in () if state is None else (*state.frozen, *state.items):
+            found[item.removes] += item.removed
         return found
 
     def keep(self, unit: Unit[T], hold: Hold) -> bool:
@@ -222,21 +230,6 @@ class Lanes(Generic[T]):
         ask = "" if state.hold is None else state.hold.ask
         self._hold(unit.lane, state, replace(hold, until=state.until, ask=ask))
         return True
-
-    def let_go(self, unit: Unit[T]) -> None:
-        """The brake has let the unit go, which is still in flight."""
-        state = self._lanes[unit.lane]
-        if state.hold is not None and state.hold.cause == "brake":
-            self.holds.put(unit.lane, state, unkept(state.hold))
-
-    def keep_all(self) -> None:
-        """What settles waits for a person from now on."""
-        for lane, state in self._lanes.items():
-            hold = state.hold
-            if hold is not None and hold.cause == "brake" and hold.due is not None:
-                self.holds.put(lane, state, replace(hold, due=None))
-                if not state.is_queued:
-                    state.due = None
 
     # ------------------------------------------------------------------ failures
 
@@ -338,11 +331,14 @@ class Lanes(Generic[T]):
     def _drop(self, state: Lane[T], count: int) -> None:
         """Forget what was tried and so many items behind it: they are done, or owed by the lane's hold."""
         for item in (*state.frozen, *(state.items.popleft() for _ in range(count))):
-            self._bytes -= item.size
             state.leavers -= item.is_leaver
             state.newest = max(state.newest, item.position)
             if state.hold is None:
+                self._bytes -= item.size
                 self._finish(item.position)
+            else:
+                self._recalled -= 1
+                self._recalled_bytes -= item.size
         state.frozen = ()
 
     def _begin_overtaking(self, lane: str, state: Lane[T]) -> None:
@@ -392,7 +388,6 @@ class Lanes(Generic[T]):
             self._queues.add(lane, state, is_recalled=not state.items)
             return
         behind = state.read_to + 1
-        # What was read before the restart is known to be owed to nobody else, but a state may cover what is not.
         if behind - 1 > (self.read_position if hold.ask else max(self.read_position, self._horizon)):
             parked = Hold(lane, behind, hold.since, 0, None, "", "leaver", behind - 1)
             self.holds.put(lane, state, parked)

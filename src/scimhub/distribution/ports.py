@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from scimhub.directory.records import Change
+from scimhub.directory.records import Change, StoredResource
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import (
     Attempt,
+    Choice,
     Destination,
     Held,
+    HeldCause,
+    Kept,
+    KeptRemoval,
     Message,
     Outcome,
     Purpose,
@@ -34,6 +38,9 @@ class Settlement:
     replay_is_over: bool = False
     # The lease under which it is written; None for who needs none, such as a feed's consumer.
     lease_epoch: int | None = None
+    # What the brake has let go, None when that is as it was written; and the resources that came back to the destination.
+    brake_state: Mapping[str, Any] | None = None
+    returned: Sequence[str] = ()
 
 
 class DestinationStore(Protocol):
@@ -121,7 +128,41 @@ class LeaseStore(Protocol):
         """The node is not there any more."""
 
 
-class SharedStore(DestinationStore, LeaseStore, Protocol):
+class BrakeStore(Protocol):
+    """What the brake on removals needs of the store. Counts go by chunks of resources in order of key."""
+
+    async def count_active(self, directory: int, kind: str, after_key: int, limit: int) -> tuple[int, int, int]:
+        """Of the next resources of the kind: how many were seen, the last one's key, and how many are active."""
+
+    async def count_memberships(self, directory: int, kind: str, after_key: int, limit: int) -> tuple[int, int, int]:
+        """Of the next groups of the kind: how many were seen, the last one's key, and how many members they have."""
+
+    async def count_members(self, group_key: int) -> int: ...
+
+    async def walk(self, directory: int, kind: str, after_key: int, limit: int) -> Sequence[StoredResource]:
+        """Resources of the kind behind the key, in its order."""
+
+    async def set_brake(self, key: int, thresholds: Mapping[str, object], now: str) -> Destination: ...
+
+    async def list_kept_removals(self, key: int, choice: Choice, after: int, limit: int) -> Sequence[KeptRemoval]:
+        """In order of position, behind ``after``."""
+
+    async def count_kept_removals(self, key: int, choice: Choice) -> int: ...
+
+    async def sorts_kept(self, key: int) -> Sequence[tuple[str, int, int]]:
+        """For each sort of removal that is kept: its name, how many, and of how many resources until a person has looked."""
+
+    async def decide_kept(self, key: int, choice: Choice, cause: HeldCause, until: int, now: str, *, in_order: bool) -> int:
+        """Release or discard the choice, up to that position; of how many resources. The windows begin anew.
+
+        ``in_order`` for a destination from which nothing may leave the window.
+        """
+
+    async def list_kept(self, key: int, after: str, limit: int) -> Sequence[Kept]:
+        """What was discarded and not sent since, in order of resource id."""
+
+
+class SharedStore(DestinationStore, LeaseStore, BrakeStore, Protocol):
     """What pumps and their engine need of the store."""
 
 

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, envelope, intake, retry, times
 from scimhub.distribution.amendments import Amendment
+from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
+from scimhub.distribution.gate import Gate
+from scimhub.distribution.guard import Guard
 from scimhub.distribution.intake import Intake, Stopped
 from scimhub.distribution.lane import Unit
 from scimhub.distribution.leases import Lease, LeaseLost
@@ -61,7 +64,10 @@ class Pump:
         self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, owed)
         self._intake = Intake(destination, outlook, self._lanes, given, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
+        self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
+        self._guard = Guard(destination, self._gate, self._settling, given, self._intake.envelope)
         self._awake = asyncio.Event()
+        self._has_ended = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._launched_at = 0.0
         self._stopping = False
@@ -89,10 +95,11 @@ class Pump:
         self._awake.set()
         await self._settling.settle()
 
-    @property
-    def states_under_way(self) -> int:
-        """How many states are owed that have not failed."""
-        return self._lanes.states_under_way
+    async def wait_for_states(self, most: int) -> None:
+        """Until at most so many of the states that are owed have neither arrived nor failed."""
+        while self._lanes.states_under_way > most:
+            self._has_ended.clear()
+            await self._has_ended.wait()
 
     async def amend(self, amendment: Amendment) -> None:
         """Correct the ledger of a destination that has one, by what it was seen to have."""
@@ -115,13 +122,29 @@ class Pump:
 
     @property
     def held(self) -> int:
-        """How many resources wait out of the window."""
-        return self._lanes.holds.count
+        """How many resources wait out of the window because their delivery failed."""
+        holds = self._lanes.holds
+        return holds.by_cause["failure"] + holds.by_cause["state"] - holds.states
 
     @property
     def age(self) -> float:
         """How many seconds ago the oldest change was committed that waits and is not held; 0 when none does."""
         return intake.age(self._intake.oldest, self._given.now())
+
+    @property
+    def leaver_age(self) -> float:
+        """How many seconds ago the oldest deletion or deactivation was committed that waits and the brake does not keep."""
+        return intake.age(self._intake.oldest_leaver, self._given.now())
+
+    @property
+    def brake_held(self) -> int:
+        """How many resources wait because of the brake, and so until ``brake_is_tripped`` ends or they have settled."""
+        return self._lanes.holds.by_cause["brake"]
+
+    @property
+    def brake(self) -> Brake:
+        """What it has let go, and whether it has tripped."""
+        return self._settling.brake
 
     # ------------------------------------------------------------------ the loop
 
@@ -141,11 +164,15 @@ class Pump:
 
     async def _turn(self) -> None:
         now = self._given.now
-        if self._intake.is_blocked and not self._sending and self.breaker.state == "closed":
+        if self._intake.is_blocked and not self._intake.is_stream and not self._sending and self.breaker.state == "closed":
             self._lanes.hold_first(now(), "It kept the destination from going on.")
         await self._intake.read()
+        if self.breaker.state == "closed":
+            await self._intake.scout()
         await self._intake.recall(lambda: self.breaker.limit(now()) > 0)
         await self._intake.recall_states(lambda: self._lanes.states_ready <= self.breaker.limit(now()) > 0)
+        self._has_ended.set()
+        self._guard.look()
         self._launch()
         if (due := self._settling.due()) is not None and now() >= due:
             self._settling.begin(self._note_settled)
@@ -175,6 +202,7 @@ class Pump:
         """Wait for what is in flight; each send has its own time limit."""
         if self._sending:
             await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._guard.close()
         await self._settling.end()
         # Without the lease another node sends by now, and knows better where the destination stands.
         with contextlib.suppress(StoreUnavailable, LeaseLost):
@@ -195,6 +223,9 @@ class Pump:
         while len(self._sending) < self.breaker.limit(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
+            if not self._guard.admits(unit):
+                self._intake.dismiss(unit)
+                continue
             self._sending.add(task := asyncio.create_task(self._send(unit)))
             task.add_done_callback(self._ended)
 
@@ -202,9 +233,13 @@ class Pump:
         # Awake only now: a turn before this one would still count the task among those in flight, and then sleep.
         self._sending.discard(task)
         self._awake.set()
+        self._has_ended.set()
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
+            if not await self._guard.has_permit(unit):
+                self._intake.dismiss(unit)
+                return
             outcome: Outcome = Delivered()
             for message in await self._messages(unit):
                 if self._stopping:  # also between the many parts of one event
@@ -248,6 +283,8 @@ class Pump:
                 self.last_success = self._given.now()
                 self.delivered += len(unit.items)
                 self._settling.count(len(unit.items))
+                self._gate.arrived(unit)
+                self._intake.dismiss(unit)
                 self._lanes.deliver(unit)
             case Gone(reason):
                 self._lanes.postpone(unit)

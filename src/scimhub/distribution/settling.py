@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import times
+from scimhub.distribution import brake, times
+from scimhub.distribution.brake import Brake
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.lanes import Lanes
 from scimhub.distribution.leases import Lease
@@ -39,8 +40,12 @@ class Settling:
         self._one_at_a_time = asyncio.Lock()
         self._unsettled = 0
         self._settled_at = given.now()
-        # Up to where everything is settled.
+        self.brake = Brake(brake.read_thresholds(destination.brake), destination.brake_state)
+        # Which edition of the brake's state is written, and up to where everything is settled.
+        self._edition = self.brake.edition
         self.cursor = destination.cursor
+        # Resources that came back to the destination since.
+        self.returned: set[str] = set()
 
     def count(self, delivered: int) -> None:
         """So many more changes have arrived."""
@@ -52,7 +57,7 @@ class Settling:
             return None
         now = self._given.now()
         self._settled_at = min(self._settled_at, now + _AFTER_FAULT)  # the clock may have been set back
-        if self._lanes.holds.is_dirty or self._unsettled:
+        if self._lanes.holds.is_dirty or self._unsettled or self._edition < self.brake.edition:
             return self._settled_at + (_SETTLE_EVERY if self._unsettled < _MOST_UNSETTLED else 0.0)
         return self._settled_at + _NOTE_EVERY if self._lanes.cursor != self.cursor else now + _NEVER
 
@@ -70,6 +75,13 @@ class Settling:
         async with self._one_at_a_time:
             await self._settle()
 
+    async def reach(self, edition: int) -> None:
+        """Have that edition of the brake's state written; whoever waits at the same time is served by the same writing."""
+        while self._edition < edition:
+            async with self._one_at_a_time:
+                if self._edition < edition:
+                    await self._settle()
+
     async def _settle_beside(self, tell: Callable[[Exception | None], None]) -> None:
         failed = None
         try:
@@ -85,6 +97,7 @@ class Settling:
 
     async def _settle(self) -> None:
         standing, unsettled = self._lanes.standing(), self._unsettled
+        edition, returned = self.brake.edition, sorted(self.returned)
         replay = self._outlook.replay
         is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.holds.owe_up_to(replay.until)
         self._given.reach("before_settle")
@@ -95,10 +108,14 @@ class Settling:
             standing.releases,
             is_over,
             self._lease.epoch,
+            None if edition == self._edition else self.brake.state(),
+            returned,
         )
         await self._given.store.settle(self._destination.key, settlement)
         self._given.reach("after_settle")
         self._lanes.settled(standing)
+        self._edition = edition
+        self.returned.difference_update(returned)
         if is_over:
             self._outlook.end_replay()
         self._unsettled -= unsettled  # more may have arrived meanwhile

@@ -49,6 +49,10 @@ class Notice:
     cause: Cause
     changed: tuple[str, ...] = ()
     members: bool = False
+    # Whether it takes the resource away from the destination, or brings it back, under whatever name it is told: that it
+    # goes from the scope, and that a user is deactivated, count as much as a deletion.
+    takes: bool = False
+    returns: bool = False
     ask: str = ""
 
     @property
@@ -104,7 +108,7 @@ class Interest:
             return None
         cause: Cause = "write" if change.operation == operation else "scope"
         members = is_in and wish.kind.has_members and _is_visible("members", wish.visible)
-        return Notice(change, wish.kind, verb, cause, members=members)
+        return Notice(change, wish.kind, verb, cause, members=members, takes=not is_in, returns=is_in)
 
     def state_of(self, change: Change, ask: str) -> Notice | None:
         """What the destination is told of the resource's state, or None when it is told nothing of its kind.
@@ -119,10 +123,10 @@ class Interest:
             if not wish.verbs & _TELL_STATE:
                 return None
             members = wish.kind.has_members and _is_visible("members", wish.visible)
-            return Notice(change, wish.kind, STATE, "state", members=members, ask=ask)
+            return Notice(change, wish.kind, STATE, "state", members=members, returns=True, ask=ask)
         if "deleted" not in wish.verbs or (image is not None and activation.rule_met(image, wish.kind)):
             return None
-        return Notice(change, wish.kind, "deleted", "state", ask=ask)
+        return Notice(change, wish.kind, "deleted", "state", takes=True, ask=ask)
 
     def tells_states(self, kind: str) -> bool:
         """Whether the destination is told what resources of the kind are."""
@@ -135,6 +139,10 @@ class Interest:
         if wish is None or activation.rule_met(document, wish.kind):
             return False
         return wish.condition is None or conditions.holds(wish.condition, wish.kind, id, document)
+
+    def wants_all(self, kind: str) -> bool:
+        """Whether the destination wants every resource of the kind."""
+        return self.wishes[kind].condition is None
 
     def projection(self, kind: Kind) -> Projection:
         """What the destination may see of a resource of the kind, which it wants."""
@@ -226,8 +234,10 @@ def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after:
     seen = tuple(path for path in change.before if _is_visible(path, wish.visible))
     changed = seen if wish.mapped is None else _mapped_differences(wish, wish.mapped, before, after)
     told = set(_of_members(change) if _is_visible("members", wish.visible) else ())
-    if "active" in seen and _is_active(before) != _is_active(after):
-        told.add("activated" if _is_active(after) else "deactivated")
+    takes = "active" in seen and is_active(before) and not is_active(after)
+    returns = "active" in seen and is_active(after) and not is_active(before)
+    if takes or returns:
+        told.add("activated" if returns else "deactivated")
     if any(path != "active" for path in changed) or (changed and told.isdisjoint(("activated", "deactivated"))):
         told.add("updated")
     wanted = told & wish.verbs
@@ -236,7 +246,8 @@ def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after:
     verb = next(verb for verb in VERBS if verb in wanted)
     if wanted == {"member.added", "member.removed"}:
         verb = MEMBERS_CHANGED
-    return Notice(change, wish.kind, verb, "write", changed, members=any(verb.startswith("member.") for verb in told))
+    members = any(verb.startswith("member.") for verb in told)
+    return Notice(change, wish.kind, verb, "write", changed, members=members, takes=takes, returns=returns)
 
 
 def _mapped_differences(
@@ -252,7 +263,8 @@ def _of_members(change: Change) -> Iterator[str]:
         yield "member.removed"
 
 
-def _is_active(document: Mapping[str, object]) -> bool:
+def is_active(document: Mapping[str, object]) -> bool:
+    """Whether the resource is not said to be inactive."""
     # RFC 7643 §4.1.1 leaves open what a user without ``active`` is; identity providers take it for an active one.
     return document.get("active") is not False
 

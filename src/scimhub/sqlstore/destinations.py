@@ -14,7 +14,7 @@ from scimhub.sqlstore.connection import Connection, Database, Row
 
 _SELECT = """
 SELECT t.key, t.id, t.directory, d.name, t.name, t.kind, t.configuration, t.subscription, t.subscription_version, t.state,
-    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.created, t.updated
+    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.created, t.updated, t.brake, t.brake_state
 FROM destinations AS t
 JOIN directories AS d ON d.key = t.directory"""
 
@@ -114,6 +114,7 @@ def _destination(row: Row) -> Destination:
     values[6] = orjson.loads(row[6])
     values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}))
     values[12] = frozenset(orjson.loads(row[12]))
+    values[17:19] = [orjson.loads(row[17]), orjson.loads(row[18])]
     values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]
     return Destination(*values)
 
@@ -163,6 +164,8 @@ ON CONFLICT (destination, resource_id) DO UPDATE SET first_position = excluded.f
     attempts = excluded.attempts, next_attempt = excluded.next_attempt, error = excluded.error,
     cause = excluded.cause, until = excluded.until, removes = excluded.removes, removed = excluded.removed,
     ask = excluded.ask"""
+_NOTE_BRAKE = "UPDATE destinations SET brake_state = ? WHERE key = ?"
+_NO_LONGER_KEPT = "DELETE FROM kept WHERE destination = ? AND resource_id = ?"
 _RELEASE = "DELETE FROM held WHERE destination = ? AND resource_id = ?"
 _HELD = """
 SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask FROM held"""
@@ -183,6 +186,10 @@ def settle(connection: Connection, key: int, settlement: Settlement) -> None:
         hold(connection, key, held)
     for resource_id in settlement.releases:
         connection.execute(_RELEASE, (key, resource_id))
+    if settlement.brake_state is not None:
+        connection.execute(_NOTE_BRAKE, (orjson.dumps(settlement.brake_state).decode(), key))
+    for resource_id in settlement.returned:
+        connection.execute(_NO_LONGER_KEPT, (key, resource_id))
 
 
 def hold(connection: Connection, key: int, held: Held) -> None:

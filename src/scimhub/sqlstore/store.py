@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from scimhub.sqlstore import selection
+from scimhub.sqlstore.braking import Braking
 from scimhub.sqlstore.changes import Changes
 from scimhub.sqlstore.connection import Database, Health, Progress
 from scimhub.sqlstore.destinations import Destinations
@@ -41,7 +42,9 @@ class Options(TypedDict):
     connections: NotRequired[int]
 
 
-class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, Ledgers, Walking, Tracing, States, Resyncs):
+class SqlStore(
+    Resources, Changes, Directories, Sources, Destinations, Braking, Leases, Ledgers, Walking, Tracing, States, Resyncs
+):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
     def __init__(self, opened: Database, rules: Rules, scan_limit: int) -> None:
@@ -50,6 +53,7 @@ class SqlStore(Resources, Changes, Directories, Sources, Destinations, Leases, L
         Changes.__init__(self, opened)
         Sources.__init__(self, opened, rules.new_id)
         Destinations.__init__(self, opened, rules.new_id)
+        Braking.__init__(self, opened)
         Leases.__init__(self, opened)
         Ledgers.__init__(self, opened)
         Walking.__init__(self, opened)

@@ -21,6 +21,7 @@ from scimhub.directory.errors import Absent, Conflict, Fault, Invalid, StoreUnav
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.engine import Engine
 from scimhub.web import (
+    admin_brake,
     admin_destinations,
     admin_directories,
     admin_exchanges,
@@ -83,7 +84,16 @@ def build_admin_api(
         redirect_slashes=False,
     )
     api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    parts = (admin_directories, admin_schemas, admin_destinations, admin_exchanges, admin_trace, admin_loading, admin_hub)
+    parts = (
+        admin_directories,
+        admin_schemas,
+        admin_destinations,
+        admin_brake,
+        admin_exchanges,
+        admin_trace,
+        admin_loading,
+        admin_hub,
+    )
     for part in parts:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)

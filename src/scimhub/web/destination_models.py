@@ -86,6 +86,12 @@ class StatusShown(BaseModel):
     lag: int = Field(description="How many positions it is behind.")
     lag_seconds: float = Field(description="The age of the oldest change that it lacks.")
     held: int = Field(description="How many resources wait because their delivery failed.")
+    brake_held: int = Field(description="How many resources wait because the brake keeps their removal.")
+    brake_is_tripped: bool = Field(description="No removal is sent before an administrator has looked.")
+    brake_is_on: bool = Field(description="False where it was switched off, and for a feed, which has none.")
+    oldest_leaver_seconds: float = Field(
+        description="The age of the oldest deletion or deactivation that waits and that the brake does not keep."
+    )
     in_flight: int
     breaker: Literal["closed", "open", ""] = Field(description="Empty while no pump runs.")
     error: str = Field(description="What failed last, empty when all is well.")
