@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
-from scimhub.distribution import delivery, leases, times
+from scimhub.distribution import backfilling, delivery, leases, times
+from scimhub.distribution.backfill import Backfill
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.intake import Stopped
 from scimhub.distribution.leases import Lease, LeaseLost
@@ -35,6 +36,12 @@ class _Running:
     task: asyncio.Task[None]
     # When the first of its secrets ends.
     secrets_end: str | None
+    backfill: asyncio.Task[None] | None = None
+
+    def end_backfill(self) -> None:
+        """Hand out nothing more; what was handed out is written."""
+        if self.backfill is not None:
+            self.backfill.cancel()
 
 
 class Engine:
@@ -168,12 +175,27 @@ class Engine:
         sender, outlook = kind.open(destination, secrets), Outlook(self.place, destination)
         pump = Pump(destination, lease, sender, holds, outlook, self.given, joins_runs=kind.joins_runs)
         secrets_end = min((secret.expires for secret in secrets if secret.expires is not None), default=None)
-        self._running[destination.key] = _Running(pump, asyncio.create_task(self._run(pump)), secrets_end)
+        running = _Running(pump, asyncio.create_task(self._run(pump)), secrets_end)
+        self._running[destination.key] = running
+        backfill = await self.given.store.find_backfill(destination.key)
+        if backfill is not None and backfill.state == "running":
+            running.backfill = asyncio.create_task(self._backfill(pump, Outlook(self.place, destination), backfill))
         return True
+
+    async def _backfill(self, pump: Pump, outlook: Outlook, backfill: Backfill) -> None:
+        try:
+            await backfilling.run(pump.destination, outlook, backfill, pump, self.given)
+        except LeaseLost:
+            pass  # the pump meets it, too
+        except Exception:
+            _log.exception("backfill failed", extra={"destination": pump.destination.name})
 
     async def _end(self, key: int) -> None:
         running = self._running.pop(key, None)
         if running is not None:
+            running.end_backfill()
+            if running.backfill is not None:
+                await asyncio.wait([running.backfill])
             running.pump.stop()
             await asyncio.wait([running.task])
             await self._give_lease(key)
@@ -189,10 +211,14 @@ class Engine:
         except LeaseLost:
             _log.warning("lease lost", extra=names)
             if self.find_pump(destination.key) is pump:
-                del self._running[destination.key]
+                self._running.pop(destination.key).end_backfill()
         except Exception:
             _log.exception("pump failed", extra=names)
             self._spawn(self._begin_again(pump))
+        finally:
+            running = self._running.get(destination.key)
+            if running is not None and running.pump is pump:
+                running.end_backfill()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         # Beside the pump's task, which whoever halts the destination waits for.

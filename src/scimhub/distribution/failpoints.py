@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 VARIABLE = "HUB_FAILPOINT"
 # In the order in which one change meets them.
-PLACES = ("after_write", "after_commit", "before_send", "after_send", "before_settle", "after_settle")
+PLACES = ("after_write", "after_commit", "before_send", "after_send", "before_settle", "after_settle", "after_chunk")
 
 Reach = Callable[[str], None]
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from scimhub.directory.records import Change, StoredResource
 from scimhub.distribution.amendments import Amendment
+from scimhub.distribution.backfill import BackfillStore
 from scimhub.distribution.delivery import (
     Attempt,
     Choice,
@@ -22,6 +23,8 @@ from scimhub.distribution.delivery import (
     State,
     Subscription,
 )
+from scimhub.distribution.ledger import Ledger
+from scimhub.distribution.plans import PlanStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,12 @@ class DestinationStore(Protocol):
     async def change_held(self, key: int, held: Held) -> None:
         """Write this in the place of what is held for the resource; raises Absent."""
 
+    async def owe_states(self, key: int, resource_ids: Sequence[str], ask: str, now: str) -> None:
+        """Owe the destination what these resources are now. What the brake keeps, and what was decided about it, stays.
+
+        Nobody else may be writing where it stands.
+        """
+
     async def release_held(self, key: int, resource_id: str) -> None:
         """Owe the resource nothing any more; raises Absent."""
 
@@ -162,7 +171,7 @@ class BrakeStore(Protocol):
         """What was discarded and not sent since, in order of resource id."""
 
 
-class SharedStore(DestinationStore, LeaseStore, BrakeStore, Protocol):
+class SharedStore(DestinationStore, LeaseStore, BrakeStore, BackfillStore, PlanStore, Ledger, Protocol):
     """What pumps and their engine need of the store."""
 
 

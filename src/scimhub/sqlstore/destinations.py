@@ -167,6 +167,12 @@ ON CONFLICT (destination, resource_id) DO UPDATE SET first_position = excluded.f
 _NOTE_BRAKE = "UPDATE destinations SET brake_state = ? WHERE key = ?"
 _NO_LONGER_KEPT = "DELETE FROM kept WHERE destination = ? AND resource_id = ?"
 _RELEASE = "DELETE FROM held WHERE destination = ? AND resource_id = ?"
+_OWE_STATE = """
+INSERT INTO held (destination, resource_id, first_position, since, attempts, next_attempt, error, cause, ask)
+SELECT t.key, ?2, t.cursor + 1, ?4, 0, ?4, '', 'state', ?3 FROM destinations AS t WHERE t.key = ?1
+ON CONFLICT (destination, resource_id) DO UPDATE SET cause = 'state', ask = excluded.ask, attempts = 0, until = NULL,
+    next_attempt = excluded.next_attempt, error = '', removes = '', removed = 0
+WHERE held.cause NOT IN ('brake', 'released', 'discarded')"""
 _HELD = """
 SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask FROM held"""
 
@@ -295,6 +301,12 @@ class Destinations:
         def work(connection: Connection) -> None:
             _check_held(connection, key, held.resource_id)
             hold(connection, key, held)
+
+        await self._database.write(work)
+
+    async def owe_states(self, key: int, resource_ids: Sequence[str], ask: str, now: str) -> None:
+        def work(connection: Connection) -> None:
+            connection.executemany(_OWE_STATE, [(key, id, ask, now) for id in resource_ids])
 
         await self._database.write(work)
 
