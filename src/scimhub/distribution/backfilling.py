@@ -78,6 +78,8 @@ async def run(destination: Destination, outlook: Outlook, begun: Backfill, telle
                 )
                 await store.save_backfill(destination.key, backfill)
             await teller.wait_for_states(0)
+            # Whoever sees that it is done sees nothing owed any more.
+            await teller.owe_states((), backfill.id)
             backfill = replace(backfill, state="done", updated=times.text(given.now()))
             await store.save_backfill(destination.key, backfill)
             _log.info("backfill done", extra={**names, "told": backfill.told})
