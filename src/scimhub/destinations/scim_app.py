@@ -6,15 +6,24 @@ the ledger, and its own coming adds it to its groups.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import orjson
 
-from scimhub.destinations import http_authorization, personal, scim_ability, scim_app_configuration, scim_application
+from scimhub.destinations import (
+    http_authorization,
+    personal,
+    scim_ability,
+    scim_app_configuration,
+    scim_application,
+    scim_content,
+    scim_listing,
+)
 from scimhub.destinations.brought_secret import BroughtSecret
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Authorizer
@@ -28,6 +37,7 @@ from scimhub.destinations.scim_resources import Event, Resources
 from scimhub.distribution import amendments, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Rejected, Secret
+from scimhub.distribution.drift import Comparison, Desired, Shown, Sight, Unreadable
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
 
@@ -107,6 +117,52 @@ class ScimAppSender:
         """Correct the ledger by what the application was seen to have."""
         async with self._lock(amendment.resource_id):
             await amendments.amend(self._ledger, self._destination.key, amendment)
+
+    async def look(self) -> Sight:
+        """What can be seen of the application."""
+        with _readable():
+            ability = await self._known_ability()
+        profile = self._configuration.profile
+        limits = [] if profile.shows_members else ["It shows groups without members: those are not compared."]
+        return Sight(
+            tuple(scim_application.ENDPOINTS),
+            profile.shows_members,
+            profile.nested_groups,
+            self._configuration.adopt != "never" and bool(ability.user_lookups),
+            profile.per_minute,
+            profile.members_per_patch,
+            limits,
+        )
+
+    async def list_shown(self, resource_type: str) -> AsyncIterator[Sequence[Shown]]:
+        """Everything that the application shows of the type."""
+        with _readable():
+            ability = await self._known_ability()
+            async for page in scim_listing.pages(self._application, self._configuration.profile, ability, resource_type):
+                yield page
+
+    async def show(self, resource_type: str, remote_id: str) -> Shown | None:
+        """One resource as the application shows it when it is asked for that alone."""
+        with _readable():
+            return await scim_listing.one(self._application, resource_type, remote_id)
+
+    async def desire(self, message: Message) -> Desired:
+        """What the application is to show of a state."""
+        event = _read(message)
+        try:
+            body, _ = await self._resources.body_of(event, event.resource or {})
+        except Failure as failure:
+            return Desired(problem=getattr(failure.outcome, "reason", ""))
+        return Desired(scim_content.flatten(body), self.keys_of(event.resource_type, body))
+
+    def keys_of(self, resource_type: str, content: Mapping[str, Any]) -> Sequence[str]:
+        """By what the resource would be found there."""
+        ability = self._ability
+        return () if ability is None else scim_listing.keys_of(content, ability.lookups(resource_type))
+
+    def compare(self, values: Mapping[str, object], shown: Shown) -> Comparison:
+        """Where what it shows differs."""
+        return scim_listing.compare(values, shown)
 
     async def tend(self) -> None:
         """Delete those whose time has come."""
@@ -239,6 +295,15 @@ class ScimAppSender:
     @property
     def _names(self) -> dict[str, str]:
         return {"directory": self._destination.directory_name, "destination": self._destination.name}
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """What fails inside means that the application cannot be read."""
+    try:
+        yield
+    except Failure as failure:
+        raise Unreadable(getattr(failure.outcome, "reason", "It cannot be read.")) from failure
 
 
 _NO_ACTIVE: Final = (

@@ -5,7 +5,6 @@ repeats people behind its last page is believed once.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from scimhub.destinations import scim_application, scim_content
@@ -42,6 +41,13 @@ async def pages(application: Application, profile: Profile, ability: Ability, re
     if len(seen) < total:
         reason = f"The application says that it has {total} of {resource_type} and showed {len(seen)}; look again later."
         raise Failure(Retry(reason, "destination"))
+
+
+async def one(application: Application, resource_type: str, remote_id: str) -> Shown | None:
+    """One resource as it is shown alone, which some do with more than in a list; None when it is not there."""
+    path = scim_application.path_of(resource_type, remote_id)
+    reply = await application.ask("GET", path, expected=(404,), limit=_LONGEST_PAGE)
+    return None if reply.status == 404 else shown_of(reply.document)
 
 
 def _first(profile: Profile, ability: Ability) -> dict[str, str]:
@@ -120,8 +126,3 @@ def _agrees(path: str, ours: object, theirs: object) -> bool:
     if isinstance(ours, str) and isinstance(theirs, str) and path in _FOLDED:
         return ours.casefold() == theirs.casefold()
     return ours == theirs
-
-
-def with_members(shown: Shown, again: Shown | None) -> Shown:
-    """The group with the members that it shows when it is asked for alone."""
-    return shown if again is None or again.members is None else replace(shown, members=again.members)

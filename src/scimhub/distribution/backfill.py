@@ -52,5 +52,8 @@ class BackfillStore(Protocol):
     async def count_resources(self, directory: int) -> Mapping[str, int]:
         """How many of each resource type the directory has."""
 
+    async def versions_of(self, directory: int, ids: Sequence[str]) -> Mapping[str, int]:
+        """The versions of those of the resources that are there."""
+
     async def changed_resources(self, directory: int, after: int, until: int, limit: int) -> Sequence[tuple[int, str]]:
         """Positions and resource ids of the directory's next changes, in order; also of those that retention emptied."""

@@ -27,6 +27,7 @@ from scimhub.web import (
     admin_exchanges,
     admin_hub,
     admin_loading,
+    admin_resync,
     admin_schemas,
     admin_trace,
 )
@@ -89,6 +90,7 @@ def build_admin_api(
         admin_schemas,
         admin_destinations,
         admin_brake,
+        admin_resync,
         admin_exchanges,
         admin_trace,
         admin_loading,
