@@ -6,7 +6,7 @@ Either way it is the same API with the same code behind it, so a verb does not k
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -77,18 +77,24 @@ def ask_lines(
     """The objects of an answer that comes in lines, each as soon as it is there; ends the program as ``ask`` does."""
     settings = load_settings(context)
     try:
-        _check_database(settings)
         lines = _lines(settings, httpx.Request(method, _PREFIX + path, json=json, params=query))
         with asyncio.Runner() as runner:
-            while (line := runner.run(anext(lines, None))) is not None:
-                yield orjson.loads(line)
+            try:
+                while (line := runner.run(_next(lines))) is not None:
+                    yield orjson.loads(line)
+            finally:
+                runner.run(lines.aclose())
     except Refused as error:
         raise output.fail(error.problems) from None
     except Fault as error:
         raise output.fail([str(error)]) from None
 
 
-async def _lines(settings: Settings, request: httpx.Request) -> AsyncIterator[str]:
+async def _next(lines: AsyncGenerator[str]) -> str | None:
+    return await anext(lines, None)
+
+
+async def _lines(settings: Settings, request: httpx.Request) -> AsyncGenerator[str]:
     async with open_way(settings) as way:
         async for line in way.ask_lines(request):
             yield line

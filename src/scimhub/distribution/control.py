@@ -113,6 +113,7 @@ async def create(
     new, shown = _unless(problems, lambda: secrets.new(engine.given, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
+    problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
     if problems:
         raise Invalid(problems)
@@ -145,6 +146,7 @@ async def update(
     wish = destination.subscription if subscription is None else subscription
     catalog = await engine.place.catalogs.current(destination.directory)
     _unless(problems, lambda: subscriptions.bind(wish, catalog), None)
+    problems += _style_problems(destination.kind, checked, wish)
     if problems:
         raise Invalid(problems)
     async with engine.halted(destination):
@@ -361,6 +363,12 @@ def _checked(technology: DestinationKind | None, configuration: Mapping[str, obj
     if configuration:
         raise Invalid([f"A feed has no configuration; leave out {', '.join(sorted(configuration))}."])
     return {}
+
+
+def _style_problems(kind: str, configuration: Mapping[str, object], subscription: Subscription) -> list[str]:
+    if subscription.style == "event" or (kind != FEED and configuration.get("order") != "stream"):
+        return []
+    return ["The style state is for destinations that are sent to, and have not the order stream; leave it out."]
 
 
 async def _after_problems(engine: Engine, after: int) -> list[str]:

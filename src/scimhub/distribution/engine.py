@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
-from scimhub.distribution import backfilling, delivery, leases, times
+from scimhub.distribution import backfilling, catching_up, delivery, leases, times
 from scimhub.distribution.backfill import Backfill
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.intake import Stopped
@@ -238,10 +238,24 @@ class Engine:
 
         async def write() -> None:
             with contextlib.suppress(Absent):
+                if stopped.state == "behind" and catching_up.can_catch_up(pump.destination):
+                    await self._catch_up(pump.destination)
+                    return
                 await self.given.store.set_state(key, stopped.state, str(stopped), times.text(self.given.now()))
             del self._running[key]
 
         await self._replace(pump, write)
+
+    async def _catch_up(self, known: Destination) -> None:
+        """Begin anew with states, where changes are gone."""
+        given = self.given
+        found = await given.store.find_destination(known.directory, known.name)
+        del self._running[known.key]
+        if found is None or found.key != known.key:
+            return
+        head = await given.reader.last_position()
+        await catching_up.catch_up(given.store, found, head, given.new_id(), times.text(given.now()))
+        await self._begin(await self.given.store.find_destination(known.directory, known.name) or found)
 
     async def _begin_again(self, pump: Pump) -> None:
         destination = pump.destination

@@ -41,6 +41,7 @@ class Intake:
         self._lanes = lanes
         self._given = given
         self._joins_runs = joins_runs
+        self._tells_states = destination.subscription.style == "state"
         # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
         self._wanted: deque[tuple[int, str]] = deque()
         self._more, self._wakes = True, 0
@@ -172,7 +173,8 @@ class Intake:
             removes, removed = notice.kind.name, 1
         elif notice.members and change.members_removed:
             removes, removed = MEMBERS, len(change.members_removed)
-        return Item(change.position, notice, weight, size, removes, removed, notice.returns)
+        is_state = self._tells_states and not notice.kind.has_members and not notice.ask
+        return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
 
 
 def age(oldest: str | None, now: float) -> float:

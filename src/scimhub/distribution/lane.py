@@ -28,6 +28,8 @@ class Item(Generic[T]):
     removes: str = ""
     removed: int = 0
     returns: bool = False
+    # What is told is the state of the moment, so that one message does for all that wait.
+    is_state: bool = False
 
     @property
     def is_leaver(self) -> bool:
@@ -114,6 +116,8 @@ class Lane(Generic[T]):
     def cut(self, most: int) -> tuple[Item[T], ...]:
         """The first item, or the run of membership changes that begins with it, of at most so many members (DECISIONS 10)."""
         taken = [self.items.popleft()]
+        while taken[0].is_state and self.items and self.items[0].is_state:
+            taken.append(self.items.popleft())
         weight = taken[0].weight
         # What a person gives up, or the brake keeps, takes nothing else along.
         is_apart = self.hold is not None and self.hold.cause in ("brake", "discarded")

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import attempts, envelope, intake, retry, times
+from scimhub.distribution import attempts, intake, retry, telling, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker
@@ -241,7 +241,7 @@ class Pump:
                 self._intake.dismiss(unit)
                 return
             outcome: Outcome = Delivered()
-            for message in await self._messages(unit):
+            for message in await telling.messages(self._given.reader, await self._intake.envelope(), unit):
                 if self._stopping:  # also between the many parts of one event
                     self._lanes.postpone(unit)
                     return
@@ -256,15 +256,6 @@ class Pump:
             # A defect of ours; the pump ends and is begun anew.
             _log.exception("sending failed", extra={**self._names, "resource": unit.lane})
             self._fault = self._fault or error
-
-    async def _messages(self, unit: Unit[Notice]) -> list[Message]:
-        wrapping = await self._intake.envelope()
-        notices = [item.content for item in unit.items]
-        first = notices[0]
-        if len(notices) > 1:
-            return envelope.of_run(wrapping, notices)
-        members = await self._given.reader.members_of(first.change.resource_id) if first.brings_members else ()
-        return envelope.of_notice(wrapping, first, members)
 
     async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
         self.lease.check(self._given.monotonic())

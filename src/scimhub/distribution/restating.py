@@ -66,17 +66,6 @@ async def begin(
     return made
 
 
-async def begin_from_log(engine: Engine, destination: Destination, after: int, until: int) -> Backfill:
-    """Tell the destination what everybody is now who changed at these positions, and go on behind them.
-
-    For one whose changes are gone: nobody else may be writing where it stands.
-    """
-    now = _now(engine)
-    made = Backfill(engine.given.new_id(), "log", "running", now, now, total=until - after, after=str(after), until=until)
-    await engine.given.store.save_backfill(destination.key, made)
-    return made
-
-
 async def _population(engine: Engine, destination: Destination) -> int:
     interest = (await Outlook(engine.place, destination).envelope()).interest
     counts = await engine.given.store.count_resources(destination.directory)

@@ -110,10 +110,10 @@ class Interest:
         members = is_in and wish.kind.has_members and _is_visible("members", wish.visible)
         return Notice(change, wish.kind, verb, cause, members=members, takes=not is_in, returns=is_in)
 
-    def state_of(self, change: Change, ask: str) -> Notice | None:
+    def state_of(self, change: Change, ask: str, *, cause: Cause = "state") -> Notice | None:
         """What the destination is told of the resource's state, or None when it is told nothing of its kind.
 
-        Who is deleted or out of the scope is told as deleted.
+        Who is deleted or out of the scope is told as deleted. ``cause`` is another one where something happened.
         """
         wish = self.wishes.get(change.kind)
         if wish is None:
@@ -123,10 +123,10 @@ class Interest:
             if not wish.verbs & _TELL_STATE:
                 return None
             members = wish.kind.has_members and _is_visible("members", wish.visible)
-            return Notice(change, wish.kind, STATE, "state", members=members, returns=True, ask=ask)
+            return Notice(change, wish.kind, STATE, cause, members=members, returns=True, ask=ask)
         if "deleted" not in wish.verbs or (image is not None and activation.rule_met(image, wish.kind)):
             return None
-        return Notice(change, wish.kind, "deleted", "state", takes=True, ask=ask)
+        return Notice(change, wish.kind, "deleted", cause, takes=True, ask=ask)
 
     def tells_states(self, kind: str) -> bool:
         """Whether the destination is told what resources of the kind are."""

@@ -105,6 +105,7 @@ def _subscription_text(subscription: Subscription) -> str:
     }
     # Left out where there is none, so that what was written before there were mappings stays the same text.
     wish |= {"mapping": subscription.mapping} if subscription.mapping else {}
+    wish |= {"style": subscription.style} if subscription.style != "event" else {}
     return orjson.dumps(wish, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -112,7 +113,8 @@ def _destination(row: Row) -> Destination:
     wish: dict[str, Any] = orjson.loads(row[7])
     values: list[Any] = list(row)
     values[6] = orjson.loads(row[6])
-    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}))
+    style = wish.get("style", "event")
+    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}), style)
     values[12] = frozenset(orjson.loads(row[12]))
     values[17:19] = [orjson.loads(row[17]), orjson.loads(row[18])]
     values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]

@@ -137,7 +137,7 @@ async def _find_subjects(trail: Trail, directory: Directory, catalog: Catalog, t
 
 
 def places(catalog: Catalog, text: str) -> Iterator[Place]:
-    """Where names that people are known by are indexed: what is unique, and what is indexed for filters, without references to others."""
+    """Where names are indexed that people are known by: unique, or indexed for filters, without references to others."""
     for kind in catalog.kinds.values():
         for target in _targets(kind):
             leaf = target.leaf
