@@ -149,7 +149,7 @@ def test_a_configuration_that_is_no_object_is_told(running: LiveHub, tmp_path: P
 def test_a_list_is_a_table_with_the_lag(running: LiveHub, receiver: Receiver):
     create(receiver, "listed")
     heading, *rows = run("destination", "list").output.splitlines()
-    assert heading.split() == ["name", "kind", "state", "lag", "lag", "seconds", "held", "error"]
+    assert heading.split() == ["name", "kind", "state", "lag", "lag", "seconds", "held", "brake", "error"]
     row = next(row.split() for row in rows if row.startswith("listed"))
     assert row[:3] == ["listed", "webhook", "active"]
     assert "listed" in column(run("destination", "list", "--json").json["items"], "name")
@@ -310,3 +310,61 @@ def test_the_hub_refuses_addresses_of_this_machine_unless_told(scimhub: Scimhub)
     scimhub("directory", "create", "default")
     refused = scimhub("destination", "create", "a", "--url", "http://127.0.0.1:9/")
     assert (refused.code, refused.errors.startswith("The host of the url cannot be used: ")) == (1, True)
+
+
+def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: LiveHub, receiver: Receiver):
+    run("directory", "create", "braked")
+    run("source", "create", "hr", "--directory", "braked")
+    token = run("token", "create", "--directory", "braked", "--source", "hr", "--json").json["secret"]
+    create(receiver, "payroll", "--directory", "braked")
+    verbs = ("destination", "brake")
+    with running.client(token) as client:
+        client.base_url = f"{running.url}/scim/braked/v2"
+        ids = [client.post("/Users", json=user(f"braked{number}")).json()["id"] for number in range(12)]
+        for id in ids:
+            assert client.delete(f"/Users/{id}").status_code == 204
+
+    def is_through() -> bool:
+        found = run("destination", "show", "payroll", "-d", "braked", "--json").json["status"]
+        return bool(found["lag"] == 0 and found["brake_is_tripped"] and found["in_flight"] == 0)
+
+    wait_until(is_through, 10, "the brake")
+    kept = run(*verbs, "show", "payroll", "-d", "braked", "--json").json["waiting"]
+    assert 12 - kept <= 5
+    row = next(row for row in run("destination", "list", "-d", "braked").output.splitlines() if row.startswith("payroll"))
+    assert f"tripped, {kept} removals held" in row
+    shown = facts(run(*verbs, "show", "payroll", "-d", "braked").output)
+    assert shown["brake"].startswith("TRIPPED at ")
+    listed = run(*verbs, "list", "payroll", "-d", "braked", "--source", "hr", "--json").json["items"]
+    assert (len(listed), {item["operation"] for item in listed}, {item["source"] for item in listed}) == (
+        kept,
+        {"deleted"},
+        {"hr"},
+    )
+    assert listed[0]["name"] in run(*verbs, "list", "payroll", "-d", "braked").output
+    assert run(*verbs, "list", "payroll", "-d", "braked", "--limit", "2").output.splitlines()[-1] == "There are more than 2."
+
+    asked = run(*verbs, "release", "payroll", listed[0]["resource_id"], "-d", "braked")
+    assert (asked.code, asked.errors) == (1, "1 resource would leave destination payroll; say --yes to have it done.\n")
+    assert listed[0]["name"] in asked.output
+    assert run(*verbs, "release", "payroll", "-d", "braked").errors.startswith("Say of what: ")
+    one = run(*verbs, "release", "payroll", listed[0]["resource_id"], "-d", "braked", "--yes")
+    assert one.output.splitlines()[-1] == "1 resource leaves destination payroll."
+    rest = run(*verbs, "discard", "payroll", "-d", "braked", "--exchange", listed[1]["exchange_id"], "--yes", "--json").json
+    assert (rest["count"], rest["done"]) == (1, True)
+    assert (
+        run(*verbs, "list", "payroll", "-d", "braked", "--kept", "--json").json["items"][0]["resource_id"]
+        == (listed[1]["resource_id"])
+    )
+    assert "resources leave destination payroll." in run(*verbs, "release", "payroll", "--all", "-d", "braked", "--yes").output
+    wait_until(
+        lambda: len({event.resource_id for event in receiver.events() if event.type.endswith("deleted")}) == 11, 10, "all"
+    )
+    off = run(*verbs, "set", "payroll", "--off", "--count", "7", "-d", "braked")
+    assert facts(off.output)["brake"] == "OFF: nothing is held"
+    assert facts(run("destination", "show", "payroll", "-d", "braked").output)["brake"] == "off"
+    assert run(*verbs, "set", "payroll", "--percent", "200", "-d", "braked").errors == (
+        "The brake's percent is a number from 0 to 100.\n"
+    )
+    run("destination", "create", "pulled", "--kind", "feed", "-d", "braked")
+    assert "a brake cannot hold anything" in run(*verbs, "show", "pulled", "-d", "braked").errors

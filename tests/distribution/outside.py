@@ -177,6 +177,10 @@ class Hub:
         assert found is not None
         return found
 
+    def pump_named(self, name: str) -> Pump:
+        """The pump of the destination with that name."""
+        return next(one.pump for one in self.engine._running.values() if one.pump.destination.name == name)
+
     def pass_time(self, seconds: float) -> None:
         """Let the clock go on, and all who wait for a time look at it."""
         self.clock.ahead += seconds

@@ -20,7 +20,7 @@ from tests.end_to_end import checker
 from tests.end_to_end.checker import Journal
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, wait_until
 from tests.end_to_end.receiver import Receiver
-from tests.end_to_end.test_crashes import Writer, _is_quiet
+from tests.end_to_end.test_crashes import Writer, _is_quiet, let_settled_go
 from tests.servers import postgres
 from tests.servers.postgres import Server
 
@@ -118,6 +118,7 @@ def test_nothing_is_lost_or_out_of_order(durable_server: Server, tmp_path: Path,
         made = httpx.post(f"{hubs[0].url}/admin/v1/directories/default/destinations", json=wish, headers=headers)
         assert made.status_code == 201, made.text
         receiver.secrets.append(made.json()["secret"])
+        let_settled_go(hubs[0])
         try:
             _write_while(lambda: fault(hubs, durable_server), hubs, journal)
             wait_until(lambda: all(_is_quiet(hub) for hub in hubs), 60, "the delivery of all that was owed")

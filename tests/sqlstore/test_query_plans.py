@@ -8,6 +8,7 @@ import pytest
 from scimhub.directory.ports import After, Selection
 from scimhub.scim.catalog import standard_catalog
 from scimhub.sqlstore import (
+    braking,
     changes,
     counters,
     destinations,
@@ -27,7 +28,20 @@ from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.test_reading import condition
 
 USER, GROUP = (standard_catalog().kinds[name] for name in ("User", "Group"))
-MODULES = (changes, counters, destinations, directories, execution, ledger, memberships, rows, sources, tombstones, walking)
+MODULES = (
+    braking,
+    changes,
+    counters,
+    destinations,
+    directories,
+    execution,
+    ledger,
+    memberships,
+    rows,
+    sources,
+    tombstones,
+    walking,
+)
 # Tables that grow with the resources.
 GROWING = {
     *("resources", "links", "unique_values", "attribute_values", "memberships", "unmapped"),

@@ -81,7 +81,7 @@ def release(
 ) -> None:
     """Send removals that are held: these, those of one request or source, or all. The counting begins anew."""
     wish = _wish(resources, exchange, source, everything)
-    _decide(context, _path(directory, name, "release"), wish, "leave", f"destination {name}", yes, as_json)
+    _decide(context, _path(directory, name, "release"), wish, ("leaves", "leave"), f"destination {name}", yes, as_json)
 
 
 @brake_verbs.command("discard")
@@ -98,7 +98,7 @@ def discard(
 ) -> None:
     """Give removals up: the destination keeps these resources, until they come back or are removed again."""
     wish = _wish(resources, exchange, source, everything)
-    _decide(context, _path(directory, name, "discard"), wish, "stay at", f"destination {name}", yes, as_json)
+    _decide(context, _path(directory, name, "discard"), wish, ("stays at", "stay at"), f"destination {name}", yes, as_json)
 
 
 @brake_verbs.command("set")
@@ -142,7 +142,7 @@ def _wish(resources: list[str] | None, exchange: str | None, source: str | None,
 
 
 def _decide(
-    context: typer.Context, path: str, wish: dict[str, Any], fate: str, destination: str, yes: bool, as_json: bool
+    context: typer.Context, path: str, wish: dict[str, Any], fates: tuple[str, str], destination: str, yes: bool, as_json: bool
 ) -> None:
     plan = connection.ask(context, "POST", path, json={**wish, "dry_run": True, "samples": _SAMPLES})
     if not as_json and plan["count"]:
@@ -152,13 +152,13 @@ def _decide(
     what = f"{plan['count']} {'resource' if plan['count'] == 1 else 'resources'}"
     if plan["count"] and not yes:
         if not sys.stdin.isatty():
-            raise output.fail([f"{what} would {fate} {destination}; say --yes to have it done."])
-        typer.confirm(f"{what} {fate} {destination}. Go on?", abort=True, err=True)
+            raise output.fail([f"{what} would {fates[1]} {destination}; say --yes to have it done."])
+        typer.confirm(f"{what} {fates[plan['count'] != 1]} {destination}. Go on?", abort=True, err=True)
     with output.progress("deciding"):
         done = connection.ask(context, "POST", path, json={**wish, "samples": 0})
     count = done["count"]
     # An empty choice is decided, too: it ends a brake that has tripped and holds nothing, as where all goes in order.
-    output.print_done(f"{count} {'resource' if count == 1 else 'resources'} {fate} {destination}.", done, as_json)
+    output.print_done(f"{count} {'resource' if count == 1 else 'resources'} {fates[count != 1]} {destination}.", done, as_json)
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ def list_all(context: typer.Context, directory: InDirectory = "default", as_json
             str(item["status"]["lag"]),
             f"{item['status']['lag_seconds']:.1f}",
             str(item["status"]["held"]),
-            _brake(item["status"]),
+            _brake(item),
             item["reason"] or item["status"]["error"],
         ]
         for item in found["items"]
@@ -272,7 +272,7 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
         "held": status["held"],
-        "brake": _brake(status),
+        "brake": _brake(shown),
         "oldest leaver": f"{status['oldest_leaver_seconds']:.1f} s",
         "since start": f"delivered {status['delivered']}, failed {status['failed']}",
         "last success": status["last_success"] or "-",
@@ -280,7 +280,10 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _brake(status: dict[str, Any]) -> str:
+def _brake(shown: dict[str, Any]) -> str:
+    status = shown["status"]
+    if shown["kind"] == "feed":
+        return "-"
     if status["brake_is_tripped"]:
         return f"tripped, {status['brake_held']} removals held"
     if not status["brake_is_on"]:

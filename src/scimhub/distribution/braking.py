@@ -1,5 +1,6 @@
 """The administrator's verbs on a destination's brake: look, release, discard, set."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -10,6 +11,8 @@ from scimhub.distribution import brake, times
 from scimhub.distribution.brake import Brake, Thresholds, Trip
 from scimhub.distribution.delivery import Choice, Destination, HeldCause, Kept, KeptRemoval
 from scimhub.distribution.engine import Engine
+
+_log = logging.getLogger(__name__)
 
 # The names by which people know a resource, the first that it has.
 _NAMES = ("userName", "displayName")
@@ -99,7 +102,9 @@ async def decide(engine: Engine, destination: Destination, choice: Choice, *, di
         await plan(engine, destination, choice, 0)
         until, now = await engine.given.reader.last_position(), times.text(engine.given.now())
         cause: HeldCause = "discarded" if discards else "released"
-        return await engine.given.store.decide_kept(destination.key, choice, cause, until, now, in_order=in_order)
+        count = await engine.given.store.decide_kept(destination.key, choice, cause, until, now, in_order=in_order)
+    _log.warning(f"removals {cause}", extra={**_names(destination), "resources": count})
+    return count
 
 
 async def set_thresholds(engine: Engine, destination: Destination, wish: Mapping[str, object]) -> Destination:
@@ -108,7 +113,11 @@ async def set_thresholds(engine: Engine, destination: Destination, wish: Mapping
     thresholds = brake.read_thresholds(wish)
     async with engine.halted(destination):
         now = times.text(engine.given.now())
-        return await engine.given.store.set_brake(destination.key, asdict(thresholds), now)
+        changed = await engine.given.store.set_brake(destination.key, asdict(thresholds), now)
+    _log.warning(
+        "brake set" if thresholds.enabled else "brake switched off", extra={**_names(destination), **asdict(thresholds)}
+    )
+    return changed
 
 
 def name_of(removal: KeptRemoval) -> str:
@@ -122,6 +131,10 @@ def check_choice(resource_ids: Sequence[str] | None, exchange_id: str | None, so
     if [resource_ids is not None, exchange_id is not None, source is not None, everything].count(True) != 1:
         raise Invalid(["Say of what: resource_ids, exchange_id, source, or all; exactly one of them."])
     return Choice(None if resource_ids is None else frozenset(resource_ids), exchange_id, source)
+
+
+def _names(destination: Destination) -> dict[str, str]:
+    return {"directory": destination.directory_name, "destination": destination.name}
 
 
 def _check_kind(engine: Engine, destination: Destination) -> None:

@@ -260,7 +260,7 @@ async def status(engine: Engine, destination: Destination) -> Status:
         lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
         held=sum(one.cause not in _NOT_FAILED for one in held),
         brake_held=sum(one.cause == "brake" for one in held),
-        brake_is_tripped="trip" in destination.brake_state if pump is None else pump.brake.trip is not None,
+        brake_is_tripped="trip" in destination.brake_state,
         brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,
         oldest_leaver_seconds=0.0 if pump is None else pump.leaver_age,
         in_flight=0 if pump is None else pump.in_flight,

@@ -24,6 +24,8 @@ from scimhub.distribution.surroundings import Surroundings
 
 # A pump that ended by a defect is begun anew after so many seconds.
 _AFTER_DEFECT = 5.0
+# So many discarded removals of a destination are remembered while it runs; more are only listed.
+_MOST_KEPT = 1_000_000
 # Seconds between two questions to the node that holds a lease.
 _ASK_AGAIN = 0.2
 
@@ -172,8 +174,9 @@ class Engine:
         now = times.text(self.given.now())
         secrets = delivery.holding(await self.given.store.list_secrets(destination.key), now)
         holds = await self.given.store.list_held(destination.key)
+        kept = [one.resource_id for one in await self.given.store.list_kept(destination.key, "", _MOST_KEPT)]
         sender, outlook = kind.open(destination, secrets), Outlook(self.place, destination)
-        pump = Pump(destination, lease, sender, holds, outlook, self.given, joins_runs=kind.joins_runs)
+        pump = Pump(destination, lease, sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
         secrets_end = min((secret.expires for secret in secrets if secret.expires is not None), default=None)
         running = _Running(pump, asyncio.create_task(self._run(pump)), secrets_end)
         self._running[destination.key] = running

@@ -1,7 +1,7 @@
 """From the log into the lanes of one destination: what is new, and what is owed to held lanes and read again."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
@@ -32,7 +32,14 @@ class Intake:
     """Reads for one destination and fills its lanes; raises Stopped when it cannot be served any longer."""
 
     def __init__(
-        self, destination: Destination, outlook: Outlook, lanes: OwingLanes[Notice], given: Surroundings, *, joins_runs: bool
+        self,
+        destination: Destination,
+        outlook: Outlook,
+        lanes: OwingLanes[Notice],
+        given: Surroundings,
+        kept: Collection[str],
+        *,
+        joins_runs: bool,
     ) -> None:
         # The whole stream is then one lane: it never leaves the window, for nothing may overtake it (DECISIONS 10).
         self.is_stream = destination.configuration.get("order") == "stream"
@@ -42,6 +49,9 @@ class Intake:
         self._given = given
         self._joins_runs = joins_runs
         self._tells_states = destination.subscription.style == "state"
+        # Resources that the destination keeps because their removal was discarded; and those of them that no longer are so.
+        self._kept = set(kept)
+        self.returned: set[str] = set()
         # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
         self._wanted: deque[tuple[int, str]] = deque()
         self._more, self._wakes = True, 0
@@ -76,9 +86,15 @@ class Intake:
         return min(self._leavers.values(), default=None)
 
     def dismiss(self, unit: Unit[Notice]) -> None:
-        """The unit arrived, or is not to be sent now."""
+        """The unit is not to be sent now."""
         for item in unit.items:
             self._leavers.pop(item.position, None)
+
+    def note_arrival(self, unit: Unit[Notice]) -> None:
+        """The unit arrived."""
+        self.dismiss(unit)
+        if self._kept and any(item.is_leaver for item in unit.items):
+            self._no_longer_kept(unit.items[0].content.change.resource_id)
 
     def forget(self, cursor: int) -> None:
         """Everything up to the cursor is settled."""
@@ -169,12 +185,21 @@ class Intake:
         size = len(change.after or "") + 40 * touched
         weight = touched if notice.is_run and self._joins_runs else 0
         removes, removed = "", 0
-        if notice.takes:
+        is_kept = change.resource_id in self._kept
+        if is_kept and notice.returns:
+            self._no_longer_kept(change.resource_id)
+        # To a destination that keeps somebody, whatever shows that he is inactive is his removal.
+        if notice.takes or (is_kept and '"active":false' in (change.after or "")):
             removes, removed = notice.kind.name, 1
         elif notice.members and change.members_removed:
             removes, removed = MEMBERS, len(change.members_removed)
         is_state = self._tells_states and not notice.kind.has_members and not notice.ask
         return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
+
+    def _no_longer_kept(self, resource_id: str) -> None:
+        if resource_id in self._kept:
+            self._kept.discard(resource_id)
+            self.returned.add(resource_id)
 
 
 def age(oldest: str | None, now: float) -> float:

@@ -48,6 +48,8 @@ class Unit(Generic[T]):
     items: tuple[Item[T], ...]
     attempt: int
     number: int
+    # Whether it takes something away, so that the brake is to be asked.
+    is_removal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

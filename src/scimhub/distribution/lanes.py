@@ -171,13 +171,15 @@ class Lanes(Generic[T]):
         items, state.frozen = state.frozen or state.cut(MOST_IN_RUN), ()
         state.in_flight += 1
         state.tries += 1
-        return Unit(lane, items, state.attempts + 1, state.tries)
+        is_removal = bool(items[0].removed) if len(items) == 1 else any(item.removed for item in items)
+        return Unit(lane, items, state.attempts + 1, state.tries, is_removal)
 
     def deliver(self, unit: Unit[T]) -> None:
         """The unit arrived, or need not be sent any more."""
         state = self._land(unit)
         state.attempts = state.tries = 0
-        state.leavers -= sum(item.is_leaver for item in unit.items)
+        if unit.is_removal:
+            state.leavers -= sum(item.is_leaver for item in unit.items)
         size = sum(item.size for item in unit.items)
         if state.hold is not None:
             self._recalled -= len(unit.items)
@@ -304,11 +306,12 @@ class Lanes(Generic[T]):
     def _append(self, lane: str, state: Lane[T], item: Item[T]) -> None:
         self._bytes += item.size
         state.items.append(item)
-        state.leavers += item.is_leaver
+        if item.removed:
+            state.leavers += item.is_leaver
         is_idle = len(state.items) == 1 and not state.in_flight and not state.frozen
         if is_idle or not self._one_in_flight:
             self._queues.add(lane, state)
-        elif item.is_leaver and state.is_queued:
+        elif item.removed and item.is_leaver and state.is_queued:
             self._queues.hasten(lane)
 
     def _land(self, unit: Unit[T]) -> Lane[T]:

@@ -46,6 +46,7 @@ class Pump:
         lease: Lease,
         sender: Sender,
         holds: Sequence[Held],
+        kept: Sequence[str],
         outlook: Outlook,
         given: Surroundings,
         *,
@@ -62,8 +63,9 @@ class Pump:
         self._given = given
         owed = [times.hold_of(held) for held in holds]
         self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, owed)
-        self._intake = Intake(destination, outlook, self._lanes, given, joins_runs=joins_runs)
+        self._intake = Intake(destination, outlook, self._lanes, given, kept, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
+        self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
         self._guard = Guard(destination, self._gate, self._settling, given, self._intake.envelope)
         self._awake = asyncio.Event()
@@ -223,7 +225,7 @@ class Pump:
         while len(self._sending) < self.breaker.limit(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
-            if not self._guard.admits(unit):
+            if unit.is_removal and not self._guard.admits(unit):
                 self._intake.dismiss(unit)
                 continue
             self._sending.add(task := asyncio.create_task(self._send(unit)))
@@ -237,7 +239,7 @@ class Pump:
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
-            if not await self._guard.has_permit(unit):
+            if unit.is_removal and not await self._guard.has_permit(unit):
                 self._intake.dismiss(unit)
                 return
             outcome: Outcome = Delivered()
@@ -275,7 +277,9 @@ class Pump:
                 self.delivered += len(unit.items)
                 self._settling.count(len(unit.items))
                 self._gate.arrived(unit)
-                self._intake.dismiss(unit)
+                if unit.is_removal:
+                    self._gate.arrived(unit)
+                    self._intake.note_arrival(unit)
                 self._lanes.deliver(unit)
             case Gone(reason):
                 self._lanes.postpone(unit)

@@ -98,7 +98,9 @@ async def _tell(store: SharedStore, known: Destination, purged: int, now: str, n
                 f"scimhub destination resend {place}"
             )
             _log.error("held delivery left behind", extra={**names, "resource": held.resource_id})
-            rest = replace(held, first_position=purged + 1, next_attempt=None, error=reason)
+            rest = replace(
+                held, first_position=purged + 1, next_attempt=None, error=reason, cause="failure", removes="", removed=0
+            )
             await store.change_held(destination.key, rest)
 
 

@@ -44,7 +44,7 @@ class Settling:
         # Which edition of the brake's state is written, and up to where everything is settled.
         self._edition = self.brake.edition
         self.cursor = destination.cursor
-        # Resources that came back to the destination since.
+        # Resources of which it need not be remembered any longer that the destination keeps them.
         self.returned: set[str] = set()
 
     def count(self, delivered: int) -> None:

@@ -14,12 +14,12 @@ from scimhub.sqlstore.connection import Connection, Database, Row
 # Who says nothing of ``active`` is active (RFC 7643 §4.1.1); a false elsewhere in the document makes the number smaller,
 # and the brake stricter.
 _ACTIVE = """
-SELECT count(*), coalesce(max(r.key), 0), coalesce(sum(CASE WHEN r.document LIKE '%"active":false%' THEN 0 ELSE 1 END), 0)
-FROM (SELECT key, document FROM resources WHERE directory = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4) AS r"""
+SELECT count(*), coalesce(max(part.key), 0), coalesce(sum(CASE WHEN part.document LIKE '%"active":false%' THEN 0 ELSE 1 END), 0)
+FROM (SELECT key, document FROM resources WHERE directory = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4) AS part"""
 _MEMBERSHIPS = """
-SELECT count(*), coalesce(max(r.key), 0),
-    coalesce(sum((SELECT count(*) FROM memberships AS m WHERE m.group_key = r.key)), 0)
-FROM (SELECT key FROM resources WHERE directory = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4) AS r"""
+SELECT count(*), coalesce(max(part.key), 0),
+    coalesce(sum((SELECT count(*) FROM memberships AS m WHERE m.group_key = part.key)), 0)
+FROM (SELECT key FROM resources WHERE directory = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4) AS part"""
 _MEMBERS_OF = "SELECT count(*) FROM memberships WHERE group_key = ?"
 
 # --------------------------------------------------------------------------- what is kept

@@ -52,6 +52,12 @@ _Send = Callable[[_Scope], Awaitable[None]]
 _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
+_PARTS = (
+    *(admin_directories, admin_schemas, admin_destinations, admin_brake),
+    *(admin_resync, admin_exchanges, admin_trace, admin_loading, admin_hub),
+)
+
+
 def build_admin_api(
     *,
     store: AdminStore,
@@ -85,18 +91,7 @@ def build_admin_api(
         redirect_slashes=False,
     )
     api.state.administration = Administration(store, catalogs, exchanges, engine, base_url, trusted, backups, now, new_id)
-    parts = (
-        admin_directories,
-        admin_schemas,
-        admin_destinations,
-        admin_brake,
-        admin_resync,
-        admin_exchanges,
-        admin_trace,
-        admin_loading,
-        admin_hub,
-    )
-    for part in parts:
+    for part in _PARTS:
         api.include_router(part.routes, prefix=PREFIX)
     api.add_exception_handler(Fault, _refuse_fault)
     api.add_exception_handler(RequestValidationError, _refuse_shape)
