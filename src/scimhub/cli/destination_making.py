@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,6 +45,7 @@ Style = Annotated[
 ]
 # Of the options of a subscription, those whose change is told to nobody by itself.
 _SCOPE = ("types", "filters", "attributes", "mapping")
+_PREVIEWED = ("filters", "attributes", "mapping")
 
 
 def _path(directory: str, *rest: str) -> str:
@@ -86,14 +87,14 @@ def create(
         output.print_json(made)
         return
     output.print_facts(facts_of(made["destination"]))
-    told = ""
-    if made["secret"]:
-        output.print_facts({"secret": made["secret"]})
-        told = "The secret is shown this once. "
+    print(_made(made, f"{name} --directory {directory}", kind, backfill=backfill))
+
+
+def _made(made: dict[str, Any], place: str, kind: str, *, backfill: bool) -> str:
+    told = f"secret  {made['secret']}\nThe secret is shown this once. " if made["secret"] else ""
     if backfill:
-        print(f"{told}Everybody in its scope is told now: scimhub destination backfill {name} --directory {directory} --status")
-    elif kind != "feed":
-        print(f"{told}Next: scimhub destination check {name} --directory {directory}")
+        return f"{told}Everybody in its scope is told now: scimhub destination backfill {place} --status"
+    return told if kind == "feed" else f"{told}Next: scimhub destination check {place}"
 
 
 def update(
@@ -125,7 +126,7 @@ def update(
     changed = {key: value for key, value in given.items() if value or (key == "mapping" and mapping is not None)}
     subscription = {**current["subscription"], **changed}
     wish = {"configuration": written, "subscription": subscription, "apply": apply}
-    is_other = any(subscription[key] != current["subscription"][key] for key in _SCOPE)
+    is_other = any(subscription[key] != current["subscription"][key] for key in _PREVIEWED)
     counts = _fates(context, directory, name, changed) if is_other else {}
     if counts:
         _ask(counts, name, apply=apply, yes=yes)
@@ -134,13 +135,13 @@ def update(
         print_backfill(look_on(context, directory, name), name, directory, as_json)
         return
     print_destination(shown, as_json)
-    if counts and not as_json:
+    if changed.keys() & set(_SCOPE) and not as_json:
         print(_what_next(name, directory, apply=apply))
 
 
 def _fates(context: typer.Context, directory: str, name: str, changed: dict[str, object]) -> dict[str, dict[str, int]]:
     """By resource type how many would enter, leave and change; empty when nobody would."""
-    wish: dict[str, object] = {key: changed[key] for key in ("filters", "attributes", "mapping") if key in changed}
+    wish: dict[str, object] = {key: changed[key] for key in _PREVIEWED if key in changed}
     with output.progress("looking at all resources"):
         found = connection.ask(context, "POST", _path(directory, name, "preview"), json=wish | {"samples": 0})
     fates = ("enters", "leaves", "changes")

@@ -58,35 +58,45 @@ class _Chunk:
 
 async def run(destination: Destination, outlook: Outlook, begun: Backfill, teller: Teller, given: Surroundings) -> Backfill:
     """Hand out what is left of the backfill, and see it told; how it ended. Cancel it to stop."""
-    store, backfill = given.store, begun
     names = {"directory": destination.directory_name, "destination": destination.name, "backfill": begun.id}
-    while True:
+    backfill = begun
+    while not backfill.is_over:
         try:
-            async for chunk in _chunks(store, destination, outlook, backfill):
-                await teller.wait_for_states(MOST_UNDER_WAY - CHUNK)
-                for amendment in chunk.amendments:
-                    await teller.amend(amendment)
-                await teller.owe_states(chunk.ids, backfill.id)
+            async for chunk in _chunks(given.store, destination, outlook, backfill):
+                await _hand_out(chunk, backfill, teller)
                 given.reach("after_chunk")
-                backfill = replace(
-                    backfill,
-                    kind=chunk.kind,
-                    after=chunk.after,
-                    looked_at=backfill.looked_at + chunk.looked_at,
-                    told=backfill.told + len(chunk.ids),
-                    updated=times.text(given.now()),
-                )
-                await store.save_backfill(destination.key, backfill)
+                backfill = _behind(chunk, backfill, given)
+                await given.store.save_backfill(destination.key, backfill)
             await teller.wait_for_states(0)
             # Whoever sees that it is done sees nothing owed any more.
             await teller.owe_states((), backfill.id)
-            backfill = replace(backfill, state="done", updated=times.text(given.now()))
-            await store.save_backfill(destination.key, backfill)
-            _log.info("backfill done", extra={**names, "told": backfill.told})
-            return backfill
+            done = replace(backfill, state="done", updated=times.text(given.now()))
+            await given.store.save_backfill(destination.key, done)
+            backfill = done
         except StoreUnavailable as fault:
             _log.warning("backfill waits for the database", extra={**names, "reason": str(fault)})
             await asyncio.sleep(_AFTER_FAULT)
+    _log.info("backfill done", extra={**names, "told": backfill.told})
+    return backfill
+
+
+async def _hand_out(chunk: _Chunk, backfill: Backfill, teller: Teller) -> None:
+    await teller.wait_for_states(MOST_UNDER_WAY - CHUNK)
+    for amendment in chunk.amendments:
+        await teller.amend(amendment)
+    await teller.owe_states(chunk.ids, backfill.id)
+
+
+def _behind(chunk: _Chunk, backfill: Backfill, given: Surroundings) -> Backfill:
+    """The backfill with its checkpoint behind the chunk."""
+    return replace(
+        backfill,
+        kind=chunk.kind,
+        after=chunk.after,
+        looked_at=backfill.looked_at + chunk.looked_at,
+        told=backfill.told + len(chunk.ids),
+        updated=times.text(given.now()),
+    )
 
 
 def _chunks(store: SharedStore, destination: Destination, outlook: Outlook, backfill: Backfill) -> AsyncIterator[_Chunk]:

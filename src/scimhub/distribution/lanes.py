@@ -164,7 +164,7 @@ class Lanes(Generic[T]):
         ``untried_first`` prefers a lane that has not failed: as a probe it tells most.
         """
         self.wake(now)
-        turn = self._queues.take(untried_first=untried_first, tells=self._may_tell())
+        turn = self._queues.take(untried_first=untried_first)
         if turn is None:
             return None
         lane, state = turn
@@ -298,10 +298,6 @@ class Lanes(Generic[T]):
         self.holds.written(standing.holds, standing.releases)
 
     # ------------------------------------------------------------------ within
-
-    def _may_tell(self) -> bool:
-        """Whether a state may go before what happened."""
-        return True
 
     def _append(self, lane: str, state: Lane[T], item: Item[T]) -> None:
         self._bytes += item.size

@@ -14,7 +14,7 @@ import orjson
 
 from scimhub.directory.errors import Conflict
 from scimhub.directory.records import Change
-from scimhub.distribution import delivery, envelope, times
+from scimhub.distribution import delivery, envelope, preview, times
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.drift import Drift, Finding, Readable, Shown, Sight
 from scimhub.distribution.engine import Engine
@@ -229,18 +229,16 @@ class _Look:
 
     async def _walk(self, name: str, outlook: Envelope, of_type: _OfType, drift: Drift, total: int, sight: Sight) -> None:
         """Everybody of ours: in scope and not seen there."""
-        key = done = in_scope = 0
-        while chunk := await self._store.walk(self._destination.directory, name, key, _CHUNK):
-            key = chunk[-1].key
-            for resource in chunk:
-                done += 1
-                if outlook.interest.contains(name, resource.id, orjson.loads(resource.document)):
-                    in_scope += 1
-                    if resource.id not in of_type.seen:
-                        of_type.different[resource.id] = await self._unseen(name, resource.id, outlook, of_type, sight)
-                if done % _TURN == 0:
-                    self._watch(f"looking at {name} here", done, max(done, total))
-                    await asyncio.sleep(0)
+        done = in_scope = 0
+        async for resource in preview.resources(self._store, self._destination.directory, name):
+            done += 1
+            if done % _TURN == 0:
+                self._watch(f"looking at {name} here", done, max(done, total))
+            if not outlook.interest.contains(name, resource.id, orjson.loads(resource.document)):
+                continue
+            in_scope += 1
+            if resource.id not in of_type.seen:
+                of_type.different[resource.id] = await self._unseen(name, resource.id, outlook, of_type, sight)
         drift.ours[name] = in_scope
 
     async def _unseen(self, name: str, id: str, outlook: Envelope, of_type: _OfType, sight: Sight) -> Finding:

@@ -65,15 +65,14 @@ class OwingLanes(Lanes[T]):
     # ------------------------------------------------------------------ beside what lanes do without them
 
     def take(self, now: float, *, untried_first: bool = False) -> Unit[T] | None:
+        # Where only one is in flight at a time the two take turns.
+        is_full = self._states_in_flight >= self.most_states or (self.most_states == 1 and self._state_was_last)
+        self._queues.states_go_first = not is_full
         unit = super().take(now, untried_first=untried_first)
         if unit is not None:
             self._state_was_last = self._lanes[unit.lane].owes_state
             self._states_in_flight += self._state_was_last
         return unit
-
-    def _may_tell(self) -> bool:
-        # Where only one is in flight at a time the two take turns.
-        return self._states_in_flight < self.most_states and not (self.most_states == 1 and self._state_was_last)
 
     def _land(self, unit: Unit[T]) -> Lane[T]:
         state = super()._land(unit)

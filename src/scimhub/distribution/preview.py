@@ -66,7 +66,7 @@ async def preview(
     then = envelope.of_destination(wished, catalog, place.root_url, place.epoch)
     found = Preview()
     for kind in catalog.kinds.values():
-        async for resource in _resources(store, destination.directory, kind):
+        async for resource in resources(store, destination.directory, kind.name):
             if resource_id is None or resource.id == resource_id:
                 _look(found, kind, resource, _seen(now, kind, resource), _seen(then, kind, resource), samples)
     return found
@@ -76,7 +76,7 @@ async def fates(
     store: ResourceWalk, directory: int, kind: Kind, now: Envelope, then: Envelope
 ) -> AsyncIterator[tuple[StoredResource, Fate]]:
     """What becomes of each resource of the kind that is seen now or then."""
-    async for resource in _resources(store, directory, kind):
+    async for resource in resources(store, directory, kind.name):
         before, after = _seen(now, kind, resource), _seen(then, kind, resource)
         if before is not None or after is not None:
             yield resource, _fate(before, after)
@@ -86,9 +86,10 @@ def _fate(now: Mapping[str, Any] | None, then: Mapping[str, Any] | None) -> Fate
     return "enters" if now is None else "leaves" if then is None else "stays" if now == then else "changes"
 
 
-async def _resources(store: ResourceWalk, directory: int, kind: Kind) -> AsyncIterator[StoredResource]:
+async def resources(store: ResourceWalk, directory: int, kind: str) -> AsyncIterator[StoredResource]:
+    """All resources of the kind, in order of key and in short reads."""
     key = 0
-    while chunk := await store.walk(directory, kind.name, key, _CHUNK):
+    while chunk := await store.walk(directory, kind, key, _CHUNK):
         for number, resource in enumerate(chunk, 1):
             yield resource
             if number % _TURN == 0:

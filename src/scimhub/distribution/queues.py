@@ -22,6 +22,7 @@ class Queues(Generic[T]):
         # The same for lanes that owe a state: what has been read, and what is to be.
         self._told: deque[str] = deque()
         self._asks: deque[str] = deque()
+        self.states_go_first = True
         self._resting: list[tuple[float, str]] = []
 
     def add(self, name: str, lane: Lane[T], *, is_recalled: bool = False) -> None:
@@ -45,13 +46,13 @@ class Queues(Generic[T]):
             next(queue for queue in queues if name in queue).remove(name)
             lane.is_queued = False
 
-    def take(self, *, untried_first: bool, tells: bool = True) -> tuple[str, Lane[T]] | None:
-        """Whose turn it is to send: leavers before others, then states if it ``tells``, and else what happened.
+    def take(self, *, untried_first: bool) -> tuple[str, Lane[T]] | None:
+        """Whose turn it is to send: leavers before others, then states if ``states_go_first``, and else what happened.
 
         Of those who have not failed yet if ``untried_first``.
         """
         name = None
-        others = (self._told, self._ready) if tells else (self._ready, self._told)
+        others = (self._told, self._ready) if self.states_go_first else (self._ready, self._told)
         if untried_first:
             names = (name for queue in (self._urgent, *others) for name in queue)
             name = next((name for name in names if self._lanes[name].tries == 0), None)

@@ -50,7 +50,6 @@ async def _items(engine: Engine, destination: Destination, former: Subscription)
     was = envelope.of_destination(replace(destination, subscription=former), catalog, place.root_url, place.epoch)
     is_now = envelope.of_destination(destination, catalog, place.root_url, place.epoch)
     for kind in catalog.kinds.values():
-        if is_now.interest.tells_states(kind.name) or was.interest.tells_states(kind.name):
-            async for resource, fate in preview.fates(engine.given.store, destination.directory, kind, was, is_now):
-                if fate in _ACTIONS:
-                    yield Item(resource.id, kind.name, _ACTIONS[fate], resource.version)
+        async for resource, fate in preview.fates(engine.given.store, destination.directory, kind, was, is_now):
+            if fate in _ACTIONS:
+                yield Item(resource.id, kind.name, _ACTIONS[fate], resource.version)
