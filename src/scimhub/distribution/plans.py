@@ -52,7 +52,7 @@ class Plan:
     requests: int = 0
     seconds: float | None = None
     verdict: str = ""
-    limits: Sequence[str] = field(default_factory=tuple)
+    limits: Sequence[str] = field(default_factory=list)
 
 
 class PlanStore(Protocol):
