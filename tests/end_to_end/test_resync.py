@@ -1,15 +1,24 @@
 """Drift and resync against real applications, and first loads of them: through the admin API of a live hub."""
 
+import asyncio
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from scimhub.distribution.failpoints import AFTER_CHUNK
+from tests.end_to_end import checker
+from tests.end_to_end.checker import Journal
 from tests.end_to_end.live import TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
+from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.test_crashes import Supervisor, Writer, let_settled_go
 from tests.end_to_end.test_scim_application import NEEDS_SCIMMY, admin, create, everybody, scim2_server, scimmy, settled, teams
 
 Json = dict[str, Any]
@@ -232,6 +241,84 @@ def everybody_of(client: httpx.Client) -> dict[str, Json]:
     return found
 
 
+@pytest.mark.parametrize("place", [AFTER_CHUNK, "after_send", "before_settle"])
+def test_a_backfill_survives_the_death_of_the_hub_and_takes_no_version_back(place: str, tmp_path: Path):
+    settings = {"SCIMHUB_EGRESS_LOOPBACK": "true"}
+    hub = LiveHub(tmp_path, settings).start()
+    with Receiver() as receiver:
+        with hub.client() as source:
+            ids = [source.post("/Users", json=user(f"kim{n:03}")).json()["id"] for n in range(500)]
+            for n in range(4):
+                source.post("/Groups", json=group(f"team{n}", *ids[n * 50 : n * 50 + 50]))
+        with admin(hub) as client:
+            body = {"name": "all", "configuration": {"url": receiver.url}, "backfill": True}
+            made = client.post("/directories/default/destinations", json=body)
+            assert made.status_code == 201, made.text
+            receiver.secrets.append(made.json()["secret"])
+        hub.kill()
+        supervisor = Supervisor(hub, place, 7)
+        journal = Journal()
+        writer = Writer(hub.client(), journal, 11)
+        writer._users += ids[:40]
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(writer.run).result()
+        wait_until(lambda: supervisor.deaths > 0, 30, "a death")
+        supervisor.end()
+        hub.settings = settings
+        if hub.process is not None and hub.process.poll() is None:
+            hub.kill()
+        hub.start()
+        let_settled_go(hub)
+        over(hub, "all")
+        settled(hub, "all")
+        assert hub.stop() == 0
+        state = asyncio.run(checker.read_state(tmp_path / "scimhub.db"))
+        accepted = [arrival for arrival in receiver.arrivals if arrival.status < 300 and arrival.event.tells_of_resource]
+        checker.check_stable(accepted)
+        checker.check_final(state, accepted)
+        newest: dict[str, int] = {}
+        seen: set[str] = set()
+        for arrival in accepted:
+            event = arrival.event
+            if arrival.delivery_id not in seen:
+                seen.add(arrival.delivery_id)
+                assert event.version >= newest.get(event.resource_id, 0), event
+                newest[event.resource_id] = event.version
+
+
+@pytest.mark.long
 @pytest.mark.skipif("FIRST_LOAD" not in os.environ, reason="It takes minutes; set FIRST_LOAD to a number of users")
 def test_a_measured_first_load(start_hub: Callable[..., LiveHub]):
     """Prints the rate, and what was said to remain on the way."""
+    number = int(os.environ["FIRST_LOAD"])
+    hub, twin = start_hub(egress_loopback="true"), start_hub()
+    people = "\n".join(f"kim{n:06}@example.com,Kim,Number{n},clerk" for n in range(number))
+    file = hub.folder / "people.csv"
+    file.write_text(f"userName,name.givenName,name.familyName,title\n{people}\n")
+    words = [sys.executable, "-m", "scimhub", "import", str(file), "--source", "default"]
+    environment = {"SCIMHUB_DATABASE": str(hub.folder / "scimhub.db"), "PATH": os.environ["PATH"]}
+    subprocess.run(words, cwd=hub.folder, env=environment, check=True, capture_output=True)
+    concurrency = int(os.environ.get("FIRST_LOAD_CONCURRENCY", "8"))
+    configuration = {"base_url": twin.scim_url, "concurrency": concurrency}
+    body = {"name": "twin", "kind": "scim_app", "configuration": configuration, "secret": TOKEN, "backfill": True}
+    begun = time.monotonic()
+    with admin(hub) as client:
+        assert client.post("/directories/default/destinations", json=body).status_code == 201
+        while True:
+            shown = client.get(f"{TWIN}/backfill").json()
+            seconds = time.monotonic() - begun
+            rate = shown["arrived"] / seconds
+            left = (shown["total"] - shown["arrived"]) / rate if rate else 0
+            print(f"{seconds:6.1f} s: {shown['arrived']:,} of {shown['total']:,}, {rate:,.0f}/s, {left:,.0f} s left")
+            if shown["state"] == "done":
+                break
+            time.sleep(5)
+    used = {name: cpu_seconds(one) for name, one in (("hub", hub), ("application", twin))}
+    print(f"{number} users in {seconds:.1f} s, {number / seconds:,.0f}/s; CPU seconds {used}")
+    assert shown["arrived"] == number
+
+
+def cpu_seconds(hub: LiveHub) -> float:
+    assert hub.process is not None
+    fields = Path(f"/proc/{hub.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -13,7 +13,7 @@ from typing import Protocol
 import orjson
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import times
+from scimhub.distribution import failpoints, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.backfill import Backfill
 from scimhub.distribution.delivery import Destination
@@ -64,7 +64,7 @@ async def run(destination: Destination, outlook: Outlook, begun: Backfill, telle
         try:
             async for chunk in _chunks(given.store, destination, outlook, backfill):
                 await _hand_out(chunk, backfill, teller)
-                given.reach("after_chunk")
+                given.reach(failpoints.AFTER_CHUNK)
                 backfill = _behind(chunk, backfill, given)
                 await given.store.save_backfill(destination.key, backfill)
             await teller.wait_for_states(0)
