@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from scimhub.distribution import control, looking, restating, resync
-from scimhub.distribution.delivery import Destination, Subscription
+from scimhub.distribution import braking, control, looking, restating, resync
+from scimhub.distribution.delivery import Choice, Destination, Subscription
 from scimhub.distribution.drift import Drift, Unreadable
 from tests.destinations.receivers import Received
 from tests.destinations.scim_application import Answer, Application, error, once
@@ -189,6 +189,11 @@ async def test_the_verdict_says_that_the_brake_will_trip(tmp_path: Path):
         assert pump is not None
         await until(lambda: pump.brake_held >= 3 or hub.engine.find_pump(made.key).brake_held >= 3, "what waits")  # type: ignore[union-attr]
         assert sum(one.get("active") is False for one in hub.application.users.values()) < 5
+        # What an administrator releases is told as it is then, although no change in the log says that it goes.
+        await braking.decide(hub.engine, changed, Choice(), discards=False)
+        await until(
+            lambda: sum(one.get("active") is False for one in hub.application.users.values()) == 8, "the release of all of them"
+        )
 
 
 async def test_a_group_is_told_as_a_whole_and_loses_whom_it_should_not_have(tmp_path: Path):
