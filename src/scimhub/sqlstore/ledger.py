@@ -20,7 +20,8 @@ SELECT {_COLUMNS},
 FROM remote_resources AS t
 WHERE t.destination = ? AND t.resource_id > ?
 ORDER BY t.resource_id LIMIT ?"""
-_AWAITING = f"SELECT {_COLUMNS} FROM remote_resources WHERE destination = ? AND awaits = ? ORDER BY resource_id"
+# Sorted here: asked for an order, SQLite goes by the index that has it and reads all of the destination's resources.
+_AWAITING = f"SELECT {_COLUMNS} FROM remote_resources WHERE destination = ? AND awaits = ? AND awaits IS NOT NULL"
 _DUE = f"""
 SELECT {_COLUMNS} FROM remote_resources
 WHERE destination = ? AND delete_at IS NOT NULL AND delete_at <= ? ORDER BY delete_at LIMIT ?"""
@@ -57,7 +58,8 @@ def list_entries(connection: Connection, destination: int, after: str, limit: in
 
 def list_awaiting(connection: Connection, destination: int, resource_id: str) -> list[Remote]:
     """Those that wait for the resource's remote id."""
-    return [_remote(row) for row in connection.fetch(_AWAITING, (destination, resource_id))]
+    found = [_remote(row) for row in connection.fetch(_AWAITING, (destination, resource_id))]
+    return sorted(found, key=lambda remote: remote.resource_id)
 
 
 def list_due(connection: Connection, destination: int, now: str, limit: int) -> list[Remote]:
@@ -109,7 +111,7 @@ _ADDED = """
 UPDATE remote_members SET state = 'written'
 WHERE destination = ? AND group_id = ? AND member_id = ? AND state = 'waiting'"""
 _REMOVED = "DELETE FROM remote_members WHERE destination = ? AND group_id = ? AND member_id = ? AND state = 'leaving'"
-_GROUPS = "SELECT group_id FROM remote_members WHERE destination = ? AND member_id = ? AND state = ? ORDER BY group_id"
+_GROUPS = "SELECT group_id FROM remote_members WHERE destination = ? AND member_id = ? AND state = ?"
 _FORGET_MEMBERSHIPS = """
 UPDATE remote_members SET state = 'waiting' WHERE destination = ? AND member_id = ? AND state = 'written'"""
 _FORGET_LEAVING = "DELETE FROM remote_members WHERE destination = ? AND group_id = ? AND state = 'leaving'"
@@ -236,7 +238,7 @@ class Ledgers:
 
     async def list_groups_of(self, destination: int, member: str, state: MemberState) -> Sequence[str]:
         rows = await self._database.read(lambda connection: connection.fetch(_GROUPS, (destination, member, state)))
-        return [row[0] for row in rows]
+        return sorted(row[0] for row in rows)
 
     async def forget_memberships(self, destination: int, member: str) -> None:
         values = (destination, member)
