@@ -149,7 +149,7 @@ def _is_quiet(hub: LiveHub) -> bool:
     with contextlib.suppress(httpx.TransportError):
         shown = httpx.get(f"{hub.url}/admin/v1/directories/default/destinations/all", headers=headers, timeout=5).json()
         status = shown["status"]
-        return bool(status["lag"] == 0 and status["held"] == 0 and status["in_flight"] == 0)
+        return all(status[name] == 0 for name in ("lag", "held", "brake_held", "in_flight"))
     return False
 
 
