@@ -106,10 +106,10 @@ def test_a_preview_shows_who_enters_leaves_and_changes(running: LiveHub, tmp_pat
     (tmp_path / "mapping.yaml").write_text("User: {set: {a: shoeSize}}")
     refused = run("destination", *words)
     assert (refused.code, refused.errors.count("shoeSize")) == (1, 1)
-    run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"))
+    run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--yes")
     (tmp_path / "mapping.yaml").write_text("User: {set: {a: userName}}")
-    saved = run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--json").json
+    saved = run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--yes", "--json").json
     assert saved["subscription"]["mapping"] == {"User": {"set": {"a": "userName"}}}
     (tmp_path / "mapping.yaml").write_text("{}")
-    cleared = run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--json").json
+    cleared = run("destination", "update", "hook", "--mapping", str(tmp_path / "mapping.yaml"), "--yes", "--json").json
     assert cleared["subscription"]["mapping"] == {}

@@ -96,6 +96,7 @@ def test_options_become_configuration_and_subscription(running: LiveHub, receive
         "filters": {"User": "active eq true", "Group": 'displayName sw "S"'},
         "attributes": [],
         "mapping": {},
+        "style": "event",
     }
     updated = run("destination", "update", "options", "--set", "timeout=7", "--json").json
     assert (updated["configuration"], updated["subscription_version"]) == ({**configuration, "timeout": 7}, 1)

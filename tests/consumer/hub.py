@@ -92,6 +92,12 @@ class Place:
     async def delete(self, kind: str, id: str) -> None:
         await resources.delete(self.store, self.caller(), self.catalog.kinds[kind], id, None)
 
+    async def title_of(self, id: str) -> str | None:
+        found = await self.store.find(self.directory.key, "User", id, self.source.key)
+        assert found is not None
+        title: str | None = orjson.loads(found.document).get("title")
+        return title
+
     # ----------------------------------------------------------------- feeds
 
     async def feed(

@@ -75,6 +75,8 @@ class Application:
     versions: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     ignores_filters: bool = False
+    # How a list comes in pages: by index or by cursor; empty for all at once.
+    pages_by: str = ""
     keeps_dead_members: bool = False
     url: str = ""
 
@@ -166,7 +168,17 @@ class Application:
             assert match is not None
             value = match[2].replace('\\"', '"').replace("\\\\", "\\")
             found = [one for one in found if str(one.get(match[1], "")).lower() == value.lower()]
-        return Answer(200, {"totalResults": len(found), "Resources": found})
+        return Answer(200, self._page(found, query))
+
+    def _page(self, found: list[Json], query: dict[str, list[str]]) -> Json:
+        count, total = int(query.get("count", ["1000"])[0]), len(found)
+        if self.pages_by == "cursor":
+            first = int((query.get("cursor", [""])[0] or "0").removeprefix("c"))
+            following = {"nextCursor": f"c{first + count}"} if first + count < total else {}
+            return {"totalResults": total, "Resources": found[first : first + count], **following}
+        first = max(0, int(query.get("startIndex", ["1"])[0]) - 1) if self.pages_by == "index" else 0
+        some = found[first : first + count] if self.pages_by == "index" else found
+        return {"totalResults": total, "Resources": some}
 
     def _keep(self, endpoint: str, id: str, content: Json) -> str:
         meta = {"version": f'W/"{next(self.versions)}"'}

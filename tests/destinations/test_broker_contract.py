@@ -1,5 +1,6 @@
 """What every kind of broker keeps, each on a real one: the same tests for all, from the change log to the consumer's hands."""
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ import orjson
 import pytest
 
 from scimhub.destinations import kinds
-from scimhub.distribution import control
+from scimhub.distribution import control, restating
 from scimhub.distribution.delivery import Delivered, Destination, Retry
 from tests.destinations.broker import HERE, Arrived, Broker, expected
 from tests.destinations.broker_list import BROKERS, open_broker
@@ -113,6 +114,37 @@ async def test_membership_changes_are_not_joined(tmp_path: Path, broker: Broker,
         types = [one.attributes["type"] for one in await broker.received(place) if one.attributes["subject"] == group]
         assert types == ["scimhub.group.created", *["scimhub.group.member.added"] * 5]
         await check_all(hub, await broker.received(place))
+
+
+async def test_a_backfill_tells_everybody_beside_what_happens(tmp_path: Path, broker: Broker, place: str):
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(40)]
+        await hub.place.group("readers", *ids[:5])
+        destination = await connect(hub, broker, place, after=None)
+        if destination.configuration.get("order") == "stream":
+            pytest.skip("A stream takes all in the order of the log")
+        begun = await restating.begin(hub.engine, destination)
+        for id in ids[::3]:
+            await hub.place.set(id, title="boss")
+
+        async def is_over() -> bool:
+            found = await restating.progress(hub.engine, destination)
+            return found is not None and found.backfill.is_over
+
+        while not await is_over():
+            await asyncio.sleep(0.01)
+        await hub.caught_up()
+        arrived = await broker.received(place)
+        newest: dict[str, int] = defaultdict(int)
+        for one in arrived:
+            assert one.data["version"] >= newest[one.data["id"]]
+            newest[one.data["id"]] = one.data["version"]
+        assert newest == {id: 2 if id in ids[::3] else 1 for id in newest}
+        assert len(newest) == 41
+        told = [one for one in arrived if one.attributes["type"].endswith(".state")]
+        assert {one.attributes["subject"] for one in told} == set(newest)
+        assert all(one.id.endswith(begun.id) for one in told)
 
 
 async def test_check_sends_a_test_event_and_disturbs_nothing(tmp_path: Path, broker: Broker, place: str):

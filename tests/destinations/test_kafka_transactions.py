@@ -64,6 +64,7 @@ def test_a_replay_and_a_test_have_no_mark_and_a_part_has_its_own():
     assert mark_of(event(7)) == Mark("ab12", 7, 1)
     assert mark_of(event(7, id="e7_3")) == Mark("ab12", 7, 3)
     assert mark_of(event(7, replayid="r1")) is None
+    assert mark_of(event(7, id="e7_01a21730-16df", type="scimhub.user.deleted")) is None
     assert mark_of(message("e1", type="scimhub.test")) is None
 
 
@@ -78,7 +79,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExactlyOnceKafk
 
 
 def event(position: int, id: str = "", **more: str) -> Message:
-    wish = {"type": "scimhub.user.updated", "sequence": f"{position:020}", "epoch": "ab12", "partitionkey": f"k{position}"}
+    wish = {
+        "type": more.pop("type", "scimhub.user.updated"),
+        "sequence": f"{position:020}",
+        "epoch": "ab12",
+        "partitionkey": f"k{position}",
+    }
     return message(id or f"e{position}", **wish, **more)
 
 

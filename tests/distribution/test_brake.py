@@ -110,6 +110,17 @@ def test_while_the_population_is_not_known_nothing_goes_that_could_be_too_much()
     assert made.check({"User": 1}, NOW)
 
 
+def test_a_population_that_has_grown_since_is_counted_again_before_it_trips():
+    made = given_brake(None)
+    made.learn("User", 9, {}, NOW)
+    assert made.judge([removal(1)], NOW + 60, {"User": 4}).word == "settle"
+    assert (made.trip, made.asked) == (None, {"User"})
+    made.learn("User", 500, {"User": 5}, NOW + 61)
+    assert not made.check({"User": 5}, NOW + 61)
+    made.learn("User", 2, {"User": 5}, NOW + 62)
+    assert made.check({"User": 5}, NOW + 62)
+
+
 def test_the_day_counts_though_no_ten_minutes_hold_much():
     made = given_brake(100)
     times = [NOW + 15 * 60 * number for number in range(60)]

@@ -102,11 +102,11 @@ def test_the_resource_has_every_attribute_that_is_ever_returned():
 
 def test_the_types_are_those_that_each_kind_can_have():
     assert DOCUMENTS["user"]["$defs"]["event"]["properties"]["type"]["enum"] == [
-        f"scimhub.user.{verb}" for verb in ("created", "deleted", "deactivated", "activated", "updated")
+        f"scimhub.user.{verb}" for verb in ("created", "deleted", "deactivated", "activated", "updated", "state")
     ]
     assert DOCUMENTS["group"]["$defs"]["event"]["properties"]["type"]["enum"] == [
         f"scimhub.group.{verb}"
-        for verb in ("created", "deleted", "updated", "member.added", "member.removed", "members.changed")
+        for verb in ("created", "deleted", "updated", "member.added", "member.removed", "members.changed", "state")
     ]
 
 

@@ -161,7 +161,10 @@ async def test_the_maximum_overtakes_what_is_held_and_says_so(store: SqlStore, d
     with caplog.at_level(logging.ERROR):
         assert await purge(store) == 9
     kept = held("acme-0012", 12)
-    error = "Its changes from position 5 to 9 are no longer kept; send its state by hand."
+    error = (
+        "Its changes from position 5 to 9 are no longer kept; tell what it is now with: "
+        "scimhub destination resend payroll acme-0005 --directory acme"
+    )
     lost = Held("acme-0005", 10, NOW, 5, None, error)
     assert await store.list_held(known.key) == [lost, kept]
     assert [record.message for record in caplog.records] == ["held delivery left behind"]

@@ -55,8 +55,8 @@ def check(journal: Journal, state: State, arrivals: Iterable[Arrival], *, most_d
     _check_complete(state, accepted)
     _check_phantoms(state, accepted)
     _check_order(state, accepted)
-    _check_stable(accepted)
-    _check_final(state, accepted)
+    check_stable(accepted)
+    check_final(state, accepted)
     duplicates = len(accepted) - len({(arrival.delivery_id, arrival.event.part) for arrival in accepted})
     assert duplicates <= most_duplicates, f"{duplicates} duplicates"
     return duplicates
@@ -106,13 +106,15 @@ def _check_order(state: State, accepted: Sequence[Arrival]) -> None:
         reached[event.resource_id] = max(reached[event.resource_id], event.version)
 
 
-def _check_stable(accepted: Sequence[Arrival]) -> None:
+def check_stable(accepted: Sequence[Arrival]) -> None:
+    """A repetition has the same bytes."""
     bodies: dict[str, bytes] = {}
     for arrival in accepted:
         assert bodies.setdefault(arrival.delivery_id, arrival.body) == arrival.body, f"{arrival.delivery_id} changed"
 
 
-def _check_final(state: State, accepted: Sequence[Arrival]) -> None:
+def check_final(state: State, accepted: Sequence[Arrival]) -> None:
+    """What was told, in that order, gives what the hub holds."""
     with Replica() as replica:
         replica.apply_all(arrival.event for arrival in accepted)
         held = {one.id: (one.version, frozenset(replica.members_of(one.id))) for one in replica.resources()}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from scimhub.distribution.failpoints import VARIABLE
+from scimhub.distribution.failpoints import AFTER_CHUNK, VARIABLE
 from tests.end_to_end.checker import Journal
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, group, patch, user, wait_until
 
@@ -22,6 +22,7 @@ _PROBABILITY = {
     "after_send": 0.01,
     "before_settle": 0.4,
     "after_settle": 0.4,
+    AFTER_CHUNK: 0.7,
 }
 _WRITERS = 3
 _STEPS = 40

@@ -16,9 +16,11 @@ from scimhub.sqlstore import (
     execution,
     ledger,
     memberships,
+    resyncs,
     rows,
     selection,
     sources,
+    states,
     tombstones,
     walking,
 )
@@ -37,8 +39,10 @@ MODULES = (
     execution,
     ledger,
     memberships,
+    resyncs,
     rows,
     sources,
+    states,
     tombstones,
     walking,
 )
@@ -58,7 +62,7 @@ def statements(module: ModuleType) -> list[tuple[str, str]]:
 
 
 # What stands at the beginning of other statements.
-BEGINNINGS = {"directories._COLUMNS", "sources._SOURCE", "sources._TOKEN"}
+BEGINNINGS = {"directories._COLUMNS", "sources._SOURCE", "sources._TOKEN", "walking.SELECT"}
 STATEMENTS = [pair for module in MODULES for pair in statements(module) if pair[0] not in BEGINNINGS]
 
 
@@ -135,3 +139,14 @@ async def test_the_history_of_one_resource_has_an_index(store: SqlStore):
     assert plan_of(store, changes._OF_RESOURCE) == [
         "SEARCH changes USING INDEX changes_by_resource (resource_id=? AND position>? AND position<?)"
     ]
+
+
+@pytest.mark.parametrize(
+    "sql, step",
+    [
+        (ledger._AWAITING, "remote_resources USING INDEX remote_resources_by_awaited (destination=? AND awaits=?)"),
+        (ledger._GROUPS, "remote_members USING INDEX remote_members_by_member (destination=? AND member_id=?)"),
+    ],
+)
+async def test_what_follows_each_person_does_not_read_all_of_the_destination(store: SqlStore, sql: str, step: str):
+    assert plan_of(store, sql) == [f"SEARCH {step}"]

@@ -107,7 +107,8 @@ async def problems(answer: httpx.Response, status: int) -> list[str]:
 
 
 async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, receiver: Receiver):
-    wish = {"types": ["user.*"], "filters": {"User": "active eq true"}, "attributes": ["userName"], "mapping": {}}
+    wish = {"types": ["user.*"], "filters": {"User": "active eq true"}, "attributes": ["userName"]}
+    wish |= {"mapping": {}, "style": "event"}
     made = await create(client, receiver, subscription=wish)
     assert made["secret"].startswith("whsec_")
     destination = made["destination"]
@@ -286,7 +287,7 @@ async def test_configuration_and_subscription_are_changed_apart(
     assert (configured["configuration"]["concurrency"], configured["subscription_version"]) == (2, 1)
     changed = (await client.patch(ONE, json={"subscription": {"types": ["group.*"]}})).json()
     assert (changed["configuration"], changed["subscription_version"]) == (configured["configuration"], 2)
-    assert changed["subscription"] == {"types": ["group.*"], "filters": {}, "attributes": [], "mapping": {}}
+    assert changed["subscription"] == {"types": ["group.*"], "filters": {}, "attributes": [], "mapping": {}, "style": "event"}
     await person(scim, "kim")
     await shown_when(client, lambda now: now["status"]["lag"] == 0)
     assert receiver.arrivals == []

@@ -6,11 +6,12 @@ Either way it is the same API with the same code behind it, so a verb does not k
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 import typer
 
 from scimhub import settings as settings_of
@@ -70,6 +71,35 @@ def ask(
         raise output.fail([str(error)]) from None
 
 
+def ask_lines(
+    context: typer.Context, method: str, path: str, *, json: object = None, query: Mapping[str, str] | None = None
+) -> Iterator[Any]:
+    """The objects of an answer that comes in lines, each as soon as it is there; ends the program as ``ask`` does."""
+    settings = load_settings(context)
+    try:
+        lines = _lines(settings, httpx.Request(method, _PREFIX + path, json=json, params=query))
+        with asyncio.Runner() as runner:
+            try:
+                while (line := runner.run(_next(lines))) is not None:
+                    yield orjson.loads(line)
+            finally:
+                runner.run(lines.aclose())
+    except Refused as error:
+        raise output.fail(error.problems) from None
+    except Fault as error:
+        raise output.fail([str(error)]) from None
+
+
+async def _next(lines: AsyncGenerator[str]) -> str | None:
+    return await anext(lines, None)
+
+
+async def _lines(settings: Settings, request: httpx.Request) -> AsyncGenerator[str]:
+    async with open_way(settings) as way:
+        async for line in way.ask_lines(request):
+            yield line
+
+
 class Way:
     """A way to the hub for many requests one after the other, by one connection or one opening of the database."""
 
@@ -96,6 +126,18 @@ class Way:
             return answer.content
         problem = answer.json()
         raise Refused(problem.get("problems") or [problem["detail"]])
+
+    async def ask_lines(self, request: httpx.Request) -> AsyncIterator[str]:
+        """The lines of the API's answer; raises Refused, also when the hub went away."""
+        try:
+            answer = await self._client.send(request, stream=True)
+            if not answer.is_success:
+                problem = orjson.loads(await answer.aread())
+                raise Refused(problem.get("problems") or [problem["detail"]])
+            async for line in answer.aiter_lines():
+                yield line
+        except httpx.TransportError as error:
+            raise Refused([f"The hub did not answer over {self._where}: {error or type(error).__name__}."]) from error
 
 
 @contextlib.asynccontextmanager

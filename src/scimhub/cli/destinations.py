@@ -35,29 +35,11 @@ Mapping = Annotated[
     Path | None,
     typer.Option("--mapping", help="A file with the mapping, JSON or YAML; {} in it is none. Preview it before."),
 ]
-Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Another part of the configuration as KEY=VALUE, such as timeout=5; repeat it."),
-]
-Configuration = Annotated[
-    Path | None,
-    typer.Option(
-        "--configuration", help="A file with the configuration, JSON or YAML; - is standard input. --set overrides it."
-    ),
-]
 Secret = Annotated[
     Path | None,
     typer.Option(
         "--secret-file",
         help="A file with the secret to use: one of your own, or what the destination gave out; - is standard input.",
-    ),
-]
-Kind = Annotated[
-    str,
-    typer.Option(
-        help="What it is: webhook, feed, http_api, scim_app, kafka, nats, rabbitmq, redis_streams, sns or sqs; "
-        "see docs/destinations.md."
     ),
 ]
 _KIND_AND_FILTER = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
@@ -68,75 +50,7 @@ def _path(directory: str, *rest: str) -> str:
     return path_of("directories", directory, "destinations", *rest)
 
 
-# --------------------------------------------------------------------------- making and changing
-
-
-@destination_verbs.command("create")
-def create(
-    context: typer.Context,
-    name: str,
-    directory: InDirectory = "default",
-    kind: Kind = "webhook",
-    url: Url = None,
-    configuration: Configuration = None,
-    options: Options = None,
-    types: Types = None,
-    filters: Filters = None,
-    attributes: Attributes = None,
-    mapping: Mapping = None,
-    after: Annotated[int | None, typer.Option(help="Begin behind this position; 0 is the beginning of the log.")] = None,
-    secret_file: Secret = None,
-    as_json: AsJson = False,
-) -> None:
-    """Create a destination. If the hub makes a secret for it, that is printed this once."""
-    wish = {
-        "name": name,
-        "kind": kind,
-        "configuration": _configuration(configuration, url, options),
-        "subscription": subscription_of(types, filters, attributes, mapping),
-        "after": after,
-        "secret": files.read_secret(secret_file),
-    }
-    made = connection.ask(context, "POST", _path(directory), json=wish)
-    if as_json:
-        output.print_json(made)
-        return
-    output.print_facts(_facts(made["destination"]))
-    told = ""
-    if made["secret"]:
-        output.print_facts({"secret": made["secret"]})
-        told = "The secret is shown this once. "
-    if kind != "feed":
-        print(f"{told}Next: scimhub destination check {name} --directory {directory}")
-
-
-@destination_verbs.command("update")
-def update(
-    context: typer.Context,
-    name: str,
-    directory: InDirectory = "default",
-    url: Url = None,
-    configuration: Configuration = None,
-    options: Options = None,
-    types: Types = None,
-    filters: Filters = None,
-    attributes: Attributes = None,
-    mapping: Mapping = None,
-    as_json: AsJson = False,
-) -> None:
-    """Change a destination. Each option that is given replaces what was there; --type '*' wants all types again."""
-    current = connection.ask(context, "GET", _path(directory, name))
-    written = {**current["configuration"], **_configuration(configuration, url, options)}
-    given = subscription_of(types, filters, attributes, mapping)
-    changed = {key: value for key, value in given.items() if value or (key == "mapping" and mapping is not None)}
-    wish = {"configuration": written, "subscription": {**current["subscription"], **changed}}
-    shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
-    _print(shown, as_json)
-    if not as_json and changed:
-        print(
-            "The subscription holds for changes from now on; who enters or leaves by it is told when something changes. "
-            "scimhub destination preview shows beforehand who that is."
-        )
+# --------------------------------------------------------------------------- removing, and secrets
 
 
 @destination_verbs.command("delete")
@@ -198,7 +112,7 @@ def list_all(context: typer.Context, directory: InDirectory = "default", as_json
 @destination_verbs.command("show")
 def show(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
     """Show a destination."""
-    _print(connection.ask(context, "GET", _path(directory, name)), as_json)
+    print_destination(connection.ask(context, "GET", _path(directory, name)), as_json)
 
 
 @destination_verbs.command("check")
@@ -228,13 +142,13 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Send nothing until it is resumed."""
-    _print(connection.ask(context, "POST", _path(directory, name, "pause"), json={"reason": reason}), as_json)
+    print_destination(connection.ask(context, "POST", _path(directory, name, "pause"), json={"reason": reason}), as_json)
 
 
 @destination_verbs.command("resume")
 def resume(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
     """Go on where it stopped."""
-    _print(connection.ask(context, "POST", _path(directory, name, "resume")), as_json)
+    print_destination(connection.ask(context, "POST", _path(directory, name, "resume")), as_json)
 
 
 @destination_verbs.command("replay")
@@ -252,7 +166,7 @@ def replay(
     shown = connection.ask(context, "POST", _path(directory, name, "replay"), json=wish)
     if wait and shown["replay"] is not None:
         shown = _look_on(context, _path(directory, name), shown)
-    _print(shown, as_json)
+    print_destination(shown, as_json)
 
 
 def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> Any:
@@ -329,20 +243,6 @@ def skip(
 # --------------------------------------------------------------------------- reading options, printing answers
 
 
-def _configuration(file: Path | None, url: str | None, options: list[str] | None) -> dict[str, object]:
-    configuration: dict[str, object] = {} if file is None else files.read_object(file, "configuration")
-    configuration |= {} if url is None else {"url": url}
-    for option in options or []:
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise output.fail([f"--set {option!r} has no value; write KEY=VALUE."], output.WRONG_SETTINGS)
-        try:
-            configuration[key] = json.loads(value)
-        except ValueError:
-            configuration[key] = value  # a text needs no quotes
-    return configuration
-
-
 def subscription_of(
     types: list[str] | None, filters: list[str] | None, attributes: list[str] | None, mapping: Path | None
 ) -> dict[str, object]:
@@ -356,7 +256,7 @@ def subscription_of(
     return {"types": types or [], "filters": by_kind, "attributes": attributes or [], "mapping": rules}
 
 
-def _facts(shown: dict[str, Any]) -> dict[str, object]:
+def facts_of(shown: dict[str, Any]) -> dict[str, object]:
     wish, status = shown["subscription"], shown["status"]
     return {
         "name": shown["name"],
@@ -368,6 +268,7 @@ def _facts(shown: dict[str, Any]) -> dict[str, object]:
         "filters": json.dumps(wish["filters"]) if wish["filters"] else "none",
         "attributes": wish["attributes"] or "all",
         "mapping": json.dumps(wish["mapping"]) if wish["mapping"] else "none",
+        "style": wish["style"],
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
         "held": status["held"],
@@ -391,8 +292,8 @@ def _brake(shown: dict[str, Any]) -> str:
     return f"on, {status['brake_held']} settling" if status["brake_held"] else "on"
 
 
-def _print(shown: dict[str, Any], as_json: bool) -> None:
+def print_destination(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.print_json(shown)
     else:
-        output.print_facts(_facts(shown))
+        output.print_facts(facts_of(shown))

@@ -13,11 +13,13 @@ import typer
 from scimhub.cli import connection, manage, output
 from scimhub.cli.demo import demo
 from scimhub.cli.destination_contents import ledger, preview
+from scimhub.cli.destination_making import create, update
 from scimhub.cli.destinations import destination_verbs
 from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.exports import export_file
 from scimhub.cli.imports import import_file
 from scimhub.cli.indexes import index_verbs
+from scimhub.cli.resync import backfill, drift, resend, resync_verbs
 from scimhub.cli.secrets import secret_verbs
 from scimhub.cli.simulate import simulate
 from scimhub.cli.trace import trace
@@ -38,8 +40,14 @@ commands.add_typer(manage.token_verbs, name="token")
 commands.add_typer(manage.schema_verbs, name="schema")
 commands.add_typer(index_verbs, name="index")
 commands.add_typer(destination_verbs, name="destination")
+destination_verbs.command()(create)
+destination_verbs.command()(update)
 destination_verbs.command()(ledger)
 destination_verbs.command()(preview)
+destination_verbs.command()(backfill)
+destination_verbs.command()(resend)
+destination_verbs.command()(drift)
+destination_verbs.add_typer(resync_verbs, name="resync")
 commands.add_typer(exchange_verbs, name="exchanges")
 commands.add_typer(secret_verbs, name="secrets")
 commands.command()(trace)

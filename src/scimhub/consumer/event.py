@@ -20,8 +20,8 @@ class Malformed(Exception):
 class Event:
     """What happened to one resource.
 
-    ``verb`` is created, updated, activated, deactivated, deleted, member.added, member.removed or members.changed, or
-    empty for an event that tells of no resource, such as a destination's check. ``version`` grows per resource,
+    ``verb`` is created, updated, activated, deactivated, deleted, member.added, member.removed, members.changed or state,
+    or empty for an event that tells of no resource, such as a destination's check. ``version`` grows per resource,
     ``position`` over the whole hub. ``resource`` is the resource after it; None for a deletion and for parts behind the
     first. ``added`` and ``removed`` are ids of members.
     """
@@ -34,12 +34,15 @@ class Event:
     resource_id: str = ""
     version: int = 0
     position: int = 0
-    # ``scope``: it was neither created nor deleted, it began or ceased to be what this destination is told of.
+    # ``scope``: it was neither created nor deleted, it began or ceased to be what this destination is told of. ``state``:
+    # nothing happened; what the resource is now is told, maybe once more, or that it is there no longer.
     cause: str = "write"
     changed: tuple[str, ...] = ()
     resource: Mapping[str, Any] | None = None
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    # ``added``, in all parts together, is everybody who is a member.
+    is_whole: bool = False
     # Several changes of members told as one: the first version of them. Equal to ``version`` in a single change.
     from_version: int = 0
     part: int = 1
@@ -112,6 +115,7 @@ def _of_resource(id: str, source: str, type: str, verb: str, told: Mapping[str, 
         resource=resource,
         added=_texts(members.get("added", ()), "members.added"),
         removed=_texts(members.get("removed", ()), "members.removed"),
+        is_whole=members.get("whole") is True,
         from_version=_number(told, "fromVersion") if "fromVersion" in told else version,
         part=_number(told, "part") if "part" in told else 1,
         parts=_number(told, "parts") if "parts" in told else 1,

@@ -4,6 +4,8 @@ Events may come twice, late, or mixed with those of other resources. Two rules m
 
 - A resource is what the event with the highest version says. A deletion is remembered with its version, so that what
   comes late brings nobody back; a creation with a higher version does.
+- A *state* tells what is there without anything having happened, so that it holds at its version, too: it takes the place of
+  what was told of that version before, such as after a change of what this copy may see.
 - Each member of a group is what the event with the highest version *that names it* says. What members a creation, a
   deletion or the snapshot leaves behind is settled once: the group's ``floor`` is the version up to which events tell
   nothing new of its members.
@@ -158,7 +160,8 @@ class Replica:
 
     def _take(self, event: Event) -> Outcome:
         self._check_epoch(event)
-        if not event.tells_of_resource or event.position <= self.position:
+        is_state = event.cause == "state"
+        if not event.tells_of_resource or (event.position <= self.position and not is_state):
             # What the snapshot was taken after is in it, deletions too.
             return "stale"
         name = f"{event.source} {event.id}"
@@ -172,7 +175,7 @@ class Replica:
         else:
             if event.resource is not None:
                 self._put(event, event.resource)
-            if event.verb == "created":
+            if event.verb == "created" or event.is_whole:
                 # It tells all members, in all its parts; what was known from before counts no more.
                 self._raise_floor(id, version - 1)
             self._take_members(event)
@@ -182,7 +185,9 @@ class Replica:
 
     def _put(self, event: Event, resource: Mapping[str, Any] | None) -> None:
         written = None if resource is None else _text(resource)
-        self._connection.execute(_PUT_NEWER, (event.resource_id, event.resource_type, event.version, 0, written))
+        # A state's version is raised by nothing: what is there of the same version gives way to it, and of a later one stays.
+        put = _PUT_STATE if event.cause == "state" else _PUT_NEWER
+        self._connection.execute(put, (event.resource_id, event.resource_type, event.version, 0, written))
 
     def _raise_floor(self, id: str, version: int) -> None:
         self._connection.execute("UPDATE resources SET floor = ?2 WHERE id = ?1 AND floor < ?2", (id, version))
@@ -190,7 +195,7 @@ class Replica:
 
     def _take_members(self, event: Event) -> None:
         row = self._one("SELECT floor FROM resources WHERE id = ?", (event.resource_id,))
-        if row is not None and event.version <= row[0]:
+        if row is not None and (event.version < row[0] if event.is_whole else event.version <= row[0]):
             return
         self._set_members(event.resource_id, event.version, event.added, True)
         self._set_members(event.resource_id, event.version, event.removed, False)
@@ -276,6 +281,7 @@ INSERT INTO resources (id, type, version, floor, resource) VALUES (?, ?, ?, ?, ?
 ON CONFLICT (id) DO UPDATE
 SET type = excluded.type, version = excluded.version, floor = max(floor, excluded.floor), resource = excluded.resource
 WHERE excluded.version > version"""
+_PUT_STATE = _PUT_NEWER.replace("excluded.version > version", "excluded.version >= version")
 _SET_MEMBER = """
 INSERT INTO members (group_id, member_id, version, is_member) VALUES (?, ?, ?, ?)
 ON CONFLICT (group_id, member_id) DO UPDATE SET version = excluded.version, is_member = excluded.is_member

@@ -75,7 +75,8 @@ class _Told:
     version: int
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    is_replay: bool
+    # Told again although nothing happened: whatever was told before is no reason to be silent.
+    is_repeated: bool
     event: Mapping[str, Any]
 
 
@@ -121,7 +122,7 @@ class HttpApiSender:
 
     async def _tell(self, told: _Told) -> Outcome:
         known = await self._ledger.find_remote(self._key, told.id)
-        if known is not None and known.version > told.version and not told.is_replay:
+        if known is not None and known.version > told.version and not told.is_repeated:
             return Delivered()
         status: int | None = None
         if told.verb:
@@ -135,7 +136,7 @@ class HttpApiSender:
 
     async def _tell_resource(self, told: _Told, known: Remote | None) -> tuple[Remote | None, int | None]:
         """What the ledger says afterwards, and the last answer's status."""
-        if known is not None and known.version == told.version and known.state != "creating" and not told.is_replay:
+        if known is not None and known.version == told.version and known.state != "creating" and not told.is_repeated:
             return known, None
         verb, operation = self._operation(told, known)
         remote_id = None if known is None else known.remote_id
@@ -299,6 +300,6 @@ def _read(message: Message) -> _Told:
         data.get("version", 0),
         tuple(members.get("added", ())),
         tuple(members.get("removed", ())),
-        "replayid" in message.attributes,
+        "replayid" in message.attributes or data.get("cause") == "state",
         {**data, "type": type},
     )

@@ -29,7 +29,7 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "rate": 0,
 }
 _NO_URL: Final = "An HTTP API needs base_url, what stands before the url of every operation, such as https://example.com/api."
-VERBS: Final = ("created", "updated", "activated", "deactivated", "deleted", "member.added", "member.removed")
+VERBS: Final = ("created", "updated", "activated", "deactivated", "deleted", "member.added", "member.removed", "state")
 # Sent when an administrator checks the destination.
 TEST: Final = "test"
 _NAME: Final = re.compile(rf"[a-z][a-z0-9_-]*\.({'|'.join(re.escape(verb) for verb in VERBS)})")

@@ -336,8 +336,9 @@ def mark_of(message: Message) -> Mark | None:
     verb = attributes["type"].partition(".")[2].partition(".")[2]
     if "sequence" not in attributes or "replayid" in attributes or verb not in _OF_CHANGES:
         return None
-    part = attributes["id"].partition("_")[2]
-    return Mark(attributes["epoch"], int(attributes["sequence"]), int(part or 1))
+    part = attributes["id"].partition("_")[2] or "1"
+    # Behind a state's id stands who asked for it.
+    return Mark(attributes["epoch"], int(attributes["sequence"]), int(part)) if part.isdecimal() else None
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scimhub.destinations.scim_app_configuration import Configuration
-from scimhub.destinations.scim_profile import TypeProfile, Verb
+from scimhub.destinations.scim_profile import Paging, TypeProfile, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Ability:
     user_lookups: tuple[str, ...]
     group_lookups: tuple[str, ...]
     has_etags: bool
+    paging: Paging
     notes: tuple[str, ...]
 
     def update(self, resource_type: str) -> Verb:
@@ -40,6 +41,7 @@ def of_application(configuration: Configuration, told: Mapping[str, Any] | None)
         user_lookups=_lookups(profile.user, filters, configuration.match["User"]),
         group_lookups=_lookups(profile.group, filters, configuration.match["Group"]),
         has_etags=etags,
+        paging=_paging(profile.paging, told),
         notes=tuple(_notes(configuration, told, patches, filters)),
     )
 
@@ -48,6 +50,13 @@ def _supports(told: Mapping[str, Any] | None, feature: str) -> bool | None:
     found = None if told is None else told.get(feature)
     said = found.get("supported") if isinstance(found, Mapping) else None
     return said if isinstance(said, bool) else None
+
+
+def _paging(known: Paging, told: Mapping[str, Any] | None) -> Paging:
+    """Cursors where it offers them (RFC 9865 §4), for they miss nobody who stays while others come and go."""
+    pagination = None if told is None else told.get("pagination")
+    offers_cursors = isinstance(pagination, Mapping) and pagination.get("cursor") is True
+    return "cursor" if known == "index" and offers_cursors else known
 
 
 def _verb(profile: TypeProfile, patches: bool | None) -> Verb:

@@ -6,15 +6,24 @@ the ledger, and its own coming adds it to its groups.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import orjson
 
-from scimhub.destinations import http_authorization, personal, scim_ability, scim_app_configuration, scim_application
+from scimhub.destinations import (
+    http_authorization,
+    personal,
+    scim_ability,
+    scim_app_configuration,
+    scim_application,
+    scim_content,
+    scim_listing,
+)
 from scimhub.destinations.brought_secret import BroughtSecret
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Authorizer
@@ -25,8 +34,10 @@ from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.destinations.scim_application import Application
 from scimhub.destinations.scim_memberships import Memberships
 from scimhub.destinations.scim_resources import Event, Resources
-from scimhub.distribution import times
+from scimhub.distribution import amendments, times
+from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Rejected, Secret
+from scimhub.distribution.drift import Comparison, Desired, Shown, Sight, Unreadable
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
 
@@ -102,6 +113,57 @@ class ScimAppSender:
         except Failure as failure:
             return personal.hidden(failure.outcome, event.resource)
 
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger by what the application was seen to have."""
+        async with self._lock(amendment.resource_id):
+            await amendments.amend(self._ledger, self._destination.key, amendment)
+
+    async def look(self) -> Sight:
+        """What can be seen of the application."""
+        with _readable():
+            ability = await self._known_ability()
+        profile = self._configuration.profile
+        limits = [] if profile.shows_members else ["It shows groups without members: those are not compared."]
+        return Sight(
+            tuple(scim_application.ENDPOINTS),
+            profile.shows_members,
+            profile.nested_groups,
+            self._configuration.adopt != "never" and bool(ability.user_lookups),
+            profile.per_minute,
+            profile.members_per_patch,
+            limits,
+        )
+
+    async def list_shown(self, resource_type: str) -> AsyncIterator[Sequence[Shown]]:
+        """Everything that the application shows of the type."""
+        with _readable():
+            ability = await self._known_ability()
+            async for page in scim_listing.pages(self._application, self._configuration.profile, ability, resource_type):
+                yield page
+
+    async def show(self, resource_type: str, remote_id: str) -> Shown | None:
+        """One resource as the application shows it when it is asked for that alone."""
+        with _readable():
+            return await scim_listing.one(self._application, resource_type, remote_id)
+
+    async def desire(self, message: Message) -> Desired:
+        """What the application is to show of a state."""
+        event = _read(message)
+        try:
+            body, _ = await self._resources.body_of(event, event.resource or {})
+        except Failure as failure:
+            return Desired(problem=getattr(failure.outcome, "reason", ""))
+        return Desired(scim_content.flatten(body), self.keys_of(event.resource_type, body))
+
+    def keys_of(self, resource_type: str, content: Mapping[str, Any]) -> Sequence[str]:
+        """By what the resource would be found there."""
+        ability = self._ability
+        return () if ability is None else scim_listing.keys_of(content, ability.lookups(resource_type))
+
+    def compare(self, values: Mapping[str, object], shown: Shown) -> Comparison:
+        """Where what it shows differs."""
+        return scim_listing.compare(values, shown)
+
     async def tend(self) -> None:
         """Delete those whose time has come."""
         now = times.text(self._now_seconds())
@@ -134,7 +196,9 @@ class ScimAppSender:
         """The resource itself, and if it is a group what is owed of its members."""
         known = await self._ledger.find_remote(self._destination.key, event.id)
         is_stale = known is not None and known.version > event.version
-        if not is_stale and (event.added or event.removed):
+        if not is_stale and event.whole:
+            await self._ledger.note_whole(self._destination.key, event.id, event.added, event.whole, is_last=event.is_last_part)
+        elif not is_stale and (event.added or event.removed):
             # Before the group's version is noted: whatever a repetition of this event drops is then owed already.
             await self._ledger.note_members(self._destination.key, event.id, event.added, event.removed)
         if not is_stale and event.resource is not None:
@@ -233,6 +297,15 @@ class ScimAppSender:
         return {"directory": self._destination.directory_name, "destination": self._destination.name}
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """What fails inside means that the application cannot be read."""
+    try:
+        yield
+    except Failure as failure:
+        raise Unreadable(getattr(failure.outcome, "reason", "It cannot be read.")) from failure
+
+
 _NO_ACTIVE: Final = (
     "The subscription does not show the attribute active: who is deactivated in the directory stays active there. "
     "Add it to the allow-list or to the mapping."
@@ -251,6 +324,7 @@ def _shows(destination: Destination, attribute: str) -> bool:
 def _read(message: Message) -> Event:
     data = orjson.loads(message.data)
     members = data.get("members") or {}
+    part, id = data.get("part", 1), message.attributes["id"]
     return Event(
         type=message.attributes["type"].removeprefix(TYPE_PREFIX),
         resource_type=data.get("resourceType", ""),
@@ -259,4 +333,6 @@ def _read(message: Message) -> Event:
         resource=data.get("resource"),
         added=tuple(members.get("added", ())),
         removed=tuple(members.get("removed", ())),
+        whole=(id if part == 1 else id.removesuffix(f"_{part}")) if members.get("whole") else "",
+        is_last_part=part == data.get("parts", 1),
     )

@@ -85,17 +85,19 @@ class Application:
         etag: str | None = None,
         expected: Collection[int] = (),
         repeats: bool = True,
+        limit: int = _LONGEST_ANSWER,
     ) -> Reply:
         """What it answers, when that is a success or one of the ``expected``; raises Failure for everything else.
 
-        ``repeats`` says whether the request may be sent twice when a connection turned out to be stale.
+        ``limit`` is how many bytes the answer may have; ``repeats`` says whether the request may be sent twice when a
+        connection turned out to be stale.
         """
         url = URL(
             f"{self._configuration.base_url}{path}{'?' + urlencode(query, quote_via=quote) if query else ''}", encoded=True
         )
         content = None if body is None else orjson.dumps(body)
         http_outcomes.check_size(content, self._configuration.largest_message)
-        answer = await self._answer(method, url, content, etag, repeats)
+        answer = await self._answer(method, url, content, etag, repeats, limit)
         reply = _reply(answer)
         is_expected = answer.status in expected and (answer.status != 404 or _is_scim_error(answer, reply))
         if 200 <= answer.status < 300 or is_expected:
@@ -105,18 +107,27 @@ class Application:
         retry_after = http_outcomes.parse_retry_after(answer.headers.get("Retry-After"), self._now_seconds())
         raise Failure(_of_failure(answer, reply, method, retry_after))
 
-    async def _answer(self, method: str, url: URL, content: bytes | None, etag: str | None, repeats: bool) -> Answer:
+    async def _answer(
+        self, method: str, url: URL, content: bytes | None, etag: str | None, repeats: bool, limit: int
+    ) -> Answer:
         header = await self._authorizer.header()
-        answer = await self._send(method, url, content, etag, header, repeats)
+        answer = await self._send(method, url, content, etag, header, repeats, limit)
         if answer.status == 401 and self._authorizer.may_renew:
             # The token may have been withdrawn before its end; one more that is new tells.
             self._authorizer.forget_token(header)
             renewed = await self._authorizer.header()
-            answer = await self._send(method, url, content, etag, renewed, repeats)
+            answer = await self._send(method, url, content, etag, renewed, repeats, limit)
         return answer
 
     async def _send(
-        self, method: str, url: URL, content: bytes | None, etag: str | None, header: str | None, repeats: bool
+        self,
+        method: str,
+        url: URL,
+        content: bytes | None,
+        etag: str | None,
+        header: str | None,
+        repeats: bool,
+        limit: int,
     ) -> Answer:
         headers = self._headers.copy()
         if header is not None:
@@ -130,9 +141,7 @@ class Application:
             await self._sleep(wait)
         timeout = self._configuration.timeout
         try:
-            return await self._client.ask(
-                method, url, headers, content, limit=_LONGEST_ANSWER, patience=timeout, repeats=repeats
-            )
+            return await self._client.ask(method, url, headers, content, limit=limit, patience=timeout, repeats=repeats)
         except http_client.FAULTS as error:
             raise Failure(http_outcomes.of_failure(error, self._configuration.host, timeout)) from error
 

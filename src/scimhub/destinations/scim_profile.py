@@ -39,7 +39,8 @@ class Profile:
     """A vendor's application.
 
     ``member_removal`` says how a member is taken out of a group: by a path with a filter, or by naming it in the value.
-    ``delete_means`` is what DELETE does to a user; ``per_minute`` and ``burst`` are how many requests it takes.
+    ``shows_members`` is whether a group that is read has its members, ``delete_means`` is what DELETE does to a user;
+    ``per_minute`` and ``burst`` are how many requests it takes.
     ``sources`` names for each key where the fact is from; ``notes`` are told to whoever checks a destination.
     """
 
@@ -54,6 +55,7 @@ class Profile:
     nested_groups: bool = True
     page_size: int = 100
     paging: Paging = "index"
+    shows_members: bool = True
     delete_means: Deletion = "delete"
     per_minute: float | None = None
     burst: int = 1
@@ -68,7 +70,7 @@ class Profile:
 # What an administrator may set otherwise, because it differs from customer to customer.
 OVERRIDABLE: Final = (
     *("operations_per_patch", "members_per_patch", "member_removal", "nested_groups", "page_size", "delete_means"),
-    *("per_minute", "burst", "etag"),
+    *("per_minute", "burst", "etag", "shows_members"),
 )
 _LIMITS: Final = {"operations_per_patch": 1000, "members_per_patch": 10_000, "page_size": 10_000, "burst": 10_000}
 _NOT_FACTS: Final = frozenset(("name", "title", "notes", "sources"))
@@ -144,5 +146,7 @@ def _check_values(values: Mapping[str, object], problems: list[str]) -> None:
             problems.append(f"The {key} must be a whole number from 1 to {_LIMITS[key]}.")
         if key == "per_minute" and not (value is None or (type(value) in (int, float) and 0 < value <= 1e6)):  # type: ignore[operator]
             problems.append("The per_minute must be a number above 0, or null.")
-        if (key == "nested_groups" and type(value) is not bool) or (key == "etag" and value not in (True, False, None)):
+        if (key in ("nested_groups", "shows_members") and type(value) is not bool) or (
+            key == "etag" and value not in (True, False, None)
+        ):
             problems.append(f"The {key} must be true or false.")

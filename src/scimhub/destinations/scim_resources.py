@@ -25,7 +25,10 @@ _DAY: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a message tells. ``resource`` is None when it is deleted, and in the later parts of a long event."""
+    """What a message tells. ``resource`` is None when it is deleted, and in the later parts of a long event.
+
+    ``whole`` is the id of a state of which ``added`` is a part of all members, empty when only some are told.
+    """
 
     type: str
     resource_type: str
@@ -34,6 +37,8 @@ class Event:
     resource: Mapping[str, object] | None
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    whole: str = ""
+    is_last_part: bool = True
 
     @property
     def is_deleted(self) -> bool:
@@ -67,13 +72,13 @@ class Resources:
         known = await self._ledger.find_remote(self._key, event.id)
         if known is not None and known.version > event.version:
             return known
-        body, awaits = await self._body(event, resource)
+        body, awaits = await self.body_of(event, resource)
         if known is None or known.remote_id is None:
             return await self._create(event, known, body, awaits, ability)
         return await self._change(event, known, body, awaits, ability)
 
-    async def _body(self, event: Event, resource: Mapping[str, object]) -> tuple[Json, str | None]:
-        """What is to be written, and whose remote id it still lacks."""
+    async def body_of(self, event: Event, resource: Mapping[str, object]) -> tuple[Json, str | None]:
+        """What is to be written, and whose remote id it still lacks; raises Failure when it cannot be."""
         configuration, shape = self._configuration, self._configuration.profile.of(event.resource_type)
         resource, awaits = await self._with_reference(resource)
         if configuration.external_id == "hub":

@@ -25,6 +25,9 @@ _DAY: Final = 24 * 3600
 _MINUTE: Final = 60
 # So many removals of a burst go at once.
 _FREE: Final = 5
+# Seconds for which a count of the population is believed when it would trip the brake, and at all.
+_FRESH: Final = 10.0
+_LASTS: Final = 600.0
 # Seconds until it is asked again whether the population is known.
 _ASK_AGAIN: Final = 1.0
 
@@ -95,6 +98,8 @@ class Brake:
         self.released: int = state.get("released", 0)
         self.discarded: int = state.get("discarded", 0)
         self.populations: dict[str, int] = {}
+        # When each was counted.
+        self.learned: dict[str, float] = {}
         # Sorts of which the population must be known to go on.
         self.asked: set[str] = set()
         # Grows with each change that must be written.
@@ -134,7 +139,9 @@ class Brake:
             if total < self.thresholds.fewest:
                 continue
             population = self.populations.get(sort)
-            if population is None:
+            is_met = population is not None and self.thresholds.is_met(total, population)
+            if population is None or (is_met and not self._is_fresh(sort, now)):
+                # Not known, or known from before others came: to be counted, and meanwhile nothing leaves.
                 self.asked.add(sort)
                 waits = True
             elif self._trips(sort, total, population, now):
@@ -170,6 +177,7 @@ class Brake:
     def learn(self, sort: str, present: int, kept: Mapping[str, int], now: float) -> None:
         """So many of the sort are in the destination's scope now; those that went, or are to go, it had before."""
         self.asked.discard(sort)
+        self.learned[sort] = now
         self.populations[sort] = present + self._count(sort, now, _DAY) + kept.get(sort, 0)
 
     def arrive(self, positions: Sequence[int]) -> None:
@@ -202,6 +210,9 @@ class Brake:
 
     # ------------------------------------------------------------------ within
 
+    def _is_fresh(self, sort: str, now: float) -> bool:
+        return 0 <= now - self.learned.get(sort, now) < _FRESH
+
     def _trips(self, sort: str, count: int, population: int, now: float) -> bool:
         if not self.thresholds.is_met(count, population):
             return False
@@ -230,7 +241,10 @@ class Brake:
         return count
 
     def _forget(self, now: float) -> None:
-        """What is out of every window."""
+        """What is out of every window, and populations of long ago."""
+        for sort in [sort for sort, time in self.learned.items() if not 0 <= now - time < _LASTS]:
+            del self.learned[sort]
+            self.populations.pop(sort, None)
         oldest = int((now - _DAY) // _MINUTE)
         for given in self._given.values():
             for minute in [minute for minute, count in given.items() if minute < oldest or not count]:

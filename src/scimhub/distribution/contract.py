@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from scimhub.distribution.envelope import CONTRACT_VERSION, MEMBERS_PER_EVENT, TYPE_PREFIX
-from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
+from scimhub.distribution.subscription import MEMBERS_CHANGED, STATE, VERBS
 from scimhub.scim import catalog
 from scimhub.scim.catalog import COMMON_ATTRIBUTES, Kind
 from scimhub.scim.schema import Attribute
@@ -65,7 +65,7 @@ def document(name: str, root_url: str) -> Schema:
 
 def verbs_of(kind: Kind | None) -> tuple[str, ...]:
     """The verbs that events about the kind may have; None stands for any kind."""
-    verbs = [*VERBS, MEMBERS_CHANGED]
+    verbs = [*VERBS, MEMBERS_CHANGED, STATE]
     if kind is not None and not kind.has_members:
         verbs = [verb for verb in verbs if not verb.startswith("member")]
     if kind is not None and kind.base.find("active") is None:
@@ -97,8 +97,11 @@ def _told(kind: Kind | None) -> Schema:
         "version": _count("The resource's version after the change. It only grows; the lower of two is the older."),
         "position": _count("The place of the change in the hub's log. It only grows."),
         "cause": {
-            "enum": ["write", "scope"],
-            "description": "write: it was written. scope: it entered or left what the destination subscribed to.",
+            "enum": ["write", "scope", "state"],
+            "description": (
+                "write: it was written. scope: it entered or left what the destination subscribed to. state: nothing "
+                "happened; what it is now is told, because somebody asked for that."
+            ),
         },
         "changed": {
             "type": "array",
@@ -124,6 +127,10 @@ def _of_members() -> Schema:
             "properties": {
                 "added": {**ids, "description": "Ids of those who are members now."},
                 "removed": {**ids, "description": "Ids of those who are members no longer."},
+                "whole": {
+                    "const": True,
+                    "description": "Only in states: added, in all parts together, is everybody who is a member.",
+                },
             },
             "description": "What became of members. Applying it twice gives the same members.",
         },

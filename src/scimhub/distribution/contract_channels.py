@@ -25,6 +25,7 @@ _TOLD: Final[Mapping[str, str]] = {
     "member.added": "has new members.",
     "member.removed": "has lost members.",
     "members.changed": "has new members and has lost others.",
+    "state": "is told as it is now: a backfill, a resync, or an administrator asked for it.",
 }
 
 

@@ -18,6 +18,7 @@ from scimhub.scim.catalog import ENTERPRISE_URN, GROUP_URN, USER_URN
 ROOT_URL: Final = "https://scimhub.example.com"
 _DANA: Final = "01936a3c-5d0e-7a41-9c2b-6f1e8d2a4b10"
 _NOOR: Final = "01936a3c-5d0e-7f02-8be1-0a94c7d3e511"
+_ASK: Final = "01936a50-1111-7a20-8e3f-5b6c7d8e9f01"
 _ENGINEERS: Final = "01936a3c-6b7f-7c90-a5d4-91b2c3d4e5f6"
 
 _DANA_JOINED: Final[Mapping[str, Any]] = {
@@ -75,6 +76,14 @@ def examples(root_url: str = ROOT_URL) -> Iterator[Example]:
         _notice(whole, _of_group(200, 5, "updated", {}, (_NOOR,))),
         _notice(whole, _of_group(203, 6, "updated", {}, (), (_DANA,))),
     ]
+    for summary, change in (
+        ("Somebody as she is now, because a backfill asked for it.", _of_user(120, 2, "updated", _DANA_MOVED)),
+        ("A group as it is now, with everybody who is a member.", _of_group(203, 6, "updated", {}, (_NOOR,))),
+    ):
+        state = whole.interest.state_of(change, _ASK)
+        if state is None:  # pragma: no cover - both are wanted
+            raise AssertionError(change)
+        yield Example(state.type, summary, envelope.of_notice(whole, state)[0])
     message = envelope.of_run(whole, run)[0]
     yield Example(_name_of(message), "Two changes of members, which a webhook tells in one event.", message)
 

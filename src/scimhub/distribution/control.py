@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import orjson
-
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
@@ -20,7 +18,6 @@ from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import (
     Destination,
     Held,
-    Message,
     Outcome,
     Replay,
     Secret,
@@ -28,7 +25,6 @@ from scimhub.distribution.delivery import (
     Subscription,
 )
 from scimhub.distribution.engine import Engine
-from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.keeping import Kept
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import DestinationKind
@@ -116,6 +112,7 @@ async def create(
     new, shown = _unless(problems, lambda: secrets.new(engine.given, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
+    problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
     given, id = engine.given, engine.given.new_id()
     kept = _unless(problems, lambda: keeping.keep(given, id, checked), Kept({}, None))
@@ -155,6 +152,7 @@ async def update(
     wish = destination.subscription if subscription is None else subscription
     catalog = await engine.place.catalogs.current(destination.directory)
     _unless(problems, lambda: subscriptions.bind(wish, catalog), None)
+    problems += _style_problems(destination.kind, checked, wish)
     if problems:
         raise Invalid(problems)
     async with engine.halted(destination):
@@ -247,7 +245,7 @@ async def check(engine: Engine, destination: Destination) -> Outcome:
     now = _now(engine)
     sender = (await opening.open_sender(engine.given, technology, destination)).sender
     try:
-        return await sender.send(_test_message(engine, destination, now))
+        return await sender.send(envelope.of_check(engine.given.new_id(), destination, now))
     finally:
         await sender.close()
 
@@ -373,22 +371,14 @@ def _checked(technology: DestinationKind | None, configuration: Mapping[str, obj
     return {}
 
 
+def _style_problems(kind: str, configuration: Mapping[str, object], subscription: Subscription) -> list[str]:
+    if subscription.style == "event" or (kind != FEED and configuration.get("order") != "stream"):
+        return []
+    return ["The style state is for destinations that are sent to, and have not the order stream; leave it out."]
+
+
 async def _after_problems(engine: Engine, after: int) -> list[str]:
     purged, head = await engine.given.reader.purged_position(), await engine.given.reader.last_position()
     if purged <= after <= head:
         return []
     return [f"The position {after} is not kept; write one from {purged} to {head}."]
-
-
-def _test_message(engine: Engine, destination: Destination, now: str) -> Message:
-    id = engine.given.new_id()
-    attributes = {
-        "specversion": "1.0",
-        "id": id,
-        "source": f"/directories/{destination.directory_name}",
-        "type": f"{TYPE_PREFIX}test",
-        "subject": destination.id,
-        "time": now,
-        "datacontenttype": "application/json",
-    }
-    return Message(id, attributes, orjson.dumps({"destination": destination.name, "directory": destination.directory_name}))

@@ -13,6 +13,10 @@ import orjson
 # itself (HTTP 410); behind: retention removed changes that it had not received, and only a resync can help.
 State = Literal["active", "paused", "failing", "behind"]
 Format = Literal["structured", "binary"]
+# event: every change is told. state: who changed is told as it is then, however many changes that were; groups, whose members
+# are told as differences, are told as in event.
+Style = Literal["event", "state"]
+STYLES: tuple[Style, ...] = ("event", "state")
 # Why a lane is held: its delivery failed; the brake keeps a removal; an administrator let go what the brake had kept; the
 # resource overtakes the backlog; or the state of the moment is owed, whatever the log says.
 # ``discarded`` is a removal that an administrator gave up.
@@ -39,6 +43,7 @@ class Subscription:
     filters: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     mapping: Mapping[str, object] = field(default_factory=dict)
+    style: Style = "event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,8 @@ class Held:
     # What the brake keeps: a resource type or ``members``, and how many of them would go.
     removes: str = ""
     removed: int = 0
+    # The id of the wish for the state that is owed.
+    ask: str = ""
 
 
 @dataclass(frozen=True, slots=True)

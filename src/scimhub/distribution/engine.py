@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Absent, StoreUnavailable
-from scimhub.distribution import leases, opening, times
+from scimhub.distribution import backfilling, catching_up, leases, opening, times
+from scimhub.distribution.backfill import Backfill
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.intake import Stopped
 from scimhub.distribution.leases import Lease, LeaseLost
@@ -37,6 +38,12 @@ class _Running:
     task: asyncio.Task[None]
     # When the first of its secrets ends.
     secrets_end: str | None
+    backfill: asyncio.Task[None] | None = None
+
+    def end_backfill(self) -> None:
+        """Hand out nothing more; what was handed out is written."""
+        if self.backfill is not None:
+            self.backfill.cancel()
 
 
 class Engine:
@@ -169,12 +176,27 @@ class Engine:
         kept = [one.resource_id for one in await self.given.store.list_kept(destination.key, "", _MOST_KEPT)]
         outlook = Outlook(self.place, destination)
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
-        self._running[destination.key] = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)
+        running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)
+        self._running[destination.key] = running
+        backfill = await self.given.store.find_backfill(destination.key)
+        if backfill is not None and backfill.state == "running":
+            running.backfill = asyncio.create_task(self._backfill(pump, Outlook(self.place, destination), backfill))
         return True
+
+    async def _backfill(self, pump: Pump, outlook: Outlook, backfill: Backfill) -> None:
+        try:
+            await backfilling.run(pump.destination, outlook, backfill, pump, self.given)
+        except LeaseLost:
+            pass  # the pump meets it, too
+        except Exception:
+            _log.exception("backfill failed", extra={"destination": pump.destination.name})
 
     async def _end(self, key: int) -> None:
         running = self._running.pop(key, None)
         if running is not None:
+            running.end_backfill()
+            if running.backfill is not None:
+                await asyncio.wait([running.backfill])
             running.pump.stop()
             await asyncio.wait([running.task])
             await self._give_lease(key)
@@ -190,10 +212,14 @@ class Engine:
         except LeaseLost:
             _log.warning("lease lost", extra=names)
             if self.find_pump(destination.key) is pump:
-                del self._running[destination.key]
+                self._running.pop(destination.key).end_backfill()
         except Exception:
             _log.exception("pump failed", extra=names)
             self._spawn(self._begin_again(pump))
+        finally:
+            running = self._running.get(destination.key)
+            if running is not None and running.pump is pump:
+                running.end_backfill()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         # Beside the pump's task, which whoever halts the destination waits for.
@@ -213,10 +239,24 @@ class Engine:
 
         async def write() -> None:
             with contextlib.suppress(Absent):
+                if stopped.state == "behind" and catching_up.can_catch_up(pump.destination):
+                    await self._catch_up(pump.destination)
+                    return
                 await self.given.store.set_state(key, stopped.state, str(stopped), times.text(self.given.now()))
             del self._running[key]
 
         await self._replace(pump, write)
+
+    async def _catch_up(self, known: Destination) -> None:
+        """Begin anew with states, where changes are gone."""
+        given = self.given
+        found = await given.store.find_destination(known.directory, known.name)
+        del self._running[known.key]
+        if found is None or found.key != known.key:
+            return
+        head = await given.reader.last_position()
+        await catching_up.catch_up(given.store, found, head, given.new_id(), times.text(given.now()))
+        await self._begin(await self.given.store.find_destination(known.directory, known.name) or found)
 
     async def _begin_again(self, pump: Pump) -> None:
         destination = pump.destination

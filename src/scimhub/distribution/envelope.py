@@ -14,7 +14,7 @@ import orjson
 from scimhub.directory.representation import Viewpoint
 from scimhub.distribution import subscription
 from scimhub.distribution.delivery import Destination, Message, Replay
-from scimhub.distribution.subscription import MEMBERS_CHANGED, Interest, Notice
+from scimhub.distribution.subscription import MEMBERS_CHANGED, STATE, Interest, Notice
 from scimhub.scim.catalog import Catalog, Kind
 
 CONTRACT_VERSION = 1
@@ -68,18 +68,34 @@ class _Members:
 def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -> list[Message]:
     """The event of one change, in several parts when it tells of many members.
 
-    ``members`` are those of a group that enters the scope; see above.
+    ``members`` are those of a group that enters the scope; see above. A state is the same event for the same wish only, so
+    that a receiver which has seen the state takes it again when it is asked for again.
     """
+    event_id = f"{notice.change.id}_{notice.ask}" if notice.ask else notice.change.id
     data = _content(notice)
     if notice.verb != "deleted":
         data["changed"] = notice.changed
         data["resource"] = orjson.Fragment(render(envelope, notice))
     if not notice.kind.has_members:
-        return [_message(envelope, notice, notice.verb, notice.change.id, orjson.dumps(data))]
+        return [_message(envelope, notice, notice.verb, event_id, orjson.dumps(data))]
     touched = _Members(dict.fromkeys(members, True))
     if notice.members:
         touched.note(notice)
-    return list(_parts(envelope, notice, notice.change.id, data, touched))
+    return list(_parts(envelope, notice, event_id, data, touched))
+
+
+def of_check(id: str, destination: Destination, now: str) -> Message:
+    """What is sent when an administrator checks a destination: an event that tells of no resource."""
+    attributes = {
+        "specversion": "1.0",
+        "id": id,
+        "source": f"/directories/{destination.directory_name}",
+        "type": f"{TYPE_PREFIX}test",
+        "subject": destination.id,
+        "time": now,
+        "datacontenttype": "application/json",
+    }
+    return Message(id, attributes, orjson.dumps({"destination": destination.name, "directory": destination.directory_name}))
 
 
 def of_run(envelope: Envelope, notices: Sequence[Notice]) -> list[Message]:
@@ -147,10 +163,12 @@ def _content(notice: Notice) -> dict[str, Any]:
 def _parts(envelope: Envelope, notice: Notice, event_id: str, data: dict[str, Any], members: _Members) -> Iterator[Message]:
     parts = list(members.parts())
     for number, part in enumerate(parts, 1):
-        part_id, verb = (event_id, notice.verb) if number == 1 else (f"{event_id}_{number}", _verb_of(part))
+        is_whole = notice.verb == STATE
+        part_id = event_id if number == 1 else f"{event_id}_{number}"
+        verb = notice.verb if number == 1 or is_whole else _verb_of(part)
         content = data if number == 1 else {name: data[name] for name in _IN_EVERY_PART if name in data}
         if notice.kind.has_members and notice.verb != "deleted":
-            content = content | {"members": part}
+            content = content | {"members": {**part, "whole": True} if is_whole and notice.members else part}
         if len(parts) > 1:
             content = content | {"part": number, "parts": len(parts)}
         yield _message(envelope, notice, verb, part_id, orjson.dumps(content))
@@ -186,7 +204,7 @@ def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data:
         "epoch": envelope.viewpoint.epoch,
     }
     delivery_id = event_id
-    if envelope.replay is not None and change.position <= envelope.replay.until:
+    if envelope.replay is not None and notice.cause != "state" and change.position <= envelope.replay.until:
         attributes["replayid"] = envelope.replay.id
         delivery_id = f"{event_id}_{envelope.replay.id}"
     return Message(delivery_id, attributes, data)

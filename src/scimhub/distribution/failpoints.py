@@ -11,6 +11,8 @@ from collections.abc import Callable
 VARIABLE = "HUB_FAILPOINT"
 # In the order in which one change meets them.
 PLACES = ("after_write", "after_commit", "before_send", "after_send", "before_settle", "after_settle")
+# Behind each handing out of a backfill, before its checkpoint.
+AFTER_CHUNK = "after_chunk"
 
 Reach = Callable[[str], None]
 
@@ -24,8 +26,8 @@ def parse(text: str) -> Reach:
     if not text:
         return reach_nothing
     armed, probability, seed = text.split(":")
-    if armed not in PLACES:
-        raise ValueError(f"{VARIABLE} names {armed!r}; the places are {', '.join(PLACES)}.")
+    if armed not in (*PLACES, AFTER_CHUNK):
+        raise ValueError(f"{VARIABLE} names {armed!r}; the places are {', '.join((*PLACES, AFTER_CHUNK))}.")
     chance, limit = random.Random(int(seed)), float(probability)  # noqa: S311 - a test's dice
 
     def reach(place: str) -> None:

@@ -14,8 +14,6 @@ T = TypeVar("T")
 
 # The lane of a destination that takes everything in order; no resource has this id.
 STREAM = ""
-# Seconds for which the brake goes by what it was told of a population.
-_POPULATION_LASTS = 600.0
 _TRIPPED = "The brake has tripped: release or discard it."
 _SETTLES = "The brake waits for the rest of its burst to be seen."
 
@@ -29,7 +27,6 @@ class Gate(Generic[T]):
         self._is_stream = is_stream
         # In a stream: until when the removal at a position settles.
         self._settles: dict[int, float] = {}
-        self._learned: dict[str, float] = {}
 
     def admits(self, unit: Unit[T], now: float) -> bool:
         """Whether the unit may be sent once its permit is written; else it is kept, or need not be sent at all."""
@@ -40,7 +37,6 @@ class Gate(Generic[T]):
         asked = self.asked(unit)
         if not asked:
             return True
-        self._forget_old_populations(now)
         first = unit.items[0].position
         kept = hold if hold is not None and hold.cause == "brake" and hold.first_position == first else None
         until = self._settles.get(first) if kept is None else kept.due
@@ -73,7 +69,6 @@ class Gate(Generic[T]):
         """So many of the sort are in the destination's scope now; the brake may trip because of what settles."""
         kept = self._lanes.coming(STREAM) if self._is_stream else self._lanes.holds.kept
         self.brake.learn(sort, present, kept, now)
-        self._learned[sort] = now
         if self.brake.check(kept, now):
             self._lanes.holds.keep_all(_TRIPPED)
 
@@ -110,8 +105,3 @@ class Gate(Generic[T]):
         error = _TRIPPED if due is None else _SETTLES
         count = sum(removal.count for removal in removals)
         self._lanes.keep(unit, Hold(unit.lane, first, since, 0, due, error, "brake", None, removals[0].sort, count))
-
-    def _forget_old_populations(self, now: float) -> None:
-        for sort in [sort for sort, time in self._learned.items() if not 0 <= now - time < _POPULATION_LASTS]:
-            del self._learned[sort]
-            self.brake.populations.pop(sort, None)

@@ -20,9 +20,10 @@ class Holds(Generic[T]):
         self._changed: set[str] = set()
         self._released: set[str] = set()
         self._parked: list[tuple[int, str]] = []
-        # How many lanes are held for which cause; how many removals of each sort the brake keeps, and in how many lanes until a
-        # person has looked.
+        # How many lanes are held for which cause; how many are owed a state that has not failed; how many removals of each sort
+        # the brake keeps, and in how many lanes until a person has looked.
         self.by_cause: Counter[HeldCause] = Counter()
+        self.states = 0
         self.kept: Counter[str] = Counter()
         self.stuck = 0
 
@@ -38,6 +39,7 @@ class Holds(Generic[T]):
             if one is None:
                 continue
             self.by_cause[one.cause] += sign
+            self.states += sign * one.is_under_way
             if one.cause == "brake":
                 self.kept[one.removes] += sign * one.removed
                 self.stuck += sign * (one.due is None)

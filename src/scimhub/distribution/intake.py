@@ -9,8 +9,8 @@ from scimhub.distribution import delivery, envelope, times, turns
 from scimhub.distribution.delivery import MEMBERS, Destination
 from scimhub.distribution.gate import STREAM
 from scimhub.distribution.lane import Item, Unit
-from scimhub.distribution.lanes import Lanes
 from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.owing import OwingLanes
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 
@@ -35,7 +35,7 @@ class Intake:
         self,
         destination: Destination,
         outlook: Outlook,
-        lanes: Lanes[Notice],
+        lanes: OwingLanes[Notice],
         given: Surroundings,
         kept: Collection[str],
         *,
@@ -48,6 +48,7 @@ class Intake:
         self._lanes = lanes
         self._given = given
         self._joins_runs = joins_runs
+        self._tells_states = destination.subscription.style == "state"
         # Resources that the destination keeps because their removal was discarded; and those of them that no longer are so.
         self._kept = set(kept)
         self.returned: set[str] = set()
@@ -141,6 +142,17 @@ class Intake:
             self._leavers |= {notice.change.position: notice.change.time for notice in notices if notice.takes}
             self._lanes.refill(lane, [self._item(notice) for notice in notices], read_to)
 
+    async def recall_states(self, may_go_on: Callable[[], bool]) -> None:
+        """Read what resources are now of which the state is owed, a few at a time: they are to be sent as they are then."""
+        while self._lanes.may_recall and may_go_on() and (wish := self._lanes.recall_state()) is not None:
+            lane, ask, covered = wish
+            change = await self._given.reader.read_state(lane)
+            interest = (await self.envelope()).interest
+            notice = None
+            if change is not None and change.directory == self._destination.directory:
+                covered, notice = max(covered, change.position), interest.state_of(change, ask)
+            self._lanes.refill(lane, [] if notice is None else [self._item(notice)], covered)
+
     async def envelope(self) -> envelope.Envelope:
         """How the destination is told of changes now."""
         try:
@@ -183,7 +195,8 @@ class Intake:
             removes, removed = notice.kind.name, 1
         elif notice.members and change.members_removed:
             removes, removed = MEMBERS, len(change.members_removed)
-        return Item(change.position, notice, weight, size, removes, removed, notice.returns)
+        is_state = self._tells_states and not notice.kind.has_members and not notice.ask
+        return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
 
     def _no_longer_kept(self, resource_id: str) -> None:
         if resource_id in self._kept:

@@ -28,6 +28,8 @@ class Item(Generic[T]):
     removes: str = ""
     removed: int = 0
     returns: bool = False
+    # What is told is the state of the moment, so that one message does for all that wait.
+    is_state: bool = False
 
     @property
     def is_leaver(self) -> bool:
@@ -64,6 +66,13 @@ class Hold:
     until: int | None = None
     removes: str = ""
     removed: int = 0
+    # Not empty: the state is owed, whatever the log says, and this is the id of the wish for it.
+    ask: str = ""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it is a state that has neither failed nor been kept."""
+        return self.cause == "state" and not self.attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,8 @@ class Lane(Generic[T]):
     def cut(self, most: int) -> tuple[Item[T], ...]:
         """The first item, or the run of membership changes that begins with it, of at most so many members (DECISIONS 10)."""
         taken = [self.items.popleft()]
+        while taken[0].is_state and self.items and self.items[0].is_state:
+            taken.append(self.items.popleft())
         weight = taken[0].weight
         # What a person gives up, or the brake keeps, takes nothing else along.
         is_apart = self.hold is not None and self.hold.cause in ("brake", "discarded")
@@ -121,6 +132,11 @@ class Lane(Generic[T]):
             taken.append(self.items.popleft())
             weight += taken[-1].weight
         return tuple(taken)
+
+    @property
+    def owes_state(self) -> bool:
+        """Whether its resource is to be told as it is, and not as the log says."""
+        return self.hold is not None and bool(self.hold.ask)
 
     @property
     def first_owed(self) -> int:
@@ -136,7 +152,8 @@ class Lane(Generic[T]):
         """The hold for what failed now; what an administrator or a resync has asked for goes on being that."""
         was: HeldCause = "failure" if self.hold is None else self.hold.cause
         cause: HeldCause = "failure" if was in ("brake", "leaver") else was
-        return Hold(lane, self.frozen[0].position, since, self.attempts, due, error, cause, self.until)
+        ask = "" if self.hold is None else self.hold.ask
+        return Hold(lane, self.frozen[0].position, since, self.attempts, due, error, cause, self.until, ask=ask)
 
 
 def unkept(hold: Hold) -> Hold:

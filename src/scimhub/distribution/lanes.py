@@ -229,7 +229,8 @@ class Lanes(Generic[T]):
         state.frozen = unit.items
         if self._drop_until_return(unit.lane, state):
             return False
-        self._hold(unit.lane, state, replace(hold, until=state.until))
+        ask = "" if state.hold is None else state.hold.ask
+        self._hold(unit.lane, state, replace(hold, until=state.until, ask=ask))
         return True
 
     # ------------------------------------------------------------------ failures
@@ -380,13 +381,13 @@ class Lanes(Generic[T]):
         if hold is None:
             return
         if state.items or state.newest > state.read_to:
-            cause: HeldCause = "failure" if hold.cause == "brake" else hold.cause
-            going = replace(hold, first_position=position, attempts=0, error="", cause=cause, removes="", removed=0)
+            cause: HeldCause = "failure" if hold.cause in ("brake", "state") else hold.cause
+            going = replace(hold, first_position=position, attempts=0, error="", cause=cause, removes="", removed=0, ask="")
             self.holds.put(lane, state, going)
             self._queues.add(lane, state, is_recalled=not state.items)
             return
         behind = state.read_to + 1
-        if behind - 1 > max(self.read_position, self._horizon):
+        if behind - 1 > (self.read_position if hold.ask else max(self.read_position, self._horizon)):
             parked = Hold(lane, behind, hold.since, 0, None, "", "leaver", behind - 1)
             self.holds.put(lane, state, parked)
             self.holds.note_parked(lane, state)

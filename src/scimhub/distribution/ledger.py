@@ -77,6 +77,15 @@ class Ledger(Protocol):
     async def note_members(self, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
         """What the members of the group are to be, before it is written."""
 
+    async def note_whole(self, destination: int, group: str, members: Sequence[str], told: str, *, is_last: bool) -> None:
+        """A part of what all members of the group are to be; behind the last one whoever ``told`` did not name leaves."""
+
+    async def owe_members(self, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
+        """Have these written again, whatever was written before: the destination lacks them, or has them beyond ours."""
+
+    async def owe_all_members(self, destination: int, group: str) -> None:
+        """Have all the group's members written again."""
+
     async def list_pending(
         self, destination: int, group: str, state: MemberState, member: str | None = None
     ) -> Sequence[Pending]:

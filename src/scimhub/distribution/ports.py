@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from scimhub.directory.records import Change, StoredResource
+from scimhub.distribution.amendments import Amendment
+from scimhub.distribution.backfill import BackfillStore
 from scimhub.distribution.delivery import (
     Attempt,
     Choice,
@@ -21,6 +23,8 @@ from scimhub.distribution.delivery import (
     State,
     Subscription,
 )
+from scimhub.distribution.ledger import Ledger
+from scimhub.distribution.plans import PlanStore
 
 T = TypeVar("T")
 
@@ -106,6 +110,12 @@ class DestinationStore(Protocol):
 
     async def change_held(self, key: int, held: Held) -> None:
         """Write this in the place of what is held for the resource; raises Absent."""
+
+    async def owe_states(self, key: int, resource_ids: Sequence[str], ask: str, now: str) -> None:
+        """Owe the destination what these resources are now. What the brake keeps, and what was decided about it, stays.
+
+        Nobody else may be writing where it stands.
+        """
 
     async def release_held(self, key: int, resource_id: str) -> None:
         """Owe the resource nothing any more; raises Absent."""
@@ -196,7 +206,7 @@ class BrakeStore(Protocol):
         """What was discarded and not sent since, in order of resource id."""
 
 
-class SharedStore(DestinationStore, SecretStore, LeaseStore, BrakeStore, Protocol):
+class SharedStore(DestinationStore, SecretStore, LeaseStore, BrakeStore, BackfillStore, PlanStore, Ledger, Protocol):
     """What pumps and their engine need of the store."""
 
 
@@ -220,6 +230,10 @@ class ChangeReader(Protocol):
 
     async def position_at(self, time: str) -> int:
         """The last position whose change was committed before that time; 0 when there is none."""
+
+    async def read_state(self, resource_id: str) -> Change | None:
+        """What the resource is now, as a change: its newest one, whose ``after`` is the document and ``members_added`` are all
+        members that it has, of one moment. None when nothing is known by that id."""
 
     async def members_of(self, resource_id: str) -> Sequence[str]:
         """The ids of the group's members now; empty when it is gone."""
@@ -293,3 +307,11 @@ class Tended(Protocol):
 
     async def tend(self) -> None:
         """Do what is due. Never raises for what a destination may do."""
+
+
+@runtime_checkable
+class Amended(Protocol):
+    """A sender whose ledger is corrected beside its messages."""
+
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger by what the destination was seen to have."""

@@ -15,7 +15,7 @@ from scimhub.distribution import envelope
 from scimhub.distribution.delivery import Destination, Subscription
 from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.outlook import Place
-from scimhub.distribution.snapshot import Walk
+from scimhub.distribution.snapshot import ResourceWalk
 from scimhub.scim.catalog import Kind
 
 _CHUNK = 500
@@ -48,7 +48,7 @@ class Preview:
 
 
 async def preview(
-    store: Walk,
+    store: ResourceWalk,
     place: Place,
     destination: Destination,
     proposed: Subscription,
@@ -66,15 +66,30 @@ async def preview(
     then = envelope.of_destination(wished, catalog, place.root_url, place.epoch)
     found = Preview()
     for kind in catalog.kinds.values():
-        async for resource in _resources(store, destination.directory, kind):
+        async for resource in resources(store, destination.directory, kind.name):
             if resource_id is None or resource.id == resource_id:
                 _look(found, kind, resource, _seen(now, kind, resource), _seen(then, kind, resource), samples)
     return found
 
 
-async def _resources(store: Walk, directory: int, kind: Kind) -> AsyncIterator[StoredResource]:
+async def fates(
+    store: ResourceWalk, directory: int, kind: Kind, now: Envelope, then: Envelope
+) -> AsyncIterator[tuple[StoredResource, Fate]]:
+    """What becomes of each resource of the kind that is seen now or then."""
+    async for resource in resources(store, directory, kind.name):
+        before, after = _seen(now, kind, resource), _seen(then, kind, resource)
+        if before is not None or after is not None:
+            yield resource, _fate(before, after)
+
+
+def _fate(now: Mapping[str, Any] | None, then: Mapping[str, Any] | None) -> Fate:
+    return "enters" if now is None else "leaves" if then is None else "stays" if now == then else "changes"
+
+
+async def resources(store: ResourceWalk, directory: int, kind: str) -> AsyncIterator[StoredResource]:
+    """All resources of the kind, in order of key and in short reads."""
     key = 0
-    while chunk := await store.walk(directory, kind.name, key, _CHUNK):
+    while chunk := await store.walk(directory, kind, key, _CHUNK):
         for number, resource in enumerate(chunk, 1):
             yield resource
             if number % _TURN == 0:
@@ -93,7 +108,7 @@ def _look(
     found.looked_at += 1
     if now is None and then is None:
         return
-    fate: Fate = "enters" if now is None else "leaves" if then is None else "stays" if now == then else "changes"
+    fate = _fate(now, then)
     counts = found.counts.setdefault(kind.name, dict.fromkeys(FATES, 0))
     counts[fate] += 1
     if sum(sample.fate == fate for sample in found.samples) < samples:

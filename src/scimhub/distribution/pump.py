@@ -10,7 +10,8 @@ import logging
 from collections.abc import Sequence
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import attempts, envelope, flow, intake, retry, times
+from scimhub.distribution import attempts, flow, intake, retry, telling, times
+from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
@@ -18,10 +19,10 @@ from scimhub.distribution.gate import Gate
 from scimhub.distribution.guard import Guard
 from scimhub.distribution.intake import Intake, Stopped
 from scimhub.distribution.lane import Unit
-from scimhub.distribution.lanes import Lanes
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
-from scimhub.distribution.ports import Sender, Tended
+from scimhub.distribution.owing import OwingLanes
+from scimhub.distribution.ports import Amended, Sender, Tended
 from scimhub.distribution.retry import Again
 from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Notice
@@ -61,13 +62,15 @@ class Pump:
         self.failed = 0
         self._sender = sender
         self._given = given
-        self._lanes: Lanes[Notice] = Lanes(destination.cursor, destination.ahead, [times.hold_of(held) for held in holds])
+        owed = [times.hold_of(held) for held in holds]
+        self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, owed)
         self._intake = Intake(destination, outlook, self._lanes, given, kept, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
         self._guard = Guard(destination, self._gate, self._settling, given, self._intake.envelope)
         self._awake = asyncio.Event()
+        self._has_ended = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._launched_at = 0.0
         self._stopping = False
@@ -84,6 +87,27 @@ class Pump:
         """Send nothing more; ``run`` then waits for what is in flight, settles and ends."""
         self._stopping = True
         self._awake.set()
+
+    async def owe_states(self, resource_ids: Sequence[str], ask: str) -> None:
+        """Tell what these resources are now, each when its turn comes; written when this ends. ``ask`` is the wish's id.
+
+        Raises StoreUnavailable or LeaseLost.
+        """
+        for id in resource_ids:
+            self._lanes.owe_state(id, self._given.now(), ask)
+        self._awake.set()
+        await self._settling.settle()
+
+    async def wait_for_states(self, most: int) -> None:
+        """Until at most so many of the states that are owed have neither arrived nor failed."""
+        while self._lanes.states_under_way > most:
+            self._has_ended.clear()
+            await self._has_ended.wait()
+
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger of a destination that has one, by what it was seen to have."""
+        if isinstance(self._sender, Amended):
+            await self._sender.amend(amendment)
 
     async def tend(self) -> None:
         """Have the sender do what is due without a message, while the destination is up."""
@@ -102,7 +126,8 @@ class Pump:
     @property
     def held(self) -> int:
         """How many resources wait out of the window because their delivery failed."""
-        return self._lanes.holds.by_cause["failure"]
+        holds = self._lanes.holds
+        return holds.by_cause["failure"] + holds.by_cause["state"] - holds.states
 
     @property
     def age(self) -> float:
@@ -148,6 +173,8 @@ class Pump:
         if self.breaker.state == "closed":
             await self._intake.scout()
         await self._intake.recall(lambda: self.breaker.limit(now()) > 0)
+        await self._intake.recall_states(lambda: self._lanes.states_ready <= self.breaker.limit(now()) > 0)
+        self._has_ended.set()
         self._guard.look()
         self._launch()
         if (due := self._settling.due()) is not None and now() >= due:
@@ -195,6 +222,8 @@ class Pump:
 
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
+        # What happens has half of the destination to itself.
+        self._lanes.most_states = max(1, min(self.breaker.limit(now), self.flow.limit) // 2)
         while self._may_send(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 return
@@ -214,6 +243,7 @@ class Pump:
         # Awake only now: a turn before this one would still count the task among those in flight, and then sleep.
         self._sending.discard(task)
         self._awake.set()
+        self._has_ended.set()
 
     async def _send(self, unit: Unit[Notice]) -> None:
         try:
@@ -222,7 +252,7 @@ class Pump:
                 self._intake.dismiss(unit)
                 return
             outcome: Outcome = Delivered()
-            for message in await self._messages(unit):
+            for message in await telling.messages(self._given.reader, await self._intake.envelope(), unit):
                 if self._stopping:  # also between the many parts of one event
                     self._lanes.postpone(unit)
                     return
@@ -237,15 +267,6 @@ class Pump:
             # A defect of ours; the pump ends and is begun anew.
             _log.exception("sending failed", extra={**self._names, "resource": unit.lane})
             self._fault = self._fault or error
-
-    async def _messages(self, unit: Unit[Notice]) -> list[Message]:
-        wrapping = await self._intake.envelope()
-        notices = [item.content for item in unit.items]
-        first = notices[0]
-        if len(notices) > 1:
-            return envelope.of_run(wrapping, notices)
-        members = await self._given.reader.members_of(first.change.resource_id) if first.brings_members else ()
-        return envelope.of_notice(wrapping, first, members)
 
     async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
         self.lease.check(self._given.monotonic())

@@ -19,12 +19,19 @@ class Queues(Generic[T]):
         self._ready: deque[str] = deque()
         self._urgent: deque[str] = deque()
         self._recalls: deque[str] = deque()
+        # The same for lanes that owe a state: what has been read, and what is to be.
+        self._told: deque[str] = deque()
+        self._asks: deque[str] = deque()
+        self.states_go_first = True
         self._resting: list[tuple[float, str]] = []
 
     def add(self, name: str, lane: Lane[T], *, is_recalled: bool = False) -> None:
         """It is the lane's turn to send, or to be read again."""
         lane.is_queued = True
-        (self._recalls if is_recalled else self._urgent if lane.leavers else self._ready).append(name)
+        if is_recalled:
+            (self._asks if lane.owes_state else self._recalls).append(name)
+        else:
+            (self._urgent if lane.leavers else self._told if lane.owes_state else self._ready).append(name)
 
     def hasten(self, name: str) -> None:
         """The lane, if it is ready to send, has got a leaver."""
@@ -33,21 +40,26 @@ class Queues(Generic[T]):
             self._urgent.append(name)
 
     def remove(self, name: str, lane: Lane[T]) -> None:
-        """The lane, if it is ready to send, shall not."""
+        """It is not the lane's turn."""
         if lane.is_queued:
-            (self._ready if name in self._ready else self._urgent).remove(name)
+            queues = (self._ready, self._urgent, self._told, self._recalls, self._asks)
+            next(queue for queue in queues if name in queue).remove(name)
             lane.is_queued = False
 
     def take(self, *, untried_first: bool) -> tuple[str, Lane[T]] | None:
-        """Whose turn it is to send: leavers before others; of those who have not failed yet if ``untried_first``."""
+        """Whose turn it is to send: leavers before others, then states if ``states_go_first``, and else what happened.
+
+        Of those who have not failed yet if ``untried_first``.
+        """
         name = None
+        others = (self._told, self._ready) if self.states_go_first else (self._ready, self._told)
         if untried_first:
-            names = (name for queue in (self._urgent, self._ready) for name in queue)
+            names = (name for queue in (self._urgent, *others) for name in queue)
             name = next((name for name in names if self._lanes[name].tries == 0), None)
         if name is not None:
             self.remove(name, self._lanes[name])
-        elif self._urgent or self._ready:
-            name = (self._urgent or self._ready).popleft()
+        elif queue := self._urgent or others[0] or others[1]:
+            name = queue.popleft()
         else:
             return None
         lane = self._lanes[name]
@@ -56,12 +68,29 @@ class Queues(Generic[T]):
 
     def recall(self) -> tuple[str, Lane[T]] | None:
         """Whose turn it is to be read again."""
-        if not self._recalls:
+        return self._next_of(self._recalls)
+
+    def ask(self) -> tuple[str, Lane[T]] | None:
+        """Whose state it is time to read."""
+        return self._next_of(self._asks)
+
+    def _next_of(self, queue: deque[str]) -> tuple[str, Lane[T]] | None:
+        if not queue:
             return None
-        name = self._recalls.popleft()
+        name = queue.popleft()
         lane = self._lanes[name]
         lane.is_queued = False
         return name, lane
+
+    @property
+    def told(self) -> int:
+        """How many states have been read and wait for being sent."""
+        return len(self._told)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether something is ready to be sent that is no state."""
+        return bool(self._ready or self._urgent)
 
     @property
     def has_recalls(self) -> bool:

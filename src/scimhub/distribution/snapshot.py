@@ -29,11 +29,15 @@ _BLOCK = 64 * 1024
 _TURN = 50
 
 
-class Walk(Protocol):
-    """What a snapshot needs of the store."""
+class ResourceWalk(Protocol):
+    """What a walk through a directory needs of the store."""
 
     async def walk(self, directory: int, kind: str, after_key: int, limit: int) -> Sequence[StoredResource]:
         """Resources of the kind behind the key, in its order; with the externalId of the source that wrote last."""
+
+
+class Walk(ResourceWalk, Protocol):
+    """What a snapshot needs of the store."""
 
     async def member_ids(self, group: int, after_key: int, limit: int) -> Sequence[tuple[int, str]]:
         """Keys and ids of members of the group with that key, behind ``after_key`` and in order of key."""

@@ -25,16 +25,21 @@ from scimhub.scim.projection import Projection
 VERBS = ("created", "deleted", "deactivated", "activated", "updated", "member.added", "member.removed")
 # The verb of an event that tells of members added and of members removed.
 MEMBERS_CHANGED = "members.changed"
+# The verb of an event that tells what a resource is now; nobody subscribes to it, it comes when it is owed.
+STATE = "state"
 _EVERYTHING = frozenset(VERBS)
+# Who wants one of these of a resource type is told its resources' states.
+_TELL_STATE = frozenset(("created", "updated"))
 
-Cause = Literal["write", "scope"]
+Cause = Literal["write", "scope", "state"]
 
 
 class Notice(NamedTuple):
     """What a destination is told of a change.
 
     ``changed`` are the paths it may see, ``members`` says whether those of the change belong to it. ``cause`` is scope
-    when the resource itself was neither created nor deleted.
+    when the resource itself was neither created nor deleted, and state when nothing happened: the change is then the
+    newest one, with all members as added, and ``ask`` is the id of the wish for it.
     """
 
     change: Change
@@ -47,6 +52,7 @@ class Notice(NamedTuple):
     # goes from the scope, and that a user is deactivated, count as much as a deletion.
     takes: bool = False
     returns: bool = False
+    ask: str = ""
 
     @property
     def type(self) -> str:
@@ -61,7 +67,7 @@ class Notice(NamedTuple):
     @property
     def is_run(self) -> bool:
         """Whether it tells of members only, so that it may travel together with others of its kind (DECISIONS 10)."""
-        return self.members and self.verb not in ("created", "updated")
+        return self.members and self.verb not in ("created", "updated", STATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,29 @@ class Interest:
         cause: Cause = "write" if change.operation == operation else "scope"
         members = is_in and wish.kind.has_members and _is_visible("members", wish.visible)
         return Notice(change, wish.kind, verb, cause, members=members, takes=not is_in, returns=is_in)
+
+    def state_of(self, change: Change, ask: str, *, cause: Cause = "state") -> Notice | None:
+        """What the destination is told of the resource's state, or None when it is told nothing of its kind.
+
+        Who is deleted or out of the scope is told as deleted. ``cause`` is another one where something happened.
+        """
+        wish = self.wishes.get(change.kind)
+        if wish is None:
+            return None
+        image = None if change.after is None else orjson.loads(change.after)
+        if image is not None and self.contains(change.kind, change.resource_id, image):
+            if not wish.verbs & _TELL_STATE:
+                return None
+            members = wish.kind.has_members and _is_visible("members", wish.visible)
+            return Notice(change, wish.kind, STATE, cause, members=members, returns=True, ask=ask)
+        if "deleted" not in wish.verbs or (image is not None and activation.rule_met(image, wish.kind)):
+            return None
+        return Notice(change, wish.kind, "deleted", cause, takes=True, ask=ask)
+
+    def tells_states(self, kind: str) -> bool:
+        """Whether the destination is told what resources of the kind are."""
+        wish = self.wishes.get(kind)
+        return wish is not None and bool(wish.verbs & _TELL_STATE)
 
     def contains(self, kind: str, id: str, document: Mapping[str, object]) -> bool:
         """Whether the stored resource is in the destination's scope."""

@@ -29,5 +29,5 @@ def held_of(hold: Hold) -> Held:
     return Held(hold.lane, hold.first_position, text(hold.since), hold.attempts, due, hold.error, *_reason(hold))
 
 
-def _reason(one: Hold | Held) -> tuple[HeldCause, int | None, str, int]:
-    return one.cause, one.until, one.removes, one.removed
+def _reason(one: Hold | Held) -> tuple[HeldCause, int | None, str, int, str]:
+    return one.cause, one.until, one.removes, one.removed, one.ask

@@ -41,6 +41,9 @@ _TABLES: Final = (
     "kept",
     "remote_resources",
     "remote_members",
+    "backfills",
+    "plans",
+    "plan_items",
 )
 # Tables whose keys the server gives out, and the column.
 _COUNTED: Final = (("directories", "key"), ("sources", "key"), ("destinations", "key"), ("counters", "number"))

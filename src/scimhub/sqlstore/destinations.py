@@ -106,6 +106,7 @@ def _subscription_text(subscription: Subscription) -> str:
     }
     # Left out where there is none, so that what was written before there were mappings stays the same text.
     wish |= {"mapping": subscription.mapping} if subscription.mapping else {}
+    wish |= {"style": subscription.style} if subscription.style != "event" else {}
     return orjson.dumps(wish, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -113,7 +114,8 @@ def _destination(row: Row) -> Destination:
     wish: dict[str, Any] = orjson.loads(row[7])
     values: list[Any] = list(row)
     values[6] = orjson.loads(row[6])
-    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}))
+    style = wish.get("style", "event")
+    values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}), style)
     values[12] = frozenset(orjson.loads(row[12]))
     values[17:19] = [orjson.loads(row[17]), orjson.loads(row[18])]
     values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]
@@ -130,16 +132,23 @@ SET cursor = ?2, ahead = ?3,
 WHERE key = ?1 AND (CAST(?5 AS BIGINT) IS NULL OR lease_epoch = ?5)"""
 _HOLD = """
 INSERT INTO held
-    (destination, resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (destination, resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (destination, resource_id) DO UPDATE SET first_position = excluded.first_position, since = excluded.since,
     attempts = excluded.attempts, next_attempt = excluded.next_attempt, error = excluded.error,
-    cause = excluded.cause, until = excluded.until, removes = excluded.removes, removed = excluded.removed"""
+    cause = excluded.cause, until = excluded.until, removes = excluded.removes, removed = excluded.removed,
+    ask = excluded.ask"""
 _NOTE_BRAKE = "UPDATE destinations SET brake_state = ? WHERE key = ?"
 _NO_LONGER_KEPT = "DELETE FROM kept WHERE destination = ? AND resource_id = ?"
 _RELEASE = "DELETE FROM held WHERE destination = ? AND resource_id = ?"
+_OWE_STATE = """
+INSERT INTO held (destination, resource_id, first_position, since, attempts, next_attempt, error, cause, ask)
+SELECT t.key, ?2, t.cursor + 1, ?4, 0, ?4, '', 'state', ?3 FROM destinations AS t WHERE t.key = ?1
+ON CONFLICT (destination, resource_id) DO UPDATE SET cause = 'state', ask = excluded.ask, attempts = 0, until = NULL,
+    next_attempt = excluded.next_attempt, error = '', removes = '', removed = 0
+WHERE held.cause NOT IN ('brake', 'released', 'discarded')"""
 _HELD = """
-SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed FROM held"""
+SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask FROM held"""
 
 
 def settle(connection: Connection, key: int, settlement: Settlement) -> None:
@@ -166,7 +175,7 @@ def settle(connection: Connection, key: int, settlement: Settlement) -> None:
 def hold(connection: Connection, key: int, held: Held) -> None:
     """Write what is owed of one resource, whether something was written before or not."""
     values = (held.resource_id, held.first_position, held.since, held.attempts, held.next_attempt, held.error)
-    connection.execute(_HOLD, (key, *values, held.cause, held.until, held.removes, held.removed))
+    connection.execute(_HOLD, (key, *values, held.cause, held.until, held.removes, held.removed, held.ask))
 
 
 def list_held(connection: Connection, key: int) -> list[Held]:
@@ -268,6 +277,12 @@ class Destinations:
         def work(connection: Connection) -> None:
             _check_held(connection, key, held.resource_id)
             hold(connection, key, held)
+
+        await self._database.write(work)
+
+    async def owe_states(self, key: int, resource_ids: Sequence[str], ask: str, now: str) -> None:
+        def work(connection: Connection) -> None:
+            connection.executemany(_OWE_STATE, [(key, id, ask, now) for id in resource_ids])
 
         await self._database.write(work)
 

@@ -20,7 +20,8 @@ SELECT {_COLUMNS},
 FROM remote_resources AS t
 WHERE t.destination = ? AND t.resource_id > ?
 ORDER BY t.resource_id LIMIT ?"""
-_AWAITING = f"SELECT {_COLUMNS} FROM remote_resources WHERE destination = ? AND awaits = ? ORDER BY resource_id"
+# Sorted here: asked for an order, SQLite goes by the index that has it and reads all of the destination's resources.
+_AWAITING = f"SELECT {_COLUMNS} FROM remote_resources WHERE destination = ? AND awaits = ? AND awaits IS NOT NULL"
 _DUE = f"""
 SELECT {_COLUMNS} FROM remote_resources
 WHERE destination = ? AND delete_at IS NOT NULL AND delete_at <= ? ORDER BY delete_at LIMIT ?"""
@@ -57,7 +58,8 @@ def list_entries(connection: Connection, destination: int, after: str, limit: in
 
 def list_awaiting(connection: Connection, destination: int, resource_id: str) -> list[Remote]:
     """Those that wait for the resource's remote id."""
-    return [_remote(row) for row in connection.fetch(_AWAITING, (destination, resource_id))]
+    found = [_remote(row) for row in connection.fetch(_AWAITING, (destination, resource_id))]
+    return sorted(found, key=lambda remote: remote.resource_id)
 
 
 def list_due(connection: Connection, destination: int, now: str, limit: int) -> list[Remote]:
@@ -109,7 +111,7 @@ _ADDED = """
 UPDATE remote_members SET state = 'written'
 WHERE destination = ? AND group_id = ? AND member_id = ? AND state = 'waiting'"""
 _REMOVED = "DELETE FROM remote_members WHERE destination = ? AND group_id = ? AND member_id = ? AND state = 'leaving'"
-_GROUPS = "SELECT group_id FROM remote_members WHERE destination = ? AND member_id = ? AND state = ? ORDER BY group_id"
+_GROUPS = "SELECT group_id FROM remote_members WHERE destination = ? AND member_id = ? AND state = ?"
 _FORGET_MEMBERSHIPS = """
 UPDATE remote_members SET state = 'waiting' WHERE destination = ? AND member_id = ? AND state = 'written'"""
 _FORGET_LEAVING = "DELETE FROM remote_members WHERE destination = ? AND group_id = ? AND state = 'leaving'"
@@ -123,6 +125,34 @@ def note_members(connection: Connection, destination: int, group: str, added: Se
         return
     connection.executemany(_ADD, [(destination, group, member) for member in added])
     connection.executemany(_REMOVE, [(destination, group, member) for member in removed])
+
+
+_WHOLE = """
+INSERT INTO remote_members (destination, group_id, member_id, state, told) VALUES (?, ?, ?, 'waiting', ?)
+ON CONFLICT (destination, group_id, member_id) DO UPDATE SET told = excluded.told,
+    state = CASE WHEN remote_members.state = 'written' THEN 'written' ELSE 'waiting' END"""
+_OTHERS_LEAVE = """
+UPDATE remote_members SET state = 'leaving' WHERE destination = ? AND group_id = ? AND told IS DISTINCT FROM ?"""
+_OWE = """
+INSERT INTO remote_members (destination, group_id, member_id, state) VALUES (?, ?, ?, ?)
+ON CONFLICT (destination, group_id, member_id) DO UPDATE SET state = excluded.state"""
+
+
+def note_whole(connection: Connection, destination: int, group: str, members: Sequence[str], told: str, is_last: bool) -> None:
+    """A part of all members; nothing when the destination is gone."""
+    if connection.fetch_one(_EXISTS, (destination,)) is None:
+        return
+    connection.executemany(_WHOLE, [(destination, group, member, told) for member in members])
+    if is_last:
+        connection.execute(_OTHERS_LEAVE, (destination, group, told))
+
+
+def owe_members(connection: Connection, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
+    """Have these memberships written, whatever their state; nothing when the destination is gone."""
+    if connection.fetch_one(_EXISTS, (destination,)) is None:
+        return
+    connection.executemany(_OWE, [(destination, group, member, "waiting") for member in added])
+    connection.executemany(_OWE, [(destination, group, member, "leaving") for member in removed])
 
 
 def list_pending(connection: Connection, destination: int, group: str, state: MemberState, member: str | None) -> list[Pending]:
@@ -181,6 +211,18 @@ class Ledgers:
             lambda connection: note_members(connection, destination, group, added, removed), -destination
         )
 
+    async def note_whole(self, destination: int, group: str, members: Sequence[str], told: str, *, is_last: bool) -> None:
+        await self._database.write(
+            lambda connection: note_whole(connection, destination, group, members, told, is_last), -destination
+        )
+
+    async def owe_members(self, destination: int, group: str, added: Sequence[str], removed: Sequence[str]) -> None:
+        await self._database.write(lambda connection: owe_members(connection, destination, group, added, removed), -destination)
+
+    async def owe_all_members(self, destination: int, group: str) -> None:
+        values = (destination, group)
+        await self._database.write(lambda connection: connection.run(_FORGET_WRITTEN, values), -destination)
+
     async def list_pending(
         self, destination: int, group: str, state: MemberState, member: str | None = None
     ) -> Sequence[Pending]:
@@ -196,7 +238,7 @@ class Ledgers:
 
     async def list_groups_of(self, destination: int, member: str, state: MemberState) -> Sequence[str]:
         rows = await self._database.read(lambda connection: connection.fetch(_GROUPS, (destination, member, state)))
-        return [row[0] for row in rows]
+        return sorted(row[0] for row in rows)
 
     async def forget_memberships(self, destination: int, member: str) -> None:
         values = (destination, member)

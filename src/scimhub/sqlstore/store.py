@@ -16,10 +16,12 @@ from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.leases import Leases
 from scimhub.sqlstore.ledger import Ledgers
 from scimhub.sqlstore.resources import Resources
+from scimhub.sqlstore.resyncs import Resyncs
 from scimhub.sqlstore.searching import Searching
 from scimhub.sqlstore.secrets import Secrets
 from scimhub.sqlstore.sources import Sources
 from scimhub.sqlstore.sqlite import database as sqlite_database
+from scimhub.sqlstore.states import States
 from scimhub.sqlstore.tracing import Tracing
 from scimhub.sqlstore.walking import Walking
 
@@ -45,7 +47,20 @@ class Options(TypedDict):
 
 
 class SqlStore(
-    Resources, Changes, Directories, Sources, Destinations, Secrets, Braking, Leases, Ledgers, Walking, Tracing, Searching
+    Resources,
+    Changes,
+    Directories,
+    Sources,
+    Destinations,
+    Secrets,
+    Braking,
+    Leases,
+    Ledgers,
+    Walking,
+    Tracing,
+    States,
+    Resyncs,
+    Searching,
 ):
     """A hub's database: ResourceStore, DirectoryStore, ChangeLog, DestinationStore, Ledger in one, and its own upkeep."""
 
@@ -62,6 +77,8 @@ class SqlStore(
         Walking.__init__(self, opened)
         Tracing.__init__(self, opened)
         Searching.__init__(self, opened)
+        States.__init__(self, opened)
+        Resyncs.__init__(self, opened)
         self.database = opened
 
     @property

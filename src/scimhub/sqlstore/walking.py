@@ -6,11 +6,12 @@ from scimhub.directory.records import StoredResource
 from scimhub.sqlstore.connection import Connection, Database
 
 # The externalId is that of the source which wrote last, as in the last change of the resource.
-_RESOURCES = """
+SELECT = """
 SELECT r.key, r.id, r.kind, r.version, r.created, r.last_modified, r.document,
     (SELECT l.external_id FROM links AS l WHERE l.source = r.modified_by AND l.resource = r.key),
     (SELECT 1 FROM memberships AS m WHERE m.member = r.key LIMIT 1) IS NOT NULL
-FROM resources AS r
+FROM resources AS r"""
+_RESOURCES = f"""{SELECT}
 WHERE r.directory = ? AND r.kind = ? AND r.key > ?
 ORDER BY r.key LIMIT ?"""
 

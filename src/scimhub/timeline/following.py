@@ -123,7 +123,7 @@ _LATEST = 253_402_300_799_000
 
 
 async def _find_subjects(trail: Trail, directory: Directory, catalog: Catalog, text: str, clues: _Clues) -> None:
-    found = await trail.find_subjects(directory.key, text, list(_places(catalog, text)), _MOST_SUBJECTS + 1)
+    found = await trail.find_subjects(directory.key, text, list(places(catalog, text)), _MOST_SUBJECTS + 1)
     if not found and not clues.meanings:
         # Perhaps what somebody was called before, or who was deleted long ago.
         found = await trail.find_former(directory.key, text, _MOST_SUBJECTS + 1)
@@ -136,8 +136,8 @@ async def _find_subjects(trail: Trail, directory: Directory, catalog: Catalog, t
     clues.meanings += [f"the {subject.kind} {subject.name or subject.id}" for subject in clues.subjects.values()]
 
 
-def _places(catalog: Catalog, text: str) -> Iterator[Place]:
-    """Where names are indexed: what is unique, and what is indexed for filters, without references to others."""
+def places(catalog: Catalog, text: str) -> Iterator[Place]:
+    """Where names are indexed that people are known by: unique, or indexed for filters, without references to others."""
     for kind in catalog.kinds.values():
         for target in _targets(kind):
             leaf = target.leaf

@@ -28,6 +28,7 @@ from scimhub.web import (
     admin_hub,
     admin_indexes,
     admin_loading,
+    admin_resync,
     admin_schemas,
     admin_secrets,
     admin_trace,
@@ -101,7 +102,7 @@ def build_admin_api(
 # One module for each subject.
 _PARTS = (
     *(admin_directories, admin_schemas, admin_indexes, admin_destinations, admin_brake),
-    *(admin_exchanges, admin_trace, admin_loading, admin_secrets, admin_hub),
+    *(admin_resync, admin_exchanges, admin_trace, admin_loading, admin_secrets, admin_hub),
 )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control, preview
+from scimhub.distribution import control, preview, rescoping, restating
 from scimhub.distribution.delivery import Destination
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.destination_models import (
@@ -58,6 +58,8 @@ async def list_destinations(parts: Parts, directory: str) -> Destinations:
 @routes.post(_ALL, status_code=201, summary="Create a destination; its secret is shown this once")
 async def create_destination(parts: Parts, directory: str, wish: NewDestination) -> DestinationMade:
     home = await sources.get_directory(parts.store, directory)
+    if wish.backfill and (wish.after is not None or wish.kind == control.FEED):
+        raise Invalid(["A backfill is for a destination that is sent to, and begins with the newest change; leave out after."])
     made = await control.create(
         parts.engine,
         home,
@@ -68,6 +70,8 @@ async def create_destination(parts: Parts, directory: str, wish: NewDestination)
         after=wish.after,
         secret=wish.secret,
     )
+    if wish.backfill:
+        await restating.begin(parts.engine, made.destination)
     return show_made(made, await control.status(parts.engine, made.destination))
 
 
@@ -81,13 +85,16 @@ async def get_destination(parts: Parts, directory: str, name: str) -> Destinatio
     summary="Change a destination's configuration or subscription",
     description=(
         "It holds for changes from now on: who enters or leaves by another filter is not told until something about them "
-        "changes. A feed's cursor of before is answered with 410 and the snapshot's address."
+        "changes, unless apply is given. A feed's cursor of before is answered with 410 and the snapshot's address."
     ),
 )
 async def update_destination(parts: Parts, directory: str, name: str, wish: DestinationWish) -> DestinationShown:
     found = await _find(parts, directory, name)
     subscription = None if wish.subscription is None else wish.subscription.read()
-    return await _show(parts, await control.update(parts.engine, found, wish.configuration, subscription))
+    changed = await control.update(parts.engine, found, wish.configuration, subscription)
+    if wish.apply:
+        await rescoping.tell(parts.engine, changed, found.subscription)
+    return await _show(parts, changed)
 
 
 @routes.delete(_ONE, status_code=204, summary="Remove a destination with its secrets and what it is owed")

@@ -32,9 +32,13 @@ class SubscriptionShape(Wish):
         ],
     )
 
+    style: Literal["event", "state"] = Field(
+        "event", description="event: every change is told. state: who changed is told as it is then; see docs/resync.md."
+    )
+
     def read(self) -> Subscription:
         """As distribution has it."""
-        return Subscription(tuple(self.types), self.filters, tuple(self.attributes), self.mapping)
+        return Subscription(tuple(self.types), self.filters, tuple(self.attributes), self.mapping, self.style)
 
 
 class NewDestination(Wish):
@@ -45,6 +49,7 @@ class NewDestination(Wish):
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
+    backfill: bool = Field(False, description="Tell it everybody in its scope, beside what changes from now on.")
     secret: str | None = Field(
         None,
         description="A secret to use: one of your own (whsec_…, whsk_…), or what the destination gave out, such as a password.",
@@ -54,6 +59,9 @@ class NewDestination(Wish):
 class DestinationWish(Wish):
     configuration: dict[str, Any] | None = None
     subscription: SubscriptionShape | None = None
+    apply: bool = Field(
+        False, description="Tell the destination who enters, leaves or changes by the new subscription; a backfill does."
+    )
 
 
 class PauseWish(Wish):
@@ -232,6 +240,7 @@ def show_destination(destination: Destination, status: Status) -> DestinationSho
             filters=dict(wish.filters),
             attributes=list(wish.attributes),
             mapping=dict(wish.mapping),
+            style=wish.style,
         ),
         subscription_version=destination.subscription_version,
         cursor=destination.cursor,

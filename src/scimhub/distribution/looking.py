@@ -1,0 +1,303 @@
+"""Looking at a destination that can be asked: everything it shows, against what it was to be and what the ledger says.
+
+What it shows is read page by page; of it only ids are kept, and what differs. Whoever is owed to the destination anyway is
+not taken for drift. Nothing is written.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from scimhub.directory.errors import Conflict
+from scimhub.directory.records import Change
+from scimhub.distribution import delivery, envelope, preview, times
+from scimhub.distribution.delivery import Destination
+from scimhub.distribution.drift import Drift, Finding, Readable, Shown, Sight
+from scimhub.distribution.engine import Engine
+from scimhub.distribution.envelope import Envelope
+from scimhub.distribution.ledger import RemoteState
+from scimhub.distribution.outlook import Outlook
+from scimhub.distribution.ports import SharedStore
+from scimhub.distribution.subscription import STATE, Notice
+
+_CHUNK = 500
+# Resources compared before others get their turn.
+_TURN = 50
+# Told what is looked at, how much of it is done, and how much there is.
+Watch = Callable[[str, int, int], None]
+
+
+class _Known(NamedTuple):
+    """What the ledger says of a resource, without what was written."""
+
+    resource_type: str
+    state: RemoteState
+    version: int
+    remote_id: str | None
+
+
+@dataclass(slots=True)
+class _Ours:
+    """What is known before anything is read of the destination."""
+
+    known: dict[str, _Known] = field(default_factory=dict)
+    claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
+    cursor: int = 0
+
+
+@dataclass(slots=True)
+class _OfType:
+    """What has been seen of one resource type."""
+
+    seen: set[str] = field(default_factory=set)
+    # What nobody of ours has, by its keys.
+    free: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    strangers: dict[str, Finding] = field(default_factory=dict)
+    shown_paths: set[str] = field(default_factory=set)
+    # Whatever differs, by resource id; paths of which nothing is shown are judged when all is seen.
+    different: dict[str, Finding] = field(default_factory=dict)
+    absent: dict[str, tuple[Finding, Mapping[str, object]]] = field(default_factory=dict)
+    members: dict[str, Finding] = field(default_factory=dict)
+    shows_members: bool = False
+
+
+async def look(engine: Engine, destination: Destination, watch: Watch) -> tuple[Drift, Sight]:
+    """How the destination differs, and what can be seen of it.
+
+    Raises Conflict for one that cannot be asked, Unreadable when it cannot be read now.
+    """
+    technology = engine.kinds.get(destination.kind)
+    if technology is None:
+        raise Conflict(f"Destination {destination.name} is a {destination.kind}: what its consumer has cannot be asked.")
+    now = times.text(engine.given.now())
+    secrets = delivery.holding(await engine.given.store.list_secrets(destination.key), now)
+    sender = technology.open(destination, secrets)
+    try:
+        if not isinstance(sender, Readable):
+            raise Conflict(
+                f"Destination {destination.name} is a {destination.kind}, which cannot be asked what it has: its receiver "
+                "compares its own copy (docs/consumer.md), and a backfill tells it everything again."
+            )
+        return await _Look(engine, destination, sender, watch).all()
+    finally:
+        await sender.close()
+
+
+class _Look:
+    """One look at one destination."""
+
+    def __init__(self, engine: Engine, destination: Destination, sender: Readable, watch: Watch) -> None:
+        self._store: SharedStore = engine.given.store
+        self._engine = engine
+        self._destination = destination
+        self._sender = sender
+        self._watch = watch
+        self._ours = _Ours()
+
+    async def all(self) -> tuple[Drift, Sight]:
+        sight = await self._sender.look()
+        outlook = await Outlook(self._engine.place, self._destination).envelope()
+        drift = Drift(await self._engine.given.reader.last_position(), limits=list(sight.limits))
+        await self._read_ours()
+        for name in sight.resource_types:
+            if outlook.interest.tells_states(name):
+                await self._look_at(name, outlook, sight, drift)
+        self._note_kept(drift)
+        return drift, sight
+
+    async def _read_ours(self) -> None:
+        key, pump = self._destination.key, self._engine.find_pump(self._destination.key)
+        ours = self._ours
+        held = await self._store.list_held(key)
+        ours.held = frozenset(one.resource_id for one in held)
+        ours.cursor = self._destination.cursor if pump is None else pump.cursor
+        kept: list[str] = []
+        while some := await self._store.list_kept(key, kept[-1] if kept else "", _CHUNK):
+            kept += [one.resource_id for one in some]
+        ours.kept = frozenset(kept)
+        after = ""
+        while entries := await self._store.list_remotes(key, after, _CHUNK):
+            after = entries[-1].remote.resource_id
+            for entry in entries:
+                one = entry.remote
+                ours.known[one.resource_id] = _Known(one.resource_type, one.state, one.version, one.remote_id)
+                if one.remote_id is not None:
+                    ours.claims[one.resource_type, one.remote_id] = one.resource_id
+
+    # ------------------------------------------------------------------ one resource type
+
+    async def _look_at(self, name: str, outlook: Envelope, sight: Sight, drift: Drift) -> None:
+        of_type, done = _OfType(), 0
+        counts = await self._store.count_resources(self._destination.directory)
+        expected = sum(known.resource_type == name and known.state == "present" for known in self._ours.known.values())
+        async for page in self._sender.list_shown(name):
+            for shown in page:
+                await self._look_at_shown(name, shown, outlook, sight, of_type)
+                done += 1
+                if done % _TURN == 0:
+                    self._watch(f"looking at {name} there", done, max(done, expected))
+                    await asyncio.sleep(0)
+        drift.shown[name] = done
+        await self._walk(name, outlook, of_type, drift, counts.get(name, 0), sight)
+        self._judge(name, of_type, drift)
+
+    async def _look_at_shown(self, name: str, shown: Shown, outlook: Envelope, sight: Sight, of_type: _OfType) -> None:
+        of_type.shown_paths.update(_paths_of(shown))
+        id = self._ours.claims.get((name, shown.remote_id))
+        if id is None:
+            was_ours = shown.external_id is not None and shown.external_id in self._ours.known
+            of_type.strangers[shown.remote_id] = Finding(
+                "extra",
+                name,
+                shown.external_id if was_ours else None,
+                shown.remote_id,
+                was_ours=was_ours,
+            )
+            for key in self._sender.keys_of(name, shown.content):
+                of_type.free[key].append(shown.remote_id)
+            return
+        of_type.seen.add(id)
+        known = self._ours.known[id]
+        change = await self._engine.given.reader.read_state(id)
+        version = 0 if change is None or change.after is None else change.version
+        found = Finding("different", name, id, shown.remote_id, version)
+        notice = None if change is None else outlook.interest.state_of(change, "drift")
+        if change is None or notice is None or notice.verb != STATE:
+            if known.state == "present" and not self._is_owed(id, change):
+                of_type.different[id] = replace(found, category="leftover")
+        elif self._is_owed(id, change):
+            of_type.different[id] = replace(found, category="waiting")
+        else:
+            await self._compare(found, notice, shown, outlook, sight, of_type)
+
+    def _is_owed(self, id: str, change: Change | None) -> bool:
+        """Whether what the destination lacks is on its way."""
+        return id in self._ours.held or (change is not None and change.position > self._ours.cursor)
+
+    async def _compare(
+        self, found: Finding, notice: Notice, shown: Shown, outlook: Envelope, sight: Sight, of_type: _OfType
+    ) -> None:
+        id = notice.change.resource_id
+        desired = await self._sender.desire(envelope.of_notice(outlook, notice)[0])
+        if desired.problem:
+            of_type.different[id] = replace(found, category="conflict", reason=desired.problem)
+            return
+        comparison = self._sender.compare(desired.values, shown)
+        values = dict(comparison.different)
+        if self._ours.known[id].state != "present":
+            # Deactivated because it had left; the state that comes brings it back.
+            values.setdefault("active", (True, False))
+        if values:
+            of_type.different[id] = replace(found, values=values)
+        if comparison.absent:
+            of_type.absent[id] = (found, comparison.absent)
+        if notice.members and sight.shows_members:
+            await self._compare_members(found, notice.change, shown, sight, of_type)
+
+    async def _compare_members(self, found: Finding, change: Change, shown: Shown, sight: Sight, of_type: _OfType) -> None:
+        wanted = {}
+        for member in change.members_added:
+            known = self._ours.known.get(member)
+            if known is not None and known.remote_id is not None and (sight.nests_groups or known.resource_type != "Group"):
+                wanted[known.remote_id] = member
+        if shown.members is None and wanted:
+            again = await self._sender.show(found.resource_type, shown.remote_id)
+            shown = shown if again is None else again
+        of_type.shows_members |= bool(shown.members)
+        there = set(shown.members or ())
+        ours = {id: resource for (_, id), resource in self._claims_of(there)}
+        lacking = sorted(member for id, member in wanted.items() if id not in there)
+        beyond = sorted(resource for id, resource in ours.items() if id not in wanted)
+        strangers = len(there) - len(ours)
+        if lacking or beyond:
+            of_type.members[change.resource_id] = replace(
+                found, category="members", lacking=lacking, beyond=beyond, strangers=strangers
+            )
+
+    def _claims_of(self, remote_ids: set[str]) -> Sequence[tuple[tuple[str, str], str]]:
+        claims = self._ours.claims
+        pairs = [(name, id) for id in remote_ids for name in ("User", "Group")]
+        return [(pair, claims[pair]) for pair in pairs if pair in claims]
+
+    # ------------------------------------------------------------------ what it does not show
+
+    async def _walk(self, name: str, outlook: Envelope, of_type: _OfType, drift: Drift, total: int, sight: Sight) -> None:
+        """Everybody of ours: in scope and not seen there."""
+        done = in_scope = 0
+        async for resource in preview.resources(self._store, self._destination.directory, name):
+            done += 1
+            if done % _TURN == 0:
+                self._watch(f"looking at {name} here", done, max(done, total))
+            if not outlook.interest.contains(name, resource.id, orjson.loads(resource.document)):
+                continue
+            in_scope += 1
+            if resource.id not in of_type.seen:
+                of_type.different[resource.id] = await self._unseen(name, resource.id, outlook, of_type, sight)
+        drift.ours[name] = in_scope
+
+    async def _unseen(self, name: str, id: str, outlook: Envelope, of_type: _OfType, sight: Sight) -> Finding:
+        change = await self._engine.given.reader.read_state(id)
+        known = self._ours.known.get(id)
+        was_there = known is not None and known.remote_id is not None
+        found = Finding("missing", name, id, None, 0 if change is None else change.version, was_there=was_there)
+        notice = None if change is None else outlook.interest.state_of(change, "drift")
+        if change is None or notice is None or self._is_owed(id, change):
+            return replace(found, category="waiting")
+        desired = await self._sender.desire(envelope.of_notice(outlook, notice)[0])
+        if desired.problem:
+            return replace(found, category="conflict", reason=desired.problem)
+        for one in desired.keys:
+            there = of_type.free.get(one, [])
+            if len(there) > 1:
+                return replace(found, category="conflict", reason=f"{len(there)} resources there have {one.partition('=')[0]}.")
+            if there and not sight.adopts:
+                return replace(found, category="conflict", reason="It is there already, and adopt is never.")
+            if there:
+                of_type.strangers.pop(there[0], None)
+                return replace(found, category="adoptable", remote_id=there[0])
+        return found
+
+    # ------------------------------------------------------------------ when all is seen
+
+    def _judge(self, name: str, of_type: _OfType, drift: Drift) -> None:
+        ignored: Counter[str] = Counter()
+        for id, (found, absent) in of_type.absent.items():
+            ignored.update(path for path in absent if path not in of_type.shown_paths)
+            lost = {path: (value, None) for path, value in absent.items() if path in of_type.shown_paths}
+            if lost:
+                before = of_type.different.get(id, found)
+                of_type.different[id] = replace(before, values={**before.values, **lost})
+        if ignored:
+            drift.ignored[name] = dict(ignored)
+        if of_type.members and not of_type.shows_members:
+            drift.limits.append(f"No {name} there shows any member: whether it has them cannot be told.")
+            of_type.members.clear()
+        drift.findings += [*of_type.different.values(), *of_type.members.values(), *of_type.strangers.values()]
+
+    def _note_kept(self, drift: Drift) -> None:
+        """What an administrator wanted to be kept is no drift to be mended."""
+        drift.findings = [
+            replace(one, category="kept") if one.category == "leftover" and one.resource_id in self._ours.kept else one
+            for one in drift.findings
+        ]
+
+
+def _paths_of(shown: Shown) -> set[str]:
+    paths: set[str] = set()
+    for name, value in shown.content.items():
+        if isinstance(value, Mapping):
+            joint = ":" if name.startswith("urn:") else "."
+            paths.update(f"{name}{joint}{part}" for part, item in value.items() if _is_told(item))
+        elif _is_told(value):
+            paths.add(name)
+    return paths
+
+
+def _is_told(value: Any) -> bool:
+    return value not in (None, "", [], {})

@@ -1,0 +1,40 @@
+"""What a unit is told as: an event of its change, of a run of membership changes, or the state of the moment."""
+
+import orjson
+
+from scimhub.distribution import envelope
+from scimhub.distribution.delivery import Message
+from scimhub.distribution.envelope import Envelope
+from scimhub.distribution.lane import Unit
+from scimhub.distribution.ports import ChangeReader
+from scimhub.distribution.subscription import STATE, Notice, is_active
+
+
+async def messages(reader: ChangeReader, wrapping: Envelope, unit: Unit[Notice]) -> list[Message]:
+    """The messages, one after the other; none when a later unit of the lane tells it all."""
+    notices = [item.content for item in unit.items]
+    if unit.items[0].is_state:
+        return await _state(reader, wrapping, notices[-1])
+    if len(notices) > 1:
+        return envelope.of_run(wrapping, notices)
+    first = notices[0]
+    members = await reader.members_of(first.change.resource_id) if first.brings_members else ()
+    return envelope.of_notice(wrapping, first, members)
+
+
+async def _state(reader: ChangeReader, wrapping: Envelope, last: Notice) -> list[Message]:
+    """What the resource is now, told as the consequence of the last change that waits."""
+    change = await reader.read_state(last.change.resource_id)
+    notice = None if change is None else wrapping.interest.state_of(change, "", cause=last.cause)
+    if notice is None:
+        return envelope.of_notice(wrapping, last)
+    # That it goes, or is deactivated, is told by the unit which says so: only that has asked the brake.
+    if notice.verb != STATE and last.verb != "deleted":
+        return []
+    if notice.verb == STATE and last.change.after is not None and not _is_active(notice) and _is_active(last):
+        return []
+    return envelope.of_notice(wrapping, notice)
+
+
+def _is_active(notice: Notice) -> bool:
+    return is_active(orjson.loads(notice.change.after or "{}"))
