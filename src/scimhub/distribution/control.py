@@ -13,7 +13,7 @@ from typing import TypeVar
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import keeping, opening, secrets, times
+from scimhub.distribution import envelope, keeping, opening, secrets, times
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import (
     Destination,
@@ -143,7 +143,7 @@ async def update(
 ) -> Destination:
     """Another configuration, subscription or both, for changes from now on. Raises Invalid with every mistake."""
     problems: list[str] = []
-    given, technology = engine.given, engine.kinds.get(destination.kind)
+    given, technology, checked = engine.given, engine.kinds.get(destination.kind), destination.configuration
     before = next((one for one in await given.store.list_secrets(destination.key) if one.purpose == "concealed"), None)
     kept = Kept(destination.configuration, before)
     if configuration is not None:
