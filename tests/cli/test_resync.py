@@ -1,0 +1,131 @@
+"""The verbs that tell a destination what is, on a running hub: backfill, resend, update --apply, drift and resync."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import column, run
+from tests.end_to_end.live import TOKEN, LiveHub, group, patch, user, wait_until
+from tests.end_to_end.receiver import Receiver
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHub]:
+    started = LiveHub(tmp_path, {"SCIMHUB_EGRESS_LOOPBACK": "true"}).start()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCIMHUB_DATABASE", str(tmp_path / "scimhub.db"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as opened:
+        yield opened
+
+
+def people(hub: LiveHub, *names: str, **attributes: object) -> list[str]:
+    with hub.client() as client:
+        return [client.post("/Users", json=user(name, **attributes)).json()["id"] for name in names]
+
+
+def create(receiver: Receiver, name: str, *words: str) -> Any:
+    made = run("destination", "create", name, "--url", receiver.url, "--json", *words).json
+    receiver.secrets.append(made["secret"])
+    return made
+
+
+def types(receiver: Receiver) -> list[str]:
+    return [event.type.removeprefix("scimhub.") for event in receiver.events()]
+
+
+def test_a_destination_is_filled_looked_on_and_told_single_people_again(hub: LiveHub, receiver: Receiver):
+    ids = people(hub, "kim", "lee")
+    with hub.client() as client:
+        client.post("/Groups", json=group("staff", *ids))
+    create(receiver, "hook", "--backfill")
+    done = run("destination", "backfill", "hook", "--status", "--wait")
+    assert (done.code, "done" in done.output, "3 of 3" in done.output) == (0, True, True)
+    assert sorted(types(receiver)) == ["group.state", "user.state", "user.state"]
+
+    resent = run("destination", "resend", "hook", "kim", "staff")
+    assert resent.output.startswith(f"2 resources are told again. What became of it: scimhub trace {ids[0]}")
+    wait_until(lambda: len(receiver.events()) == 5, 10, "both of them")
+    refused = run("destination", "resend", "hook", "nobody")
+    assert (refused.code, refused.errors) == (1, "Nobody in directory default is known as 'nobody'.\n")
+    assert run("destination", "backfill", "hook", "--pause").errors == "The backfill of destination hook is done.\n"
+    assert run("destination", "backfill", "hook", "--pause", "--cancel").code == 2
+    again = run("destination", "backfill", "hook", "--wait", "--json").json
+    assert (again["state"], again["told"], again["arrived"], again["failed"]) == ("done", 3, 3, 0)
+
+
+def test_another_filter_is_shown_asked_for_and_told(hub: LiveHub, receiver: Receiver):
+    people(hub, "kim", userType="Employee")
+    people(hub, "lee", userType="Guest")
+    create(receiver, "hook", "--filter", 'userType eq "Employee"', "--after", "0")
+    wait_until(lambda: types(receiver) == ["user.created"], 10, "the first of them")
+    words = ("destination", "update", "hook", "--filter", 'userType eq "Guest"')
+    asked = run(*words)
+    assert asked.code == 1
+    assert asked.errors == (
+        "By the new subscription of hook, User: 1 enters, 1 leaves, 0 changes. Only what changes from now on is told; "
+        "--apply tells the rest, too. Change it? Nobody can be asked here; give --yes.\n"
+    )
+    applied = run(*words, "--apply", "--wait", "--yes", "--json").json
+    assert (applied["origin"], applied["state"], applied["told"]) == ("plan", "done", 2)
+    assert sorted(types(receiver)[1:]) == ["user.deleted", "user.state"]
+    only = run("destination", "update", "hook", "--filter", 'userType eq "Employee"', "--yes")
+    assert only.output.endswith(
+        "To tell everybody who is in its scope: scimhub destination backfill hook --directory default\n"
+    )
+    styled = run("destination", "update", "hook", "--style", "state", "--json").json
+    assert (styled["subscription"]["style"], styled["subscription_version"]) == ("state", 4)
+
+
+def test_drift_is_shown_without_values_and_mended_by_a_plan(hub: LiveHub, tmp_path: Path):
+    (tmp_path / "twin").mkdir()
+    twin = LiveHub(tmp_path / "twin").start()
+    try:
+        (kim,) = people(hub, "kim", title="boss")
+        (tmp_path / "token").write_text(TOKEN)
+        words = ("--kind", "scim_app", "--set", f"base_url={twin.scim_url}", "--secret-file", str(tmp_path / "token"))
+        made = run("destination", "create", "twin", *words, "--backfill", "--json")
+        assert made.code == 0, made.errors
+        run("destination", "backfill", "twin", "--status", "--wait")
+        clean = run("destination", "drift", "twin")
+        assert (clean.code, clean.output.endswith("It has what it was to have.\n")) == (0, True)
+        with twin.client() as client:
+            (there,) = client.get("/Users").json()["Resources"]
+            client.patch(f"/Users/{there['id']}", json=patch({"op": "replace", "path": "title", "value": "canary"}))
+        found = run("destination", "drift", "twin")
+        assert found.code == 1
+        assert f"different: User {kim}, there {there['id']}\n  title\n" in found.output
+        assert "canary" not in found.output
+        assert "title: ours 'boss', there 'canary'" in run("destination", "drift", "twin", "--values").output
+        assert json.loads(run("destination", "drift", "twin", "--json").output)["counts"]["User"]["different"] == 1
+
+        plan = run("destination", "resync", "plan", "twin")
+        assert ("change 1 User" in plan.output, "no published limit" in plan.output) == (True, True)
+        (id,) = column(run("destination", "resync", "list", "twin", "--json").json["items"], "id")
+        assert f"scimhub destination resync apply twin {id} --directory default" in plan.output
+        assert run("destination", "resync", "show", "twin", id, "--json").json["items"] == 1
+        applied = run("destination", "resync", "apply", "twin", id, "--wait")
+        assert (applied.code, "done" in applied.output) == (0, True)
+        assert run("destination", "drift", "twin").code == 0
+        with twin.client() as client:
+            assert client.get(f"/Users/{there['id']}").json()["title"] == "boss"
+    finally:
+        twin.stop()
+
+
+def test_who_cannot_be_asked_is_told_so(hub: LiveHub, receiver: Receiver):
+    create(receiver, "hook")
+    refused = run("destination", "drift", "hook")
+    assert refused.code == 1
+    assert refused.errors.startswith("Destination hook is a webhook, which cannot be asked what it has")
+    assert run("destination", "resync", "plan", "hook").code == 1
+    run("destination", "create", "pull", "--kind", "feed")
+    assert "begins with a snapshot whenever it wants" in run("destination", "backfill", "pull").errors
