@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import census
 from scimhub.distribution.delivery import Destination
-from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.gate import Gate
-from scimhub.distribution.intake import Stopped
+from scimhub.distribution.intake import Intake, Stopped
 from scimhub.distribution.lane import Unit
 from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Interest, Notice
@@ -23,8 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Asks the gate for each unit; ``envelope`` gives how the destination sees its directory now, and
-    ``read_position`` how far the log was read."""
+    """Asks the gate for each unit that removes; ``intake`` knows how the destination sees its directory, and what was read."""
 
     def __init__(
         self,
@@ -32,15 +29,13 @@ class Guard:
         gate: Gate[Notice],
         settling: Settling,
         given: Surroundings,
-        envelope: Callable[[], Awaitable[Envelope]],
-        read_position: Callable[[], int],
+        intake: Intake,
     ) -> None:
         self._destination = destination
         self._gate = gate
         self._settling = settling
         self._given = given
-        self._envelope = envelope
-        self._read_position = read_position
+        self._intake = intake
         self._counting: asyncio.Task[None] | None = None
         self._has_told = gate.brake.trip is not None
 
@@ -88,7 +83,7 @@ class Guard:
 
     async def _count(self) -> None:
         try:
-            interest = (await self._envelope()).interest
+            interest = (await self._intake.envelope()).interest
             for sort in list(self._gate.brake.asked):
                 present = await census.count(self._given.store, self._destination.directory, interest, sort)
                 self._gate.learn(sort, present, await self._count_unread(interest, sort), self._given.now())
@@ -107,9 +102,9 @@ class Guard:
         """
         is_known = sort in interest.wishes and interest.wants_all(sort)
         for _ in range(_MOST_COUNTS if is_known else 0):
-            read = self._read_position()
+            read = self._intake.read_position
             found = await self._given.store.count_leavers(self._destination.directory, sort, read)
-            if read == self._read_position():
+            if read == self._intake.read_position:
                 return found
         return 0
 
