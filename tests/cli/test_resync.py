@@ -129,3 +129,26 @@ def test_who_cannot_be_asked_is_told_so(hub: LiveHub, receiver: Receiver):
     assert run("destination", "resync", "plan", "hook").code == 1
     run("destination", "create", "pull", "--kind", "feed")
     assert "begins with a snapshot whenever it wants" in run("destination", "backfill", "pull").errors
+
+
+def test_what_cannot_be_filled_is_not_made(hub: LiveHub):
+    refused = run("destination", "create", "pull", "--kind", "feed", "--backfill")
+    assert (refused.code, "begins with a snapshot whenever it wants" in refused.errors) == (1, True)
+    twice = run("destination", "create", "hook", "--url", "http://127.0.0.1:1/", "--backfill", "--after", "0")
+    assert (twice.code, twice.errors) == (1, "A backfill begins with the newest change; leave out after, or backfill.\n")
+    assert run("destination", "list", "--json").json["items"] == []
+
+
+def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub):
+    people(hub, "kim")
+    run("destination", "create", "hook", "--url", "http://127.0.0.1:1/")
+    hub.stop()
+    waits = run("destination", "backfill", "hook", "--wait")
+    assert (waits.code, "No hub runs; it goes on when one does." in waits.output) == (0, True)
+    hub.start()
+    run("destination", "pause", "hook")
+    paused = run("destination", "backfill", "hook", "--status", "--wait", "--json").json
+    assert (paused["state"], paused["waits_for"]) == (
+        "running",
+        "The destination is paused; it goes on when that is resumed.",
+    )

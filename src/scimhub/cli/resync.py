@@ -59,7 +59,7 @@ def look_on(context: typer.Context, directory: str, name: str) -> Any:
             shown = connection.ask(context, "GET", path)
             under_way = max(0, shown["told"] - shown["arrived"] - shown["failed"])
             watch("telling", max(0, shown["looked_at"] - under_way), shown["total"])
-            if shown["state"] != "running":
+            if shown["state"] != "running" or shown["waits_for"]:
                 return shown
             time.sleep(_LOOK_EVERY)
 
@@ -81,7 +81,9 @@ def print_backfill(shown: dict[str, Any], name: str, directory: str, as_json: bo
     )
     if shown["failed"]:
         print(f"Why some are held: scimhub destination held list {name} --directory {directory}")
-    if shown["state"] == "running":
+    if shown["waits_for"]:
+        print(shown["waits_for"])
+    elif shown["state"] == "running":
         print(f"How far it is: scimhub destination backfill {name} --directory {directory} --status --wait")
 
 

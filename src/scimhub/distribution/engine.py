@@ -68,6 +68,11 @@ class Engine:
 
     # ------------------------------------------------------------------ as a whole
 
+    @property
+    def is_running(self) -> bool:
+        """Whether anything is sent at all; in a command that opened the database nothing is."""
+        return self._is_open
+
     async def start(self) -> None:
         """Start a pump for every active destination."""
         self._is_open = True

@@ -20,7 +20,7 @@ async def tell(engine: Engine, destination: Destination, former: Subscription) -
 
     Raises Conflict when it cannot be told, or a backfill has not ended.
     """
-    restating.check_can_be_told(engine, destination)
+    restating.check_can_be_told(engine, destination.name, destination.kind, destination.configuration)
     items = [item async for item in _items(engine, destination, former)]
     if not items:
         return None

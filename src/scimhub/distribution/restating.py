@@ -3,7 +3,7 @@
 Each halts the destination's pump, writes and lets it go on, as those in ``control`` do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scimhub.directory.errors import Conflict, Invalid
@@ -20,11 +20,15 @@ MOST_RESENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a backfill is: what it has handed out, and what of that is owed still, for this or for failing."""
+    """How far a backfill is: what it has handed out, and what of that is owed still, for this or for failing.
+
+    ``waits_for`` is a sentence about what keeps it from going on, empty when nothing does.
+    """
 
     backfill: Backfill
     owed: int
     failed: int
+    waits_for: str = ""
 
     @property
     def arrived(self) -> int:
@@ -32,17 +36,21 @@ class Progress:
         return max(0, self.backfill.told - self.owed)
 
 
-def check_can_be_told(engine: Engine, destination: Destination) -> None:
-    """Raises Conflict for a destination that no states can be sent to."""
-    if destination.kind not in engine.kinds:
+def check_can_be_told(engine: Engine, name: str, kind: str, configuration: Mapping[str, object]) -> None:
+    """Raises Conflict for a destination, made or to be made, that no states can be sent to."""
+    if kind not in engine.kinds:
+        raise Conflict(f"Destination {name} is a {kind}: it fetches, and begins with a snapshot whenever it wants.")
+    if configuration.get("order") == "stream":
         raise Conflict(
-            f"Destination {destination.name} is a {destination.kind}: it fetches, and begins with a snapshot whenever it wants."
-        )
-    if destination.configuration.get("order") == "stream":
-        raise Conflict(
-            f"Destination {destination.name} takes all in the order of the log, which a state would overtake; "
+            f"Destination {name} takes all in the order of the log, which a state would overtake; "
             "use replay, or the order resource."
         )
+
+
+async def check_may_begin(engine: Engine, destination: Destination) -> None:
+    """Raises Conflict for a destination that cannot be told states, or that another backfill has not ended of."""
+    check_can_be_told(engine, destination.name, destination.kind, destination.configuration)
+    await _check_none_runs(engine, destination)
 
 
 # --------------------------------------------------------------------------- backfill
@@ -55,8 +63,7 @@ async def begin(
 
     Raises Conflict when it cannot be told, or another backfill has not ended.
     """
-    check_can_be_told(engine, destination)
-    await _check_none_runs(engine, destination)
+    await check_may_begin(engine, destination)
     count = await _population(engine, destination) if total is None else total
     now = _now(engine)
     made = Backfill(engine.given.new_id(), origin, "running", now, now, total=count, plan=plan)
@@ -88,7 +95,16 @@ async def progress(engine: Engine, destination: Destination) -> Progress | None:
     if found is None:
         return None
     held = [one for one in await engine.given.store.list_held(destination.key) if one.ask == found.id]
-    return Progress(found, len(held), sum(one.attempts > 0 or one.cause == "brake" for one in held))
+    failed = sum(one.attempts > 0 or one.cause == "brake" for one in held)
+    return Progress(found, len(held), failed, "" if found.is_over else _obstacle(engine, destination))
+
+
+def _obstacle(engine: Engine, destination: Destination) -> str:
+    if not engine.is_running:
+        return "No hub runs; it goes on when one does."
+    if destination.state != "active":
+        return f"The destination is {destination.state}; it goes on when that is resumed."
+    return ""
 
 
 async def pause(engine: Engine, destination: Destination) -> Backfill:
@@ -141,7 +157,7 @@ async def resend(engine: Engine, destination: Destination, resource_ids: Sequenc
 
     Raises Conflict when it cannot be told, Invalid for resources that are unknown, or none that it is told of.
     """
-    check_can_be_told(engine, destination)
+    check_can_be_told(engine, destination.name, destination.kind, destination.configuration)
     ids = list(dict.fromkeys(resource_ids))
     if not 0 < len(ids) <= MOST_RESENT:
         raise Invalid([f"Name from 1 to {MOST_RESENT} resources; for all of them there is a backfill."])

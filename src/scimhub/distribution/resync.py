@@ -33,7 +33,7 @@ async def make(engine: Engine, destination: Destination, *, removes_extra: bool,
 
     Raises Conflict for a destination that cannot be asked, Unreadable when it cannot be read now.
     """
-    restating.check_can_be_told(engine, destination)
+    restating.check_can_be_told(engine, destination.name, destination.kind, destination.configuration)
     drift, sight = await looking.look(engine, destination, watch)
     items = list(_items(drift, removes_extra=removes_extra))
     now = engine.given.now()

@@ -58,8 +58,8 @@ async def list_destinations(parts: Parts, directory: str) -> Destinations:
 @routes.post(_ALL, status_code=201, summary="Create a destination; its secret is shown this once")
 async def create_destination(parts: Parts, directory: str, wish: NewDestination) -> DestinationMade:
     home = await sources.get_directory(parts.store, directory)
-    if wish.backfill and (wish.after is not None or wish.kind == control.FEED):
-        raise Invalid(["A backfill is for a destination that is sent to, and begins with the newest change; leave out after."])
+    if wish.backfill:
+        _check_backfill(parts, wish)
     made = await control.create(
         parts.engine,
         home,
@@ -73,6 +73,15 @@ async def create_destination(parts: Parts, directory: str, wish: NewDestination)
     if wish.backfill:
         await restating.begin(parts.engine, made.destination)
     return show_made(made, await control.status(parts.engine, made.destination))
+
+
+def _check_backfill(parts: Administration, wish: NewDestination) -> None:
+    """Raises Invalid or Conflict before anything is made: a secret is shown but once."""
+    if wish.after is not None:
+        raise Invalid(["A backfill begins with the newest change; leave out after, or backfill."])
+    technology = parts.engine.kinds.get(wish.kind)
+    checked = wish.configuration if technology is None else technology.check(wish.configuration)
+    restating.check_can_be_told(parts.engine, wish.name, wish.kind, checked)
 
 
 @routes.get(_ONE, summary="Show a destination")
@@ -91,6 +100,8 @@ async def get_destination(parts: Parts, directory: str, name: str) -> Destinatio
 async def update_destination(parts: Parts, directory: str, name: str, wish: DestinationWish) -> DestinationShown:
     found = await _find(parts, directory, name)
     subscription = None if wish.subscription is None else wish.subscription.read()
+    if wish.apply:
+        await restating.check_may_begin(parts.engine, found)
     changed = await control.update(parts.engine, found, wish.configuration, subscription)
     if wish.apply:
         await rescoping.tell(parts.engine, changed, found.subscription)

@@ -26,6 +26,7 @@ class BackfillShown(BaseModel):
     told: int = Field(description="How many were handed out.")
     arrived: int = Field(description="How many of those arrived, or need not be told.")
     failed: int = Field(description="How many are held.")
+    waits_for: str = Field(description="What keeps it from going on; empty when nothing does.")
     plan: str | None
 
 
@@ -136,6 +137,7 @@ def show_progress(progress: Progress) -> BackfillShown:
         told=one.told,
         arrived=progress.arrived,
         failed=progress.failed,
+        waits_for=progress.waits_for,
         plan=one.plan,
     )
 
