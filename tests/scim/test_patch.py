@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scimhub.scim import diff, patch, resource
@@ -757,7 +757,7 @@ DOCUMENTS = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(DOCUMENTS)), st.sampled_from([LENIENT, STRICT]), st.lists(OPERATIONS, min_size=1, max_size=4))
 def test_any_operations_make_a_sound_document_or_are_refused(name: str, dialect: Dialect, operations: list[object]):
     kind, document = CATALOG.kinds[name], DOCUMENTS[name]

@@ -1,7 +1,6 @@
 """Lists: pages, order, totals, and what is refused."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -149,11 +148,11 @@ async def test_a_walk_sorted_by_an_index_meets_everyone_once(desk: Desk, descend
     # Of equal ones the older comes first, whichever way it is sorted.
     expected = ["a", "b", "x", "x", "x"]
     assert await walked(desk, by_display) == sorted(expected, reverse=descending)
-    page = await desk.store.select(replace(by_display, limit=100))
+    page = await desk.store.select(by_display._replace(limit=100))
     assert [one.id for one in page.resources if one.id in {same[0].id, same[2].id, same[4].id}] == [
         *(same[0].id, same[2].id, same[4].id)
     ]
-    offset = await desk.store.select(replace(by_name, offset=2, limit=2))
+    offset = await desk.store.select(by_name._replace(offset=2, limit=2))
     in_order = sorted((name.lower() for name in names), reverse=descending)
     assert ([shown_name(one) for one in offset.resources], offset.total) == (in_order[2:4], 10)
 
@@ -166,7 +165,7 @@ async def walked(desk: Desk, selection: Selection) -> list[str]:
         found += [shown_name(one) for one in page.resources]
         if page.more is None:
             return found
-        selection = replace(selection, after=page.more)
+        selection = selection._replace(after=page.more)
 
 
 def shown_name(stored: StoredResource) -> str:

@@ -41,6 +41,7 @@ _LASTING: Final = frozenset(
 _FENCED: Final = frozenset((KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH))
 # Events that tell of one change, whose positions say which: replays and states are repetitions that are meant.
 _OF_CHANGES: Final = frozenset((*VERBS, MEMBERS_CHANGED))
+_OF_MARKS: Final = frozenset(("sequence", "epoch"))
 # A record is larger than what is in it by about so many bytes.
 _RECORD_OVERHEAD: Final = 100
 # Parts of an event's data that make no sense as a state.
@@ -334,7 +335,7 @@ def mark_of(message: Message) -> Mark | None:
     """Which event the message is; None for one that may come again on purpose, such as a replay's."""
     attributes = message.attributes
     verb = attributes["type"].partition(".")[2].partition(".")[2]
-    if "sequence" not in attributes or "replayid" in attributes or verb not in _OF_CHANGES:
+    if not attributes.keys() >= _OF_MARKS or "replayid" in attributes or verb not in _OF_CHANGES:
         return None
     part = attributes["id"].partition("_")[2] or "1"
     # Behind a state's id stands who asked for it.

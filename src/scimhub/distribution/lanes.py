@@ -216,8 +216,7 @@ class Lanes(Generic[T]):
         found: Counter[str] = Counter()
         for state in self._lanes.values():
             if state.hold is None or state.hold.cause != "brake":
-                tried = () if state.tries else state.frozen
-                for item in (*tried, *state.items):
+                for item in (*(() if state.tries else state.frozen), *state.items):
                     found[item.removes] += item.removed
         return found
 

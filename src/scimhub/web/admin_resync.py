@@ -4,7 +4,7 @@ be asked what they have.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Response
@@ -37,6 +37,7 @@ from scimhub.web.resync_models import (
 routes = APIRouter(tags=["destinations"])
 _ONE = "/directories/{directory}/destinations/{name}"
 _NDJSON = "application/x-ndjson"
+_LINES: dict[int | str, dict[str, Any]] = {200: {"content": {_NDJSON: {}}}}
 _MOST_NAMED = 10
 # Seconds between two lines that say how far it is.
 _TELL_EVERY = 0.5
@@ -123,6 +124,7 @@ async def _id_of(parts: Administration, home: Directory, text: str) -> str:
     summary="Compare what a destination shows with what it was to have",
     description="Everything that it shows is read, page by page. Nothing is written.",
     response_model=DriftShown,
+    responses=_LINES,
 )
 async def look_at(
     parts: Parts,
@@ -146,6 +148,7 @@ async def look_at(
     summary="Plan what would bring a destination to what it was to have",
     description="The destination is looked at as for a drift report. The plan does nothing by itself, and expires.",
     response_model=PlanShown,
+    responses=_LINES,
 )
 async def plan_resync(parts: Parts, directory: str, name: str, wish: PlanWish, progress: Telling = False) -> Response:
     found = await _find(parts, directory, name)
