@@ -12,6 +12,7 @@ import pytest
 from scimhub.distribution import braking, control, looking, restating, resync
 from scimhub.distribution.delivery import Choice, Destination, Subscription
 from scimhub.distribution.drift import Drift, Unreadable
+from scimhub.distribution.sealing import Key
 from tests.destinations.receivers import Received
 from tests.destinations.scim_application import Answer, Application, error, once
 from tests.destinations.test_scim_app_pumped import Hub, hub_with
@@ -194,6 +195,35 @@ async def test_the_verdict_says_that_the_brake_will_trip(tmp_path: Path):
         await until(
             lambda: sum(one.get("active") is False for one in hub.application.users.values()) == 8, "the release of all of them"
         )
+
+
+async def test_who_was_to_be_deactivated_and_is_kept_is_no_drift_to_be_mended(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(10)]
+        made = await hub.create()
+        await settled(hub, made)
+        for id in ids[:8]:
+            await hub.place.set(id, active=False)
+        await until(lambda: hub.engine.find_pump(made.key).brake_held >= 4, "what waits")  # type: ignore[union-attr]
+        found = await hub.store.find_destination(made.directory, made.name)
+        assert found is not None
+        count = await braking.decide(hub.engine, found, Choice(), discards=True)
+        await settled(hub, made)
+        drift = await look(hub, made)
+        assert {name: len(some) for name, some in categories(drift).items()} == {"kept": count}
+        plan = await resync.make(hub.engine, found, removes_extra=False, watch=silent)
+        assert plan.items == 0
+
+
+async def test_a_destination_whose_key_is_missing_cannot_be_read(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        made = await hub.create()
+        await settled(hub, made)
+        assert categories(await look(hub, made)) == {}
+        hub.engine.given.keyring._look_up = lambda: [Key("another", bytes(32))]
+        hub.engine.given.keyring.renew()
+        with pytest.raises(Unreadable, match="which this hub does not have"):
+            await look(hub, made)
 
 
 async def test_a_group_is_told_as_a_whole_and_loses_whom_it_should_not_have(tmp_path: Path):

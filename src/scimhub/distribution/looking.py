@@ -14,15 +14,16 @@ import orjson
 
 from scimhub.directory.errors import Conflict
 from scimhub.directory.records import Change
-from scimhub.distribution import delivery, envelope, preview, times
+from scimhub.distribution import envelope, opening, preview
 from scimhub.distribution.delivery import Destination
-from scimhub.distribution.drift import Drift, Finding, Readable, Shown, Sight
+from scimhub.distribution.drift import Drift, Finding, Readable, Shown, Sight, Unreadable
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.ledger import RemoteState
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import SharedStore
 from scimhub.distribution.subscription import STATE, Notice
+from scimhub.distribution.unable import Unable
 
 _CHUNK = 500
 # Resources compared before others get their turn.
@@ -75,10 +76,10 @@ async def look(engine: Engine, destination: Destination, watch: Watch) -> tuple[
     technology = engine.kinds.get(destination.kind)
     if technology is None:
         raise Conflict(f"Destination {destination.name} is a {destination.kind}: what its consumer has cannot be asked.")
-    now = times.text(engine.given.now())
-    secrets = delivery.holding(await engine.given.store.list_secrets(destination.key), now)
-    sender = technology.open(destination, secrets)
+    sender = (await opening.open_sender(engine.given, technology, destination)).sender
     try:
+        if isinstance(sender, Unable):
+            raise Unreadable(sender.reason)
         if not isinstance(sender, Readable):
             raise Conflict(
                 f"Destination {destination.name} is a {destination.kind}, which cannot be asked what it has: its receiver "
@@ -282,10 +283,12 @@ class _Look:
 
     def _note_kept(self, drift: Drift) -> None:
         """What an administrator wanted to be kept is no drift to be mended."""
-        drift.findings = [
-            replace(one, category="kept") if one.category == "leftover" and one.resource_id in self._ours.kept else one
-            for one in drift.findings
-        ]
+        drift.findings = [replace(one, category="kept") if self._is_kept(one) else one for one in drift.findings]
+
+    def _is_kept(self, found: Finding) -> bool:
+        # A deactivation may have been discarded as well: then it is active there, and is to stay so.
+        is_removal = found.category == "leftover" or (found.category == "different" and "active" in found.values)
+        return is_removal and found.resource_id in self._ours.kept
 
 
 def _paths_of(shown: Shown) -> set[str]:

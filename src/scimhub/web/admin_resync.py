@@ -3,6 +3,7 @@ be asked what they have.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
@@ -34,6 +35,7 @@ from scimhub.web.resync_models import (
     show_progress,
 )
 
+_log = logging.getLogger(__name__)
 routes = APIRouter(tags=["destinations"])
 _ONE = "/directories/{directory}/destinations/{name}"
 _NDJSON = "application/x-ndjson"
@@ -214,4 +216,8 @@ def _last_line(task: "asyncio.Future[BaseModel]") -> bytes:
         problems = [f"The destination cannot be read now: {error}"]
     except Fault as error:
         problems = [str(error)]
+    except Exception:
+        # The answer has begun, so that no status can say it any more.
+        _log.exception("looking at a destination failed")
+        problems = ["The hub failed at it; its log says why."]
     return orjson.dumps({"problems": problems}) + b"\n"
