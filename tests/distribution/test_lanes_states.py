@@ -57,9 +57,9 @@ class Asking(World):
     def read_states(self) -> None:
         self.lanes.wake(self.now)
         while (wish := self.owing.recall_state()) is not None:
-            lane, ask, covered = wish
+            lane, hold, covered = wish
             newest = self.newest(lane)
-            items = [] if newest is None else [Item(newest, ask, size=10)]
+            items = [] if newest is None else [Item(newest, hold.ask, size=10)]
             self.lanes.refill(lane, items, max(covered, newest or 0))
 
     def launch(self) -> None:
@@ -148,8 +148,8 @@ def tell(lanes: OwingLanes[str], position: int) -> None:
     lanes.wake(9.0)
     wish = lanes.recall_state()
     assert wish is not None
-    lane, ask, covered = wish
-    lanes.refill(lane, [Item(position, ask)], max(covered, position))
+    lane, hold, covered = wish
+    lanes.refill(lane, [Item(position, hold.ask)], max(covered, position))
 
 
 def test_a_state_takes_the_place_of_what_waits_in_the_window() -> None:
@@ -215,7 +215,7 @@ def test_a_state_that_fails_is_read_anew_and_is_one_of_those_that_are_held() -> 
     assert (lanes.holds.by_cause["state"], lanes.states_under_way) == (1, 1)
     lanes.hold(take(lanes), 6.0, 66.0, "500")
     assert (lanes.holds.by_cause["state"], lanes.states_under_way) == (1, 0)
-    assert lanes.standing().holds == [Hold("a", 3, 5.0, 1, 66.0, "500", "state", ask="ask")]
+    assert lanes.standing().holds == [Hold("a", 8, 5.0, 1, 66.0, "500", "state", ask="ask")]
     lanes.wake(66.0)
     assert lanes.recall() is None
     tell(lanes, 9)

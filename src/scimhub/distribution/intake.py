@@ -2,16 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+import orjson
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times, turns
 from scimhub.distribution.delivery import MEMBERS, Destination
 from scimhub.distribution.gate import STREAM
-from scimhub.distribution.lane import Item, Unit
+from scimhub.distribution.lane import Hold, Item, Unit
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.owing import OwingLanes
-from scimhub.distribution.subscription import Notice
+from scimhub.distribution.subscription import Interest, Notice, is_active
 from scimhub.distribution.surroundings import Surroundings
 
 # Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
@@ -145,13 +148,14 @@ class Intake:
     async def recall_states(self, may_go_on: Callable[[], bool]) -> None:
         """Read what resources are now of which the state is owed, a few at a time: they are to be sent as they are then."""
         while self._lanes.may_recall and may_go_on() and (wish := self._lanes.recall_state()) is not None:
-            lane, ask, covered = wish
+            lane, hold, covered = wish
             change = await self._given.reader.read_state(lane)
             interest = (await self.envelope()).interest
             notice = None
             if change is not None and change.directory == self._destination.directory:
-                covered, notice = max(covered, change.position), interest.state_of(change, ask)
-            self._lanes.refill(lane, [] if notice is None else [self._item(notice)], covered)
+                covered, notice = max(covered, change.position), interest.state_of(change, hold.ask)
+            item = None if notice is None else await self._with_removals(self._item(notice), hold, interest)
+            self._lanes.refill(lane, [] if item is None else [item], covered)
 
     async def envelope(self) -> envelope.Envelope:
         """How the destination is told of changes now."""
@@ -197,6 +201,34 @@ class Intake:
             removes, removed = MEMBERS, len(change.members_removed)
         is_state = self._tells_states and not notice.kind.has_members and not notice.ask
         return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
+
+    async def _with_removals(self, item: Item[Notice], hold: Hold, interest: Interest) -> Item[Notice]:
+        """The state with what it takes away that nobody was told of: the brake asks of that, too."""
+        state = item.content.change
+        if item.removed or state.position < hold.first_position:
+            return item
+        if hold.cause == "brake":
+            return replace(item, removes=hold.removes, removed=hold.removed)
+        owed = await self._untold(state, hold.first_position)
+        if not item.content.kind.has_members:
+            gone = not is_active(orjson.loads(state.after or "{}")) and any(
+                notice.takes for change in owed if (notice := interest.assess(change)) is not None
+            )
+            return replace(item, removes=state.kind, removed=1) if gone else item
+        taken: set[str] = set()
+        for change in owed:
+            taken = (taken | set(change.members_removed)) - set(change.members_added)
+        return replace(item, removes=MEMBERS, removed=len(taken)) if taken and item.content.members else item
+
+    async def _untold(self, state: Change, first: int) -> Sequence[Change]:
+        """What the log has of the resource from the position on, up to its state."""
+        found: list[Change] = []
+        while True:
+            some = await self._given.reader.read_changes_of(state.resource_id, first, state.position, _OWED_AT_ONCE)
+            found += some
+            if len(some) < _OWED_AT_ONCE:
+                return found
+            first = some[-1].position + 1
 
     def _no_longer_kept(self, resource_id: str) -> None:
         if resource_id in self._kept:

@@ -153,7 +153,9 @@ class Lane(Generic[T]):
         was: HeldCause = "failure" if self.hold is None else self.hold.cause
         cause: HeldCause = "failure" if was in ("brake", "leaver") else was
         ask = "" if self.hold is None else self.hold.ask
-        return Hold(lane, self.frozen[0].position, since, self.attempts, due, error, cause, self.until, ask=ask)
+        # A state goes on standing for all that was owed when it was asked for: what it takes away is counted from there.
+        first = self.first_owed if ask else self.frozen[0].position
+        return Hold(lane, first, since, self.attempts, due, error, cause, self.until, ask=ask)
 
 
 def unkept(hold: Hold) -> Hold:

@@ -42,15 +42,16 @@ class OwingLanes(Lanes[T]):
         else:
             self._begin(lane, state, wish)
 
-    def recall_state(self) -> tuple[str, str, int] | None:
-        """A lane that is owed a state, the id of the wish, and the position that the state covers at least, for ``refill``."""
+    def recall_state(self) -> tuple[str, Hold, int] | None:
+        """A lane that is owed a state, its hold, and the position that the state covers at least, for ``refill``."""
         turn = self._queues.ask()
-        if turn is None:
+        # Only a lane that owes a state, and so is held, is among those that are asked for.
+        if turn is None or (hold := turn[1].hold) is None:
             return None
         lane, state = turn
         covered = max(self.read_position, self._horizon, state.first_owed - 1)
         state.newest = max(state.newest, covered)
-        return lane, "" if state.hold is None else state.hold.ask, covered
+        return lane, hold, covered
 
     @property
     def states_under_way(self) -> int:

@@ -1,0 +1,96 @@
+"""States that are owed, and the brake: what a state takes away counts as the removal that nobody was told of."""
+
+import asyncio
+from pathlib import Path
+
+from scimhub.distribution import restating
+from scimhub.distribution.delivery import Delivered, Message, Outcome
+from tests.distribution.outside import Hub, open_outside, until
+
+
+def _shown_inactive(hub: Hub) -> set[str]:
+    """Whom the destination was told of as inactive, or as deleted."""
+    shown = hub.outside.delivered()
+    return {one.data["id"] for one in shown if one.type == "user.deleted" or not one.data["resource"].get("active", True)}
+
+
+async def test_who_is_deactivated_while_his_state_is_owed_meets_the_brake(tmp_path: Path):
+    may_go_on = asyncio.Event()
+    may_go_on.set()
+
+    async def answer(message: Message) -> Outcome:
+        await may_go_on.wait()
+        return Delivered(204)
+
+    async with open_outside(tmp_path) as hub:
+        hub.outside.scripts["payroll"] = answer
+        made = await hub.destination(concurrency=1)
+        ids = [await hub.place.user(f"u{number}") for number in range(60)]
+        await hub.caught_up()
+        may_go_on.clear()
+        await restating.begin(hub.engine, await hub.again())
+        await until(lambda: hub.outside.under_way, "a state on its way")
+        for id in ids:
+            await hub.place.set(id, active=False)
+        may_go_on.set()
+
+        def is_over() -> bool:
+            hub.pass_time(0.25)
+            lanes = hub.pump(made)._lanes
+            return not lanes.states_under_way and lanes.cursor == lanes.read_position == 120
+
+        await until(is_over, "the end of all states")
+        assert len(_shown_inactive(hub)) < 30
+
+
+async def test_a_state_that_settled_is_still_a_removal(tmp_path: Path):
+    # The newest change says nothing of the deactivation; the state does.
+    may_go_on = asyncio.Event()
+    may_go_on.set()
+
+    async def answer(message: Message) -> Outcome:
+        await may_go_on.wait()
+        return Delivered(204)
+
+    async with open_outside(tmp_path) as hub:
+        hub.outside.scripts["payroll"] = answer
+        made = await hub.destination(concurrency=1)
+        ids = [await hub.place.user(f"u{number}") for number in range(200)]
+        await hub.caught_up()
+        may_go_on.clear()
+        await restating.resend(hub.engine, await hub.again(), ids[:40])
+        await until(lambda: hub.outside.under_way, "a state on its way")
+        for id in ids[:40]:
+            await hub.place.set(id, active=False)
+            await hub.place.set(id, title="gone")
+        may_go_on.set()
+        await until(lambda: hub.pump(made).brake_held, "what settles")
+        await until(lambda: not hub.pump(made)._lanes.states_under_way, "the end of all states")
+        assert len(_shown_inactive(hub)) <= 6
+        hub.pass_time(61)
+        await until(lambda: len(_shown_inactive(hub)) >= 38, "the end of what settles")
+        given = hub.pump(made).brake.counts(hub.clock.now())
+        assert given["User"][1] >= 38
+
+
+async def test_members_that_a_state_takes_away_are_counted(tmp_path: Path):
+    may_go_on = asyncio.Event()
+    may_go_on.set()
+
+    async def answer(message: Message) -> Outcome:
+        await may_go_on.wait()
+        return Delivered(204)
+
+    async with open_outside(tmp_path) as hub:
+        hub.outside.scripts["payroll"] = answer
+        made = await hub.destination(concurrency=1)
+        ids = [await hub.place.user(f"u{number}") for number in range(60)]
+        staff = await hub.place.group("staff", *ids)
+        await hub.caught_up()
+        may_go_on.clear()
+        await restating.resend(hub.engine, await hub.again(), [*ids[:10], staff])
+        await until(lambda: hub.outside.under_way, "a state on its way")
+        await hub.place.members(staff, remove=ids[:50])
+        may_go_on.set()
+        await until(lambda: hub.pump(made).brake.trip, "the trip")
+        assert [one for one in hub.outside.delivered() if one.data["id"] == staff][-1].data["version"] == 1
