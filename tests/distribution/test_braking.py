@@ -264,8 +264,13 @@ async def test_a_decision_says_of_whom_it_is(tmp_path: Path):
         assert (await braking.plan(hub.engine, made, Choice(source="nobody"), 0)).count == 0
         of_one = Choice(exchange_id=plan.samples[0].exchange_id)
         assert (await braking.plan(hub.engine, made, of_one, 0)).count >= 1
+        last = (await braking.list_removals(hub.engine, made, ALL))[-1].resource_id
+        (sample,) = (await braking.plan(hub.engine, made, Choice(frozenset([last])), 1)).samples
+        assert sample.resource_id == last
         with pytest.raises(Absent, match="keeps no removal of nobody"):
             await braking.plan(hub.engine, made, Choice(frozenset(["nobody"])), 0)
+        with pytest.raises(Absent, match=r"keeps no removal of nobody\.$"):
+            await braking.plan(hub.engine, made, Choice(frozenset(["nobody", last])), 0)
         with pytest.raises(Conflict, match="release or discard it"):
             await control.retry_held(hub.engine, made, kept[0])
         assert await control.retry_held(hub.engine, made, None) == 0

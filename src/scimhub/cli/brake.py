@@ -180,13 +180,19 @@ def _print(found: dict[str, Any]) -> None:
     output.print_facts(facts)
 
 
+def _removal(item: dict[str, Any]) -> str:
+    if item["removes"] == "members":
+        return f"{item['count']} {'membership' if item['count'] == 1 else 'memberships'}"
+    return "deleted" if item["operation"] == "deleted" else "deactivated, or out of scope"
+
+
 def _print_removals(items: list[dict[str, Any]], when_empty: str) -> None:
     rows = [
         [
             item["resource_type"],
             item["resource_id"],
             item["name"] or "-",
-            f"{item['count']} memberships" if item["removes"] == "members" else item["operation"],
+            _removal(item),
             item["source"] or "-",
             item["time"],
             item["due"] or "an administrator decides",

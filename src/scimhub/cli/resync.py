@@ -80,7 +80,8 @@ def print_backfill(shown: dict[str, Any], name: str, directory: str, as_json: bo
         }
     )
     if shown["failed"]:
-        print(f"Why some are held: scimhub destination held list {name} --directory {directory}")
+        place = f"{name} --directory {directory}"
+        print(f"Why some are held: scimhub destination held list {place}; removals: scimhub destination brake show {place}")
     if shown["state"] == "running":
         print(f"How far it is: scimhub destination backfill {name} --directory {directory} --status --wait")
 

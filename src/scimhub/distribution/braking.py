@@ -129,7 +129,7 @@ def name_of(removal: KeptRemoval) -> str:
 def check_choice(resource_ids: Sequence[str] | None, exchange_id: str | None, source: str | None, everything: bool) -> Choice:
     """The choice; raises Invalid unless it is said in exactly one way."""
     if [resource_ids is not None, exchange_id is not None, source is not None, everything].count(True) != 1:
-        raise Invalid(["Say of what: resource_ids, exchange_id, source, or all; exactly one of them."])
+        raise Invalid(["Say of what: ids of resources, the id of an exchange, a source, or all; exactly one of them."])
     return Choice(None if resource_ids is None else frozenset(resource_ids), exchange_id, source)
 
 

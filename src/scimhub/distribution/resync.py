@@ -195,7 +195,7 @@ def _verdict(destination: Destination, items: Sequence[Item], drift: Drift, now:
             place = f"{destination.name} --directory {destination.directory_name}"
             return (
                 f"The brake will trip at {total} removals of {population} {sort}: they wait, and the rest is done. "
-                f"Release them with: scimhub destination brake release {place}"
+                f"Release them with: scimhub destination brake release {place} --all"
             )
     told = f" The removal of {beyond} memberships beyond ours is part of the plan, and not counted." if beyond else ""
     return f"The brake lets {sum(removed.values())} removals leave.{told}"

@@ -48,6 +48,8 @@ INSERT INTO kept (destination, resource_id, position, time) VALUES (?, ?, ?, ?)
 ON CONFLICT (destination, resource_id) DO UPDATE SET position = excluded.position, time = excluded.time"""
 _KEPT = """
 SELECT resource_id, position, time FROM kept WHERE destination = ?1 AND resource_id > ?2 ORDER BY resource_id LIMIT ?3"""
+# Chosen by ids, which are looked for among all that is kept.
+_ANY_NUMBER = 2_000_000_000
 _SET = "UPDATE destinations SET brake = ?, updated = ? WHERE key = ?"
 _SET_STATE = "UPDATE destinations SET brake_state = ? WHERE key = ?"
 
@@ -98,8 +100,10 @@ class Braking:
         """In order of position; of the choice's resources when it names some."""
 
         def work(connection: Connection) -> list[KeptRemoval]:
-            rows = connection.fetch(_KEPT_REMOVALS, (key, choice.exchange_id, choice.source, after, limit))
-            return [KeptRemoval(*row) for row in rows if choice.resource_ids is None or row[0] in choice.resource_ids]
+            most = limit if choice.resource_ids is None else _ANY_NUMBER
+            rows = connection.fetch(_KEPT_REMOVALS, (key, choice.exchange_id, choice.source, after, most))
+            chosen = [row for row in rows if choice.resource_ids is None or row[0] in choice.resource_ids]
+            return [KeptRemoval(*row) for row in chosen[:limit]]
 
         return await self._database.read_aside(work)
 
