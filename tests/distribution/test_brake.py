@@ -326,7 +326,8 @@ class World:
 
     def count(self) -> None:
         for sort in list(self.brake.asked):
-            self.gate.learn(sort, len(self.present()), self.now)
+            unread = {lane for lane, what in self.log[self.lanes.read_position :] if what == "leaves"}
+            self.gate.learn(sort, len(self.present()), len(unread), self.now)
         self.gate.end_trip()
 
     def pass_time(self) -> None:

@@ -118,3 +118,6 @@ async def test_leavers_are_found_among_all_changes(store: SqlStore, desk: Desk):
     ]
     assert found == [change for change in await store.read_changes(0, 99) if change in found]
     assert [one.position for one in await store.read_leavers(found[0].position, 1)] == [found[1].position]
+    assert await store.count_leavers(desk.directory.key, "User", 0) == 3
+    assert await store.count_leavers(desk.directory.key, "User", found[0].position) == 2
+    assert await store.count_leavers(desk.directory.key, "Group", 0) == 0

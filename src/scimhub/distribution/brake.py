@@ -26,7 +26,7 @@ _MINUTE: Final = 60
 # So many removals of a burst go at once.
 _FREE: Final = 5
 # Seconds for which a count of the population is believed when it would trip the brake, and at all.
-_FRESH: Final = 10.0
+_FRESH: Final = 1.0
 _LASTS: Final = 600.0
 # Seconds until it is asked again whether the population is known.
 _ASK_AGAIN: Final = 1.0

@@ -65,11 +65,14 @@ class Gate(Generic[T]):
         """The unit arrived."""
         self.brake.arrive([item.position for item in unit.items if item.removed])
 
-    def learn(self, sort: str, present: int, now: float) -> None:
-        """So many of the sort are in the destination's scope now; the brake may trip because of what settles."""
-        kept = self._lanes.coming(STREAM) if self._is_stream else self._lanes.holds.kept
-        self.brake.learn(sort, present, kept, now)
-        if self.brake.check(kept, now):
+    def learn(self, sort: str, present: int, unread: int, now: float) -> None:
+        """So many of the sort are in the destination's scope now; the brake may trip because of what settles.
+
+        ``unread`` of them went since, as the log says beyond what was read: the destination has them still.
+        """
+        coming = self._lanes.coming()
+        self.brake.learn(sort, present + unread + coming.get(sort, 0), self._lanes.holds.kept, now)
+        if self.brake.check(coming if self._is_stream else self._lanes.holds.kept, now):
             self._lanes.holds.keep_all(_TRIPPED)
 
     def end_trip(self) -> bool:
@@ -90,7 +93,7 @@ class Gate(Generic[T]):
     def _waiting(self, unit: Unit[T], hold: Hold | None) -> Mapping[str, int]:
         """How many of each sort wait besides the unit."""
         if self._is_stream:
-            return self._lanes.coming(unit.lane)
+            return self._lanes.coming()
         kept = dict(self._lanes.holds.kept)
         if hold is not None and hold.cause == "brake":
             kept[hold.removes] -= hold.removed

@@ -2,26 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import census
 from scimhub.distribution.delivery import Destination
-from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.gate import Gate
-from scimhub.distribution.intake import Stopped
+from scimhub.distribution.intake import Intake, Stopped
 from scimhub.distribution.lane import Unit
 from scimhub.distribution.settling import Settling
-from scimhub.distribution.subscription import Notice
+from scimhub.distribution.subscription import Interest, Notice
 from scimhub.distribution.surroundings import Surroundings
 
 _AFTER_FAULT = 5.0
+# While the pump reads on, what it has not read is counted so often again.
+_MOST_COUNTS = 3
 
 _log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Asks the gate for each unit; ``envelope`` gives how the destination sees its directory now."""
+    """Asks the gate for each unit that removes; ``intake`` knows how the destination sees its directory, and what was read."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class Guard:
         gate: Gate[Notice],
         settling: Settling,
         given: Surroundings,
-        envelope: Callable[[], Awaitable[Envelope]],
+        intake: Intake,
     ) -> None:
         self._destination = destination
         self._gate = gate
         self._settling = settling
         self._given = given
-        self._envelope = envelope
+        self._intake = intake
         self._counting: asyncio.Task[None] | None = None
         self._has_told = gate.brake.trip is not None
 
@@ -83,10 +83,10 @@ class Guard:
 
     async def _count(self) -> None:
         try:
-            interest = (await self._envelope()).interest
+            interest = (await self._intake.envelope()).interest
             for sort in list(self._gate.brake.asked):
                 present = await census.count(self._given.store, self._destination.directory, interest, sort)
-                self._gate.learn(sort, present, self._given.now())
+                self._gate.learn(sort, present, await self._count_unread(interest, sort), self._given.now())
         except StoreUnavailable as fault:
             _log.warning("population not counted", extra={**self._names, "reason": str(fault)})
             await asyncio.sleep(_AFTER_FAULT)
@@ -94,6 +94,19 @@ class Guard:
             pass  # the pump meets it at its next change
         finally:
             self._counting = None
+
+    async def _count_unread(self, interest: Interest, sort: str) -> int:
+        """How many of a resource type left behind what was read; 0, by which the brake is stricter, where that is not known.
+
+        With a filter it is not: most of those who left may never have been in the scope.
+        """
+        is_known = sort in interest.wishes and interest.wants_all(sort)
+        for _ in range(_MOST_COUNTS if is_known else 0):
+            read = self._intake.read_position
+            found = await self._given.store.count_leavers(self._destination.directory, sort, read)
+            if read == self._intake.read_position:
+                return found
+        return 0
 
     @property
     def _names(self) -> dict[str, str]:

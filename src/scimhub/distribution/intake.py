@@ -66,6 +66,11 @@ class Intake:
         self._wakes += 1
 
     @property
+    def read_position(self) -> int:
+        """Up to where the log was read."""
+        return self._lanes.read_position
+
+    @property
     def can_go_on(self) -> bool:
         """Whether there is more to read, and room for it."""
         return self._more and self._lanes.room >= _FEW

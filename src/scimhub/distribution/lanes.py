@@ -211,12 +211,14 @@ class Lanes(Generic[T]):
 
     # ------------------------------------------------------------------ removals
 
-    def coming(self, lane: str) -> Mapping[str, int]:
-        """How many of each sort what waits in the lane would remove."""
+    def coming(self) -> Mapping[str, int]:
+        """How many of each sort wait to be removed, and neither have been tried nor are kept by the brake."""
         found: Counter[str] = Counter()
-        state = self._lanes.get(lane)
-        for item in () if state is None else (*state.frozen, *state.items):
-            found[item.removes] += item.removed
+        for state in self._lanes.values():
+            if state.hold is None or state.hold.cause != "brake":
+                tried = () if state.tries else state.frozen
+                for item in (*tried, *state.items):
+                    found[item.removes] += item.removed
         return found
 
     def keep(self, unit: Unit[T], hold: Hold) -> bool:

@@ -148,6 +148,9 @@ class BrakeStore(Protocol):
 
     async def count_members(self, group_key: int) -> int: ...
 
+    async def count_leavers(self, directory: int, kind: str, after: int) -> int:
+        """How many resources of the kind were deleted or deactivated behind that position."""
+
     async def walk(self, directory: int, kind: str, after_key: int, limit: int) -> Sequence[StoredResource]:
         """Resources of the kind behind the key, in its order."""
 

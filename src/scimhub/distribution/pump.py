@@ -67,7 +67,7 @@ class Pump:
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
-        self._guard = Guard(destination, self._gate, self._settling, given, self._intake.envelope)
+        self._guard = Guard(destination, self._gate, self._settling, given, self._intake)
         self._awake = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()

@@ -20,6 +20,8 @@ _MEMBERSHIPS = """
 SELECT count(*), coalesce(max(part.key), 0),
     coalesce(sum((SELECT count(*) FROM memberships AS m WHERE m.group_key = part.key)), 0)
 FROM (SELECT key FROM resources WHERE directory = ?1 AND kind = ?2 AND key > ?3 ORDER BY key LIMIT ?4) AS part"""
+_LEAVERS = """
+SELECT count(DISTINCT resource_id) FROM changes WHERE leaver = 1 AND position > ?1 AND directory = ?2 AND kind = ?3"""
 _MEMBERS_OF = "SELECT count(*) FROM memberships WHERE group_key = ?"
 
 # --------------------------------------------------------------------------- what is kept
@@ -85,6 +87,10 @@ class Braking:
 
     async def count_members(self, group_key: int) -> int:
         row: Row = await self._database.read_aside(lambda connection: connection.fetch_one(_MEMBERS_OF, (group_key,)))
+        return int(row[0])
+
+    async def count_leavers(self, directory: int, kind: str, after: int) -> int:
+        row: Row = await self._database.read_aside(lambda connection: connection.fetch_one(_LEAVERS, (after, directory, kind)))
         return int(row[0])
 
     async def set_brake(self, key: int, thresholds: Mapping[str, object], now: str) -> Destination:
