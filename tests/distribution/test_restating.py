@@ -132,7 +132,7 @@ async def test_a_backfill_goes_on_behind_its_checkpoint(tmp_path: Path):
         hub.outside.scripts["payroll"] = wait
         await restating.begin(hub.engine, made)
         await until(lambda: hub.outside.under_way == 16, "sixteen messages under way")
-        await until(lambda: hub.pump(made)._lanes.states_under_way >= 200, "states that are owed")
+        await until(lambda: hub.pump(made)._lanes.states_under_way >= 400, "states that are owed")
         answer.set()
         hub.outside.scripts.pop("payroll")
         paused = await restating.pause(hub.engine, made)
