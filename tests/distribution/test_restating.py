@@ -133,6 +133,9 @@ async def test_a_backfill_goes_on_behind_its_checkpoint(tmp_path: Path):
         await restating.begin(hub.engine, made)
         await until(lambda: hub.outside.under_way == 16, "sixteen messages under way")
         await until(lambda: hub.pump(made)._lanes.states_under_way >= 400, "states that are owed")
+        # They wait for their turn, and nothing of them has failed.
+        assert (await control.status(hub.engine, made)).held == 0
+        assert await control.list_owed(hub.engine, made) == []
         answer.set()
         hub.outside.scripts.pop("payroll")
         paused = await restating.pause(hub.engine, made)
@@ -173,6 +176,19 @@ async def test_one_whom_the_destination_refuses_is_held_and_stops_nothing(tmp_pa
         await hub.nothing_held()
         (told,) = [one for one in hub.outside.delivered() if one.data["id"] == bad]
         assert (told.type, told.data["version"], told.data["resource"]["title"]) == ("user.state", 2, "mended")
+
+
+async def test_a_refused_state_is_skipped_at_once(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        kim = await hub.place.user("kim")
+        made = await hub.destination(after=None)
+        hub.outside.scripts["payroll"] = lambda message: Rejected("no")
+        await restating.resend(hub.engine, made, [kim])
+        await until(lambda: hub.pump(made).held == 1, "the refusal")
+        await control.skip_held(hub.engine, made, kim)
+        assert await control.list_owed(hub.engine, made) == []
+        await hub.nothing_held()
+        assert len(hub.outside.arrivals) == 1
 
 
 async def test_filter_and_allow_list_hold_for_states_too(tmp_path: Path):

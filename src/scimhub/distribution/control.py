@@ -263,7 +263,7 @@ async def status(engine: Engine, destination: Destination) -> Status:
         head=head,
         lag=head - cursor,
         lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
-        held=sum(one.cause not in _NOT_FAILED for one in held),
+        held=sum(_has_failed(one) for one in held),
         brake_held=sum(one.cause == "brake" for one in held),
         brake_is_tripped="trip" in destination.brake_state,
         brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,
@@ -284,7 +284,7 @@ async def list_owed(engine: Engine, destination: Destination) -> Sequence[Owed]:
     head = await engine.given.reader.last_position()
     owed = []
     for held in await engine.given.store.list_held(destination.key):
-        if held.cause in _NOT_FAILED:
+        if not _has_failed(held):
             continue
         found = await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED)
         owed.append(Owed(held, sum(interest.assess(change) is not None for change in found)))
@@ -310,7 +310,8 @@ async def skip_held(engine: Engine, destination: Destination, resource_id: str, 
     """
     async with engine.halted(destination):
         (held,) = await _held(engine, destination, resource_id)
-        if everything:
+        # A state is all that is held of its resource.
+        if everything or held.ask:
             await engine.given.store.release_held(destination.key, resource_id)
             return
         behind = await _behind_first_wanted(engine, destination, held)
@@ -325,10 +326,15 @@ async def _held(engine: Engine, destination: Destination, resource_id: str | Non
         raise Conflict(
             f"The brake of destination {destination.name} keeps the removal of {resource_id[:100]!r}; release or discard it."
         )
-    found = [held for held in found if held.cause not in _NOT_FAILED]
+    found = [held for held in found if _has_failed(held)]
     if resource_id is not None and not found:
         raise Absent(f"Destination {destination.name} holds nothing of resource {resource_id[:100]!r}.")
     return found
+
+
+def _has_failed(held: Held) -> bool:
+    """Whether it waits because it failed, and not just for its turn or the brake."""
+    return held.cause not in _NOT_FAILED and not (held.cause == "state" and not held.attempts)
 
 
 async def _behind_first_wanted(engine: Engine, destination: Destination, held: Held) -> int:
