@@ -11,7 +11,7 @@ from urllib.parse import ParseResult, quote
 
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, RawCredentials, Srv
 from nats.aio.transport import TcpTransport
-from nats.errors import Error, MaxPayloadError, NoServersError, SecureConnWantedError
+from nats.errors import ConnectionClosedError, Error, MaxPayloadError, NoServersError, SecureConnWantedError
 from nats.js.errors import APIError, NoStreamResponseError
 
 from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling
@@ -104,6 +104,9 @@ class NatsSender:
                 f"No stream takes the subject {subject}; create one for it, or change subject_template.", "destination"
             )
         except (Error, Lost, OSError, TimeoutError) as error:
+            if isinstance(error, ConnectionClosedError):
+                # It may have closed before it was known as the connection.
+                self._connection.lose()
             return self._failed(error)
 
     async def close(self) -> None:
