@@ -14,7 +14,8 @@ def _shown_inactive(hub: Hub) -> set[str]:
     return {one.data["id"] for one in shown if one.type == "user.deleted" or not one.data["resource"].get("active", True)}
 
 
-async def test_who_is_deactivated_while_his_state_is_owed_meets_the_brake(tmp_path: Path):
+def _gate(hub: Hub) -> asyncio.Event:
+    """The destination takes a message only while this is set, as it is at first."""
     may_go_on = asyncio.Event()
     may_go_on.set()
 
@@ -22,8 +23,13 @@ async def test_who_is_deactivated_while_his_state_is_owed_meets_the_brake(tmp_pa
         await may_go_on.wait()
         return Delivered(204)
 
+    hub.outside.scripts["payroll"] = answer
+    return may_go_on
+
+
+async def test_who_is_deactivated_while_his_state_is_owed_meets_the_brake(tmp_path: Path):
     async with open_outside(tmp_path) as hub:
-        hub.outside.scripts["payroll"] = answer
+        may_go_on = _gate(hub)
         made = await hub.destination(concurrency=1)
         ids = [await hub.place.user(f"u{number}") for number in range(60)]
         await hub.caught_up()
@@ -45,15 +51,8 @@ async def test_who_is_deactivated_while_his_state_is_owed_meets_the_brake(tmp_pa
 
 async def test_a_state_that_settled_is_still_a_removal(tmp_path: Path):
     # The newest change says nothing of the deactivation; the state does.
-    may_go_on = asyncio.Event()
-    may_go_on.set()
-
-    async def answer(message: Message) -> Outcome:
-        await may_go_on.wait()
-        return Delivered(204)
-
     async with open_outside(tmp_path) as hub:
-        hub.outside.scripts["payroll"] = answer
+        may_go_on = _gate(hub)
         made = await hub.destination(concurrency=1)
         ids = [await hub.place.user(f"u{number}") for number in range(200)]
         await hub.caught_up()
@@ -74,15 +73,8 @@ async def test_a_state_that_settled_is_still_a_removal(tmp_path: Path):
 
 
 async def test_members_that_a_state_takes_away_are_counted(tmp_path: Path):
-    may_go_on = asyncio.Event()
-    may_go_on.set()
-
-    async def answer(message: Message) -> Outcome:
-        await may_go_on.wait()
-        return Delivered(204)
-
     async with open_outside(tmp_path) as hub:
-        hub.outside.scripts["payroll"] = answer
+        may_go_on = _gate(hub)
         made = await hub.destination(concurrency=1)
         ids = [await hub.place.user(f"u{number}") for number in range(60)]
         staff = await hub.place.group("staff", *ids)

@@ -175,9 +175,12 @@ class Transactions:
 
     def _run(self) -> None:
         while (records := self._next()) is not None:
-            known = [record for record in records if self._memory.has(record.mark)]
-            fresh = [record for record in records if not self._memory.has(record.mark)]
-            self._tell_soon(known, None)
+            fresh: list[_Record] = []
+            for record in records:
+                if self._memory.has(record.mark):
+                    self._tell_soon([record], None)
+                else:
+                    fresh.append(record)
             try:
                 if fresh:
                     self._commit(fresh)

@@ -94,7 +94,8 @@ class Secrets:
             row = connection.fetch_one("SELECT value FROM hub WHERE name = 'sealing_key'")
             return None if row is None else str(row[0])
 
-        return await self._database.write(work)
+        # Where keys are given, which is at every start, there is nothing to write.
+        return await (self._database.read(work) if written is None else self._database.write(work))
 
     async def erasing(self, work: Callable[[], Awaitable[T]]) -> T:
         return await self._database.erasing(work)
