@@ -109,14 +109,17 @@ class ExactlyOnceKafkaBroker(ApacheKafkaBroker):
 
 
 def fetch(servers: str, topic: str, **more: Any) -> list[Message]:
-    """All records of the topic, partition by partition."""
+    """All records of the topic, partition by partition; what a transaction is about to show is waited for.
+
+    A transaction is committed once its coordinator has written so; only afterwards is each partition told, and shows it.
+    """
     wish = {"bootstrap.servers": servers, "group.id": "tests", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
+    ends = written(Consumer({**wish, "log_level": 0, **more, "isolation.level": "read_uncommitted"}), topic)
     consumer = Consumer({**wish, "log_level": 0, **more})
     try:
-        partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
         found, ended = [], set()
-        while len(ended) < len(partitions):
+        while len(ended) < len(ends):
             message = consumer.poll(10)
             assert message is not None, f"no end of {topic} within 10 s"
             error = message.error()
@@ -124,8 +127,18 @@ def fetch(servers: str, topic: str, **more: Any) -> list[Message]:
                 found.append(message)
             else:
                 assert error.code() == KafkaError._PARTITION_EOF, error
-                ended.add(message.partition())
+                if message.offset() >= ends[message.partition()]:
+                    ended.add(message.partition())
         return found
+    finally:
+        consumer.close()
+
+
+def written(consumer: Consumer, topic: str) -> dict[int, int]:
+    """The end of each partition, of transactions that are not ended as well."""
+    try:
+        partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+        return {one: consumer.get_watermark_offsets(TopicPartition(topic, one), 10)[1] for one in partitions}
     finally:
         consumer.close()
 

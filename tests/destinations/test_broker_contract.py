@@ -135,6 +135,8 @@ async def test_a_backfill_tells_everybody_beside_what_happens(tmp_path: Path, br
         while not await is_over():
             await asyncio.sleep(0.01)
         await hub.caught_up()
+        # A change that waits for its resource's state lets the cursor pass.
+        await hub.nothing_held()
         arrived = await broker.received(place)
         newest: dict[str, int] = defaultdict(int)
         for one in arrived:
