@@ -2,9 +2,9 @@
 #
 #   make serve         install and start the hub on 127.0.0.1:8080, its data under ./data
 #   make demo          install, start a hub of its own, let two providers push people, compare what arrived; DEMO="--keep"
-#   make test          install and run every test
+#   make test          install and run every test that needs no more than wheels and minutes
 #   make check         lint, types and import contracts
-#   make matrix        every crash point with many seeds; docs/reliability.md has the last result
+#   make matrix        the rest: servers from elsewhere, every crash point with many seeds; docs/reliability.md has the last result
 #   make conformance   write docs/conformance.md from the tests
 #   make bench         measure, and write docs/benchmarks.md; BENCH="--quick" for a short run, BENCH="--help" for more
 #   make constraints   write constraints.txt from the newest versions that pyproject.toml allows
@@ -44,7 +44,7 @@ bench: .venv/test.stamp
 	$(if $(BENCH),,$(BIN)/python -m bench.delivery)
 
 matrix: .venv/test.stamp
-	$(BIN)/python -m pytest -m long $(TESTS)
+	$(BIN)/python -m pytest -m 'long or ci' $(TESTS)
 
 conformance: .venv/test.stamp
 	$(BIN)/python -m tests.conformance

@@ -28,11 +28,9 @@ _MAKERS: dict[str, Callable[[Path], Broker]] = {
     "sqs": SqsBroker,
     "sqs-fifo": partial(SqsBroker, is_fifo=True),
 }
-# They differ little from the other two of AWS.
-_SELDOM = ("sns-fifo", "sqs")
-BROKERS = [
-    pytest.param(kind, marks=pytest.mark.long) if kind in _SELDOM and not running.IS_REQUIRED else kind for kind in _MAKERS
-]
+# Three come from elsewhere than from wheels; two differ little from the other two of AWS.
+_IN_CI = ("kafka-apache", "kafka-exactly-once", "rabbitmq", "sns-fifo", "sqs")
+BROKERS = [pytest.param(kind, marks=pytest.mark.ci) if kind in _IN_CI else kind for kind in _MAKERS]
 
 
 @contextmanager

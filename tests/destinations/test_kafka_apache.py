@@ -15,6 +15,8 @@ from tests.destinations.broker_list import open_broker
 from tests.destinations.receivers import message
 from tests.distribution.outside import open_outside
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafkaBroker]:

@@ -88,6 +88,7 @@ def event(position: int, id: str = "", **more: str) -> Message:
     return message(id or f"e{position}", **wish, **more)
 
 
+@pytest.mark.ci
 async def test_what_was_committed_is_not_appended_again_by_the_next_producer(broker: ExactlyOnceKafkaBroker):
     await broker.create("again", partitions=3)
     some = [event(position) for position in range(1, 200)]
@@ -100,6 +101,7 @@ async def test_what_was_committed_is_not_appended_again_by_the_next_producer(bro
     assert sum("replayid" in one.attributes for one in arrived) == 3
 
 
+@pytest.mark.ci
 async def test_a_producer_that_was_followed_by_another_appends_nothing(broker: ExactlyOnceKafkaBroker):
     await broker.create("fenced")
     async with (
@@ -114,6 +116,7 @@ async def test_a_producer_that_was_followed_by_another_appends_nothing(broker: E
     assert [one.attributes["sequence"][-1] for one in await broker.received("fenced")] == ["1", "2"]
 
 
+@pytest.mark.ci
 async def test_an_event_that_is_refused_is_told_so_and_others_go_on(broker: ExactlyOnceKafkaBroker):
     await broker.create("refusing", largest=2000)
     wish = {**broker.configuration("refusing"), "largest_message": 100_000}

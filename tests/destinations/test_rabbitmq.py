@@ -12,6 +12,8 @@ from tests.destinations.broker_list import open_broker
 from tests.destinations.broker_rabbitmq import RabbitBroker
 from tests.destinations.receivers import message
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitBroker]:

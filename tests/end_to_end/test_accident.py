@@ -204,6 +204,7 @@ def test_everybody_deleted_at_once(tmp_path: Path):
     print(replay(tmp_path, "", "deleted", 300, 60))
 
 
+@pytest.mark.ci
 def test_everybody_deactivated_at_once_on_postgresql(tmp_path: Path, server: postgres.Server):
     print(replay(tmp_path, asyncio.run(server.create_database()), "deactivated", 300, 60))
 

@@ -29,10 +29,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     asyncio.run(server.drop_database(url))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", other_ends.KINDS)
 @pytest.mark.parametrize(
-    "place", [pytest.param(place, marks=pytest.mark.faults if place in _IN_CI else ()) for place in PLACES]
+    "place", [pytest.param(place, marks=pytest.mark.ci if place in _IN_CI else pytest.mark.long) for place in PLACES]
 )
 def test_every_kind_keeps_its_promise_when_the_hub_dies(place: str, kind: str, database: str, tmp_path: Path) -> None:
     journal, folder = Journal(), tmp_path / "end"

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.end_to_end import checker
 from tests.end_to_end.checker import Journal
@@ -30,6 +31,7 @@ def _versions(receiver: Receiver, id: str) -> list[int]:
     return [event.version for event in receiver.events() if event.resource_id == id]
 
 
+@pytest.mark.ci
 def test_a_leaver_overtakes_though_the_hub_is_killed(tmp_path: Path):
     hub = LiveHub(tmp_path, {"SCIMHUB_EGRESS_LOOPBACK": "true"}).start()
     with Receiver() as receiver:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.live import ADMIN_TOKEN, ROOT, TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
+from tests.servers import running
 
 Json = dict[str, Any]
 
@@ -110,7 +111,10 @@ def test_who_leaves_the_scope_leaves_and_who_enters_comes_with_the_groups(start_
 
 # Where .ci/run installs what npm has; see tests/end_to_end/scimmy.
 SCIMMY = ROOT / "build" / "scimmy"
-NEEDS_SCIMMY = pytest.mark.skipif(not (SCIMMY / "node_modules").exists(), reason="SCIMMY is not installed; .ci/run does it")
+HAS_SCIMMY = (SCIMMY / "node_modules").exists()
+NEEDS_SCIMMY = pytest.mark.skipif(not HAS_SCIMMY, reason="SCIMMY is not installed; .ci/run does it")
+if not HAS_SCIMMY:
+    running.left_out["SCIMMY"] = "SCIMMY, a SCIM application from npm: it is not installed; .ci/run does it"
 
 
 def scim2_server(port: int) -> tuple[list[str], str]:

@@ -157,6 +157,9 @@ def test_memory_and_database_choose_the_same_resources(connection, name, data, s
         assert found_by_sql(connection, kind, condition) == found_by_matcher(members, kind, condition)
 
 
+@pytest.mark.parametrize(
+    "connection", ["sqlite", pytest.param("postgres", marks=pytest.mark.ci)], indirect=True, scope="module"
+)
 @pytest.mark.parametrize("name", CATALOG.kinds)
 def test_they_agree_on_every_target_and_operator(connection, name):
     kind, random = CATALOG.kinds[name], Random(name)
