@@ -75,6 +75,7 @@ def test_scim2_client_creates_finds_patches_and_deletes(scim_client: SyncSCIMCli
     assert not scim_client.query(Group, team.id).members
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("document, token", [("/scim/default/v2/openapi.json", TOKEN), ("/admin/v1/openapi.json", ADMIN_TOKEN)])
 def test_schemathesis_finds_no_fault(start_hub: Callable[..., LiveHub], document: str, token: str, tmp_path: Path):
     hub = start_hub()

@@ -78,6 +78,7 @@ def test_a_leaver_overtakes_though_the_hub_is_killed(tmp_path: Path):
         print(f"The leaver arrived {took:.1f} s after his commit, with a death in between.")
 
 
+@pytest.mark.ci
 def test_a_leaver_arrives_at_once_behind_a_backlog(tmp_path: Path):
     hub = LiveHub(tmp_path, {"SCIMHUB_EGRESS_LOOPBACK": "true"}).start()
     with Receiver() as receiver:
