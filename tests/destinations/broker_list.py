@@ -30,7 +30,8 @@ _MAKERS: dict[str, Callable[[Path], Broker]] = {
 }
 # Three come from elsewhere than from wheels; two differ little from the other two of AWS.
 _IN_CI = ("kafka-apache", "kafka-exactly-once", "rabbitmq", "sns-fifo", "sqs")
-BROKERS = [pytest.param(kind, marks=pytest.mark.ci) if kind in _IN_CI else kind for kind in _MAKERS]
+NAMES = tuple(_MAKERS)
+BROKERS = [pytest.param(name, marks=pytest.mark.ci) if name in _IN_CI else name for name in NAMES]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -172,10 +172,17 @@ def write_until_dead(hub: LiveHub, place: str, seed: int, journal: Journal) -> i
             writers = [Writer(hub.client(), journal, 100 * seed + 10 * turn + number) for number in range(_WRITERS)]
             for writing in [pool.submit(writer.run) for writer in writers]:
                 writing.result()
+            # A destination that takes long to open has begun to send late.
+            _wait_a_little(lambda: supervisor.deaths > 0 or is_quiet(hub))
             if supervisor.deaths:
                 break
     supervisor.end()
     return supervisor.deaths
+
+
+def _wait_a_little(condition: Callable[[], bool]) -> None:
+    with contextlib.suppress(AssertionError):
+        wait_until(condition, 10, "a death, or the end of what is owed")
 
 
 def deliver_all(hub: LiveHub) -> None:

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 PLACE = "hub"
 # Queues that promise no order.
 _UNORDERED = ("sqs", "sns")
-KINDS = ["webhook", "http_api", "scim_app", *broker_list.BROKERS]
+KINDS = ["webhook", "http_api", "scim_app", *broker_list.NAMES]
 
 
 class OtherEnd(Protocol):
