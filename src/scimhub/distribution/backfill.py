@@ -40,6 +40,19 @@ class Backfill:
         return self.state in ("done", "stopped")
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A resource of which the state is owed.
+
+    ``since`` is the first position of what the state stands for, None when the log is read up to there already;
+    ``removes`` the resource type as which it is counted if the state shows it inactive to a destination that has it active.
+    """
+
+    resource_id: str
+    since: int | None = None
+    removes: str = ""
+
+
 class BackfillStore(Protocol):
     """Where backfills are kept, and what they walk through."""
 

@@ -122,6 +122,7 @@ def _items(drift: Drift, *, removes_extra: bool) -> Sequence[Item]:
             tuple(found.values) if before is None else before.paths,
             tuple(found.lacking),
             tuple(found.beyond),
+            _deactivates(found) if before is None else before.deactivates,
         )
         items[found.resource_id] = made
     return list(items.values())
@@ -144,6 +145,12 @@ def _action(found: Finding, *, removes_extra: bool) -> Action | None:
             return "conflict"
         case _:
             return None
+
+
+def _deactivates(found: Finding) -> bool:
+    """Whether somebody is active there whom the directory has deactivated."""
+    wanted, shown = found.values.get("active", (None, None))
+    return found.category == "different" and wanted is False and shown is not False
 
 
 def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
@@ -181,7 +188,9 @@ def _requests(item: Item, sight: Sight) -> int:
 
 def _verdict(destination: Destination, items: Sequence[Item], drift: Drift, now: float) -> str:
     """What the brake will make of the removals, as a sentence; empty when there are none."""
-    removed = Counter(item.resource_type for item in items if item.action == "remove")
+    removed = Counter(item.resource_type for item in items if item.action == "remove" or item.deactivates)
+    # Who is not in scope any more is not among ours; who is to be deactivated is.
+    beyond_scope = Counter(item.resource_type for item in items if item.action == "remove")
     beyond = sum(len(item.members_beyond) for item in items)
     if not removed and not beyond:
         return ""
@@ -190,7 +199,7 @@ def _verdict(destination: Destination, items: Sequence[Item], drift: Drift, now:
         return "The brake is off: every removal leaves at once."
     given = Brake(thresholds, destination.brake_state).counts(now)
     for sort, count in removed.items():
-        population, total = drift.ours.get(sort, 0) + count, count + given.get(sort, (0, 0))[1]
+        population, total = drift.ours.get(sort, 0) + beyond_scope[sort], count + given.get(sort, (0, 0))[1]
         if thresholds.is_met(total, population):
             place = f"{destination.name} --directory {destination.directory_name}"
             return (
