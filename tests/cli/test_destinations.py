@@ -107,6 +107,30 @@ def test_options_become_configuration_and_subscription(running: LiveHub, receive
     assert told.output.splitlines()[-1].startswith("The subscription holds for changes from now on;")
 
 
+def test_a_destination_is_made_with_thresholds_of_its_own(running: LiveHub, receiver: Receiver):
+    create(receiver, "careful", "--brake", "count=200", "--brake", "percent=2.5")
+    shown = run("destination", "brake", "show", "careful", "--json").json["thresholds"]
+    assert shown == {
+        "enabled": True,
+        "count": 200,
+        "percent": 2.5,
+        "small_count": 5,
+        "small_percent": 50,
+        "settle_seconds": 60,
+    }
+    create(receiver, "careless", "--brake", "off")
+    assert facts(run("destination", "show", "careless").output)["brake"] == "off"
+    words = ("destination", "create", "wrong", "--url", "no", "--brake", "percent=200", "--brake", "settle_seconds=-1")
+    assert run(*words).errors.splitlines()[-2:] == [
+        "The brake's percent is a number from 0 to 100.",
+        "The brake's settle_seconds is a number from 0 to 3600.",
+    ]
+    assert run("destination", "create", "wrong", "--brake", "percent").code == 2
+    fed = run("destination", "create", "fed", "--kind", "feed", "--brake", "count=9")
+    assert (fed.code, fed.errors) == (1, "A feed has no brake, since its consumer fetches; leave it out.\n")
+    assert "wrong" not in run("destination", "list").output
+
+
 def test_a_broker_is_made_from_a_file_with_its_password_beside_it(running: LiveHub, tmp_path: Path):
     broker = NatsBroker(tmp_path)
     broker.start()

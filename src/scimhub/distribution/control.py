@@ -6,24 +6,16 @@ that state at any time. Without a started engine, as when no hub runs, they only
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import envelope, keeping, opening, secrets, times
+from scimhub.distribution import brake, envelope, keeping, opening, secrets, times
 from scimhub.distribution import subscription as subscriptions
-from scimhub.distribution.delivery import (
-    Destination,
-    Held,
-    Outcome,
-    Replay,
-    Secret,
-    State,
-    Subscription,
-)
+from scimhub.distribution.delivery import Destination, Held, Outcome, Replay, Secret, State, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.keeping import Kept
 from scimhub.distribution.outlook import Outlook
@@ -97,10 +89,12 @@ async def create(
     *,
     after: int | None = None,
     secret: str | None = None,
+    thresholds: Mapping[str, object] | None = None,
 ) -> Made:
     """A new destination, which begins behind position ``after`` or, without it, behind the newest change.
 
-    ``secret`` is one that somebody brought. Raises Invalid with every mistake, Conflict when the name is taken.
+    ``secret`` is one that somebody brought, ``thresholds`` are those of its brake. Raises Invalid with every mistake, Conflict
+    when the name is taken.
     """
     technology = engine.kinds.get(kind)
     problems = _name_problems(name)
@@ -114,13 +108,15 @@ async def create(
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
+    no_thresholds: Mapping[str, object] = {}
+    braked = _unless(problems, lambda: _thresholds(kind, thresholds), no_thresholds)
     given, id = engine.given, engine.given.new_id()
     kept = _unless(problems, lambda: keeping.keep(given, id, checked), Kept({}, None))
     if problems:
         raise Invalid(problems)
     sealed = [*keeping.sealed(given, id, new), *([] if kept.concealed is None else [kept.concealed])]
     made = await given.store.create_destination(
-        directory.key, name, kind, kept.configuration, subscription, after, _now(engine), sealed, id
+        directory.key, name, kind, kept.configuration, subscription, after, _now(engine), sealed, id, braked
     )
     async with engine.halted(made):
         pass  # a pump begins
@@ -375,6 +371,12 @@ def _checked(technology: DestinationKind | None, configuration: Mapping[str, obj
     if configuration:
         raise Invalid([f"A feed has no configuration; leave out {', '.join(sorted(configuration))}."])
     return {}
+
+
+def _thresholds(kind: str, wish: Mapping[str, object] | None) -> Mapping[str, object]:
+    if wish is not None and kind == FEED:
+        raise Invalid(["A feed has no brake, since its consumer fetches; leave it out."])
+    return {} if wish is None else asdict(brake.read_thresholds(wish))
 
 
 def _style_problems(kind: str, configuration: Mapping[str, object], subscription: Subscription) -> list[str]:

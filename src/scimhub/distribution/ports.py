@@ -62,8 +62,12 @@ class DestinationStore(Protocol):
         now: str,
         secrets: Sequence[Secret] = (),
         id: str | None = None,
+        brake: Mapping[str, object] | None = None,
     ) -> Destination:
-        """A new, active destination with its secrets; without a cursor it begins behind the newest change."""
+        """A new, active destination with its secrets; without a cursor it begins behind the newest change.
+
+        ``brake`` has the thresholds that differ from the defaults.
+        """
 
     async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]: ...
 

@@ -24,8 +24,8 @@ JOIN directories AS d ON d.key = t.directory"""
 _CREATE = """
 INSERT INTO destinations
     (id, directory, name, kind, configuration, subscription, subscription_version, state, reason, cursor, ahead, created,
-     updated)
-VALUES (?, ?, ?, ?, ?, ?, 1, 'active', '', ?, '[]', ?, ?)
+     updated, brake)
+VALUES (?, ?, ?, ?, ?, ?, 1, 'active', '', ?, '[]', ?, ?, ?)
 ON CONFLICT (directory, name) DO NOTHING
 RETURNING key"""
 
@@ -40,12 +40,13 @@ def create(
     subscription: Subscription,
     cursor: int | None,
     now: str,
+    brake: Mapping[str, object] | None = None,
 ) -> Destination:
     """A new destination; raises Absent or Conflict."""
     home = directories.find(connection, directory)
     start = changes.last_position(connection) if cursor is None else cursor
-    wish = _subscription_text(subscription)
-    values = (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now)
+    wish, thresholds = _subscription_text(subscription), orjson.dumps(brake or {}).decode()
+    values = (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now, thresholds)
     made = connection.fetch_one(_CREATE, values)
     if made is None:
         raise Conflict(f"Directory {home.name} has a destination {name} already.")
@@ -216,13 +217,14 @@ class Destinations:
         now: str,
         secrets: Sequence[Secret] = (),
         id: str | None = None,
+        brake: Mapping[str, object] | None = None,
     ) -> Destination:
         own_id = self._new_id() if id is None else id
         if cursor is None:
             await self._database.number_changes()
 
         def work(connection: Connection) -> Destination:
-            made = create(connection, own_id, directory, name, kind, configuration, subscription, cursor, now)
+            made = create(connection, own_id, directory, name, kind, configuration, subscription, cursor, now, brake)
             for secret in secrets:
                 secret_rows.add(connection, made.key, secret)
             return made

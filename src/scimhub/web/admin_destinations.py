@@ -69,6 +69,7 @@ async def create_destination(parts: Parts, directory: str, wish: NewDestination)
         wish.subscription.read(),
         after=wish.after,
         secret=wish.secret,
+        thresholds=None if wish.brake is None else wish.brake.model_dump(),
     )
     if wish.backfill:
         await restating.begin(parts.engine, made.destination)

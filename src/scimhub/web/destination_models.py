@@ -9,6 +9,7 @@ from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subsc
 from scimhub.distribution.ledger import Entry
 from scimhub.distribution.preview import Preview
 from scimhub.web.admin_models import Time, Wish
+from scimhub.web.brake_models import ThresholdsWish
 
 
 class SubscriptionShape(Wish):
@@ -48,6 +49,7 @@ class NewDestination(Wish):
     )
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
+    brake: ThresholdsWish | None = Field(None, description="The thresholds of its brake; without them it has the defaults.")
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
     backfill: bool = Field(False, description="Tell it everybody in its scope, beside what changes from now on.")
     secret: str | None = Field(
