@@ -240,8 +240,9 @@ def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: Live
     create(receiver, "waited", "--after", "0")
     wait_until(lambda: status("waited")["lag"] == 0, 10, "the delivery")
     run("destination", "pause", "waited")
-    done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json").json
-    assert (done["state"], done["cursor"]) == ("paused", 0)
+    done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json")
+    assert (done.code, done.errors) == (1, "The destination is paused; it goes on when that is resumed.\n")
+    assert (json.loads(done.output)["state"], json.loads(done.output)["cursor"]) == ("paused", 0)
 
 
 def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: Receiver):

@@ -75,7 +75,7 @@ def test_another_filter_is_shown_asked_for_and_told(hub: LiveHub, receiver: Rece
         "--apply tells the rest, too. Change it? Nobody can be asked here; give --yes.\n"
     )
     applied = run(*words, "--apply", "--wait", "--yes", "--json").json
-    assert (applied["origin"], applied["state"], applied["told"]) == ("plan", "done", 2)
+    assert (applied["origin"], applied["state"], applied["told"]) == ("subscription", "done", 2)
     assert sorted(types(receiver)[1:]) == ["user.deleted", "user.state"]
     only = run("destination", "update", "hook", "--filter", 'userType eq "Employee"', "--yes")
     assert only.output.endswith(
@@ -139,16 +139,28 @@ def test_what_cannot_be_filled_is_not_made(hub: LiveHub):
     assert run("destination", "list", "--json").json["items"] == []
 
 
-def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub):
+def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCIMHUB_EGRESS_LOOPBACK", "true")
     people(hub, "kim")
-    run("destination", "create", "hook", "--url", "http://127.0.0.1:1/")
+    run("destination", "create", "hook", "--url", "http://127.0.0.1:1/", "--after", "0")
     hub.stop()
     waits = run("destination", "backfill", "hook", "--wait")
-    assert (waits.code, "No hub runs; it goes on when one does." in waits.output) == (0, True)
+    assert (waits.code, waits.errors) == (1, "No hub runs; it goes on when one does.\n")
+    replayed = run("destination", "replay", "hook", "--after", "0", "--wait")
+    assert (replayed.code, replayed.errors) == (1, "No hub runs; it goes on when one does.\n")
+    shown = run("destination", "update", "hook", "--filter", "active eq true", "--apply", "--wait", "--yes")
+    assert (shown.code, "is running" in shown.errors) == (1, True)
+    run("destination", "backfill", "hook", "--cancel")
+    told = run("destination", "update", "hook", "--filter", "active eq false", "--apply", "--wait", "--yes")
+    assert (told.code, told.errors) == (1, "No hub runs; it goes on when one does.\n")
     hub.start()
     run("destination", "pause", "hook")
-    paused = run("destination", "backfill", "hook", "--status", "--wait", "--json").json
-    assert (paused["state"], paused["waits_for"]) == (
-        "running",
+    paused = run("destination", "backfill", "hook", "--status", "--wait", "--json")
+    assert (paused.code, json.loads(paused.output)["waits_for"], paused.errors) == (
+        1,
         "The destination is paused; it goes on when that is resumed.",
+        "The destination is paused; it goes on when that is resumed.\n",
     )
+    ended = run("destination", "backfill", "hook", "--cancel", "--wait")
+    assert (ended.code, ended.errors) == (1, "It is stopped: An administrator ended it.\n")
+    assert run("destination", "backfill", "hook", "--status").code == 0

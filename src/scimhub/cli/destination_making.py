@@ -20,7 +20,7 @@ from scimhub.cli.destinations import (
     subscription_of,
 )
 from scimhub.cli.manage import AsJson, InDirectory
-from scimhub.cli.resync import Wait, Yes, confirm, look_on, print_backfill
+from scimhub.cli.resync import Wait, Yes, confirm, wait_for
 
 Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
 Options = Annotated[
@@ -141,7 +141,7 @@ def update(
         _ask(counts, name, apply=apply, yes=yes)
     shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
     if apply and counts and wait:
-        print_backfill(look_on(context, directory, name), name, directory, as_json)
+        wait_for(context, directory, name, as_json)
         return
     print_destination(shown, as_json)
     if changed.keys() & set(_SCOPE) and not as_json:

@@ -167,6 +167,8 @@ def replay(
     if wait and shown["replay"] is not None:
         shown = _look_on(context, _path(directory, name), shown)
     print_destination(shown, as_json)
+    if wait and shown["status"]["waits_for"]:
+        raise output.fail([shown["status"]["waits_for"]])
 
 
 def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> Any:
@@ -178,7 +180,7 @@ def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> Any:
             shown = connection.ask(context, "GET", path)
             reached = shown["status"]["head"] - shown["status"]["lag"]
             progress.update(bar, completed=min(reached, last) - first)
-            if reached >= last or shown["state"] != "active":
+            if reached >= last or shown["status"]["waits_for"]:
                 return shown
             time.sleep(_LOOK_EVERY)
 

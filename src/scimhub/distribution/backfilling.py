@@ -105,7 +105,7 @@ def _chunks(store: SharedStore, destination: Destination, outlook: Outlook, back
             return _of_directory(store, destination, outlook, backfill)
         case "log":
             return _of_log(store, destination, backfill)
-        case "plan":
+        case "plan" | "subscription":
             return _of_plan(store, backfill)
 
 

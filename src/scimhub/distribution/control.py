@@ -13,7 +13,7 @@ from typing import TypeVar
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import brake, envelope, keeping, opening, secrets, times
+from scimhub.distribution import brake, envelope, keeping, opening, secrets, status, times
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import Destination, Held, Outcome, Replay, Secret, State, Subscription
 from scimhub.distribution.engine import Engine
@@ -29,8 +29,6 @@ _LONGEST_OVERLAP = 30 * 24.0
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
-# What is held without a failure: nothing is to be retried or skipped there.
-_NOT_FAILED = ("brake", "leaver")
 # More owed events than this are told as "at least".
 MOST_OWED_COUNTED = 1000
 
@@ -41,31 +39,6 @@ class Made:
 
     destination: Destination
     secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a destination fares. ``lag`` counts positions, ``lag_seconds`` the age of the oldest change it lacks."""
-
-    head: int
-    lag: int
-    lag_seconds: float
-    held: int
-    # Resources whose removal the brake keeps; whether it has tripped; whether it is on.
-    brake_held: int
-    brake_is_tripped: bool
-    brake_is_on: bool
-    # How old the oldest leaver is that waits and that the brake does not keep; 0 while no pump runs.
-    oldest_leaver_seconds: float
-    in_flight: int
-    # The breaker's state while a pump runs, else empty; and what failed last.
-    breaker: str
-    error: str
-    last_success: str | None
-    delivered: int
-    failed: int
-    # How many messages may be on their way now, which adapts; 0 while no pump runs.
-    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,41 +219,13 @@ async def check(engine: Engine, destination: Destination) -> Outcome:
         await sender.close()
 
 
-async def status(engine: Engine, destination: Destination) -> Status:
-    """How the destination fares now."""
-    reader, pump = engine.given.reader, engine.find_pump(destination.key)
-    head = await reader.last_position()
-    cursor = destination.cursor if pump is None else pump.cursor
-    waiting = await reader.read_changes(cursor, 1)
-    held = await engine.given.store.list_held(destination.key)
-    breaker = None if pump is None else pump.breaker
-    last_success = None if pump is None else pump.last_success
-    return Status(
-        head=head,
-        lag=head - cursor,
-        lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
-        held=sum(_has_failed(one) for one in held),
-        brake_held=sum(one.cause == "brake" for one in held),
-        brake_is_tripped="trip" in destination.brake_state,
-        brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,
-        oldest_leaver_seconds=0.0 if pump is None else pump.leaver_age,
-        in_flight=0 if pump is None else pump.in_flight,
-        breaker="" if breaker is None else breaker.state,
-        error=destination.reason if breaker is None else breaker.reason,
-        last_success=None if last_success is None else times.text(last_success),
-        delivered=0 if pump is None else pump.delivered,
-        failed=0 if pump is None else pump.failed,
-        concurrency=0 if pump is None else pump.flow.limit,
-    )
-
-
 async def list_owed(engine: Engine, destination: Destination) -> Sequence[Owed]:
     """What is held for the destination, in order of position."""
     interest = (await Outlook(engine.place, destination).envelope()).interest
     head = await engine.given.reader.last_position()
     owed = []
     for held in await engine.given.store.list_held(destination.key):
-        if not _has_failed(held):
+        if not status.has_failed(held):
             continue
         found = await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED)
         owed.append(Owed(held, sum(interest.assess(change) is not None for change in found)))
@@ -322,15 +267,10 @@ async def _held(engine: Engine, destination: Destination, resource_id: str | Non
         raise Conflict(
             f"The brake of destination {destination.name} keeps the removal of {resource_id[:100]!r}; release or discard it."
         )
-    found = [held for held in found if _has_failed(held)]
+    found = [held for held in found if status.has_failed(held)]
     if resource_id is not None and not found:
         raise Absent(f"Destination {destination.name} holds nothing of resource {resource_id[:100]!r}.")
     return found
-
-
-def _has_failed(held: Held) -> bool:
-    """Whether it waits because it failed, and not just for its turn or the brake."""
-    return held.cause not in _NOT_FAILED and not (held.cause == "state" and not held.attempts)
 
 
 async def _behind_first_wanted(engine: Engine, destination: Destination, held: Held) -> int:

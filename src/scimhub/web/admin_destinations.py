@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control, preview, rescoping, restating
+from scimhub.distribution import control, preview, rescoping, restating, status
 from scimhub.distribution.delivery import Destination
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.destination_models import (
@@ -45,7 +45,7 @@ async def _find(parts: Administration, directory: str, name: str) -> Destination
 
 
 async def _show(parts: Administration, destination: Destination) -> DestinationShown:
-    return show_destination(destination, await control.status(parts.engine, destination))
+    return show_destination(destination, await status.of_destination(parts.engine, destination))
 
 
 @routes.get(_ALL, summary="List the destinations with their lag")
@@ -73,7 +73,7 @@ async def create_destination(parts: Parts, directory: str, wish: NewDestination)
     )
     if wish.backfill:
         await restating.begin(parts.engine, made.destination)
-    return show_made(made, await control.status(parts.engine, made.destination))
+    return show_made(made, await status.of_destination(parts.engine, made.destination))
 
 
 def _check_backfill(parts: Administration, wish: NewDestination) -> None:
@@ -133,7 +133,7 @@ async def resume_destination(parts: Parts, directory: str, name: str) -> Destina
 async def rotate_secret(parts: Parts, directory: str, name: str, wish: RotationWish) -> DestinationMade:
     found = await _find(parts, directory, name)
     made = await control.rotate(parts.engine, found, overlap_hours=wish.overlap_hours, secret=wish.secret)
-    return show_made(made, await control.status(parts.engine, made.destination))
+    return show_made(made, await status.of_destination(parts.engine, made.destination))
 
 
 @routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time")

@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed, Status
+from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed
 from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subscription
 from scimhub.distribution.ledger import Entry
 from scimhub.distribution.preview import Preview
+from scimhub.distribution.status import Status
 from scimhub.web.admin_models import Time, Wish
 from scimhub.web.brake_models import ThresholdsWish
 
@@ -111,6 +112,7 @@ class StatusShown(BaseModel):
     concurrency: int = Field(
         description="How many messages may be on their way now: it falls when the destination cannot keep up. 0 without a pump."
     )
+    waits_for: str = Field(description="What keeps it from being sent anything; empty when nothing does.")
 
 
 class DestinationShown(BaseModel):
