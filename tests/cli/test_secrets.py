@@ -34,6 +34,18 @@ def test_status_counts_what_is_under_which_key(scimhub: Scimhub, home: Path, sea
     assert keys_of(home)[0].partition(":")[2] not in shown
 
 
+def test_looking_makes_no_key(scimhub: Scimhub, home: Path, sealed: str):
+    file = home / "data" / "secret.keys"
+    file.rename(home / "kept")
+    scimhub("secrets", "status")
+    scimhub("doctor")
+    scimhub("destination", "list", "--directory", "acme")
+    assert not file.exists()
+    # Whoever seals something needs one.
+    made = scimhub("destination", "create", "hook", "--directory", "acme", "--url", URL)
+    assert (made.code, len(keys_of(home)), file.stat().st_mode & 0o777) == (0, 1, 0o600)
+
+
 def test_a_rotation_adds_a_key_and_leaves_the_old_one_unused(scimhub: Scimhub, home: Path, sealed: str):
     rotated = scimhub("secrets", "rotate")
     new, old = (line.partition(":")[0] for line in keys_of(home))
