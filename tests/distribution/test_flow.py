@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scimhub.distribution import control, status
+from scimhub.distribution import status
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.flow import Flow
 from tests.distribution.outside import open_outside, until
