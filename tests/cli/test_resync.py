@@ -71,7 +71,7 @@ def test_another_filter_is_shown_asked_for_and_told(hub: LiveHub, receiver: Rece
     asked = run(*words)
     assert asked.code == 1
     assert asked.errors == (
-        "By the new subscription of hook, User: 1 enters, 1 leaves, 0 changes. Only what changes from now on is told; "
+        "By the new subscription of hook, User: 1 enters, 1 leaves, 0 change. Only what changes from now on is told; "
         "--apply tells the rest, too. Change it? Nobody can be asked here; give --yes.\n"
     )
     applied = run(*words, "--apply", "--wait", "--yes", "--json").json
@@ -104,7 +104,11 @@ def test_drift_is_shown_without_values_and_mended_by_a_plan(hub: LiveHub, tmp_pa
         assert found.code == 1
         assert f"different: User {kim}, there {there['id']}\n  title\n" in found.output
         assert "canary" not in found.output
-        assert "title: ours 'boss', there 'canary'" in run("destination", "drift", "twin", "--values").output
+        with twin.client() as client:
+            client.patch(f"/Users/{there['id']}", json=patch({"op": "replace", "path": "active", "value": False}))
+        assert f"different: User {kim}, there {there['id']}\n  active, title\n" in run("destination", "drift", "twin").output
+        shown = run("destination", "drift", "twin", "--values").output
+        assert '\n  active: ours true, there false\n  title: ours "boss", there "canary"\n' in shown
         assert json.loads(run("destination", "drift", "twin", "--json").output)["counts"]["User"]["different"] == 1
 
         plan = run("destination", "resync", "plan", "twin")
@@ -153,6 +157,7 @@ def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, monkeypatch: pytest.M
     run("destination", "backfill", "hook", "--cancel")
     told = run("destination", "update", "hook", "--filter", "active eq false", "--apply", "--wait", "--yes")
     assert (told.code, told.errors) == (1, "No hub runs; it goes on when one does.\n")
+    assert told.output.startswith("new subscription  ")
     hub.start()
     run("destination", "pause", "hook")
     paused = run("destination", "backfill", "hook", "--status", "--wait", "--json")

@@ -160,7 +160,11 @@ async def test_a_destination_whose_key_is_missing_sends_nothing_and_names_the_ke
         caplog.clear()
         with caplog.at_level(logging.ERROR):
             async with hub.engine.halted(await hub.again()):
-                await hub.place.user("kim")
+                pass
+            # It is said before anything was to be sent.
+            early = await status.of_destination(hub.engine, await hub.again())
+            assert early.error.startswith("Its secret is sealed with the key test, which this hub does not have")
+            await hub.place.user("kim")
             await until(lambda: hub.pump(known).breaker.state == "open", "the failing") if (
                 known := await hub.again()
             ) else None

@@ -160,7 +160,8 @@ def _fates(context: typer.Context, directory: str, name: str, changed: dict[str,
 
 def _ask(counts: dict[str, dict[str, int]], name: str, *, apply: bool, yes: bool) -> None:
     told = "; ".join(
-        f"{kind}: {', '.join(f'{count:,} {fate}' for fate, count in of_kind.items())}" for kind, of_kind in counts.items()
+        f"{kind}: {', '.join(f'{count:,} {fate if count == 1 else fate[:-1]}' for fate, count in of_kind.items())}"
+        for kind, of_kind in counts.items()
     )
     then = "They are told so now." if apply else "Only what changes from now on is told; --apply tells the rest, too."
     confirm(f"By the new subscription of {name}, {told}. {then} Change it?", yes=yes)

@@ -1,5 +1,6 @@
 """The verbs on what a destination is told without anything having happened: backfill, resend, drift, resync."""
 
+import json
 import sys
 import time
 from typing import Annotated, Any
@@ -199,7 +200,10 @@ def _details(finding: dict[str, Any]) -> list[str]:
     if finding["values"] is None:
         lines += [", ".join(finding["paths"])] if finding["paths"] else []
     else:
-        lines += [f"{path}: ours {ours!r}, there {theirs!r}" for path, (ours, theirs) in finding["values"].items()]
+        lines += [
+            f"{path}: ours {json.dumps(ours, ensure_ascii=False)}, there {json.dumps(theirs, ensure_ascii=False)}"
+            for path, (ours, theirs) in finding["values"].items()
+        ]
     for key, told in (("members_lacking", "lacks"), ("members_beyond", "has beyond ours")):
         some = finding[key]
         if some:

@@ -28,6 +28,7 @@ from scimhub.distribution.retry import Again
 from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
+from scimhub.distribution.unable import Unable
 
 _AFTER_FAULT = 1.0
 _LONGEST_REST = 60.0
@@ -119,6 +120,11 @@ class Pump:
     def cursor(self) -> int:
         """Up to where everything has arrived, was not wanted, or is held; settled or not."""
         return self._lanes.cursor
+
+    @property
+    def error(self) -> str:
+        """What failed last, or why nothing can be sent at all; empty when all is well."""
+        return self._sender.reason if isinstance(self._sender, Unable) else self.breaker.reason
 
     @property
     def in_flight(self) -> int:

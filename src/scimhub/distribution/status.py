@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import intake, times
+from scimhub.distribution import intake, opening, times
 from scimhub.distribution.delivery import Destination, Held
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.outlook import Outlook
@@ -62,7 +62,7 @@ async def of_destination(engine: Engine, destination: Destination) -> Status:
         oldest_leaver_seconds=leaver_age,
         in_flight=0 if pump is None else pump.in_flight,
         breaker="" if breaker is None else breaker.state,
-        error=destination.reason if breaker is None else breaker.reason,
+        error=destination.reason or await opening.fault(engine.given, destination) if pump is None else pump.error,
         last_success=None if last_success is None else times.text(last_success),
         delivered=0 if pump is None else pump.delivered,
         failed=0 if pump is None else pump.failed,
