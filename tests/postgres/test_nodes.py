@@ -9,6 +9,7 @@ from scimhub import clock
 from scimhub.directory import schemas
 from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
+from scimhub.scim.errors import ScimError
 from scimhub.sqlstore.postgres import database
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
@@ -45,6 +46,26 @@ async def test_a_name_is_given_once_whichever_node_is_asked(open_node):
     outcomes = await asyncio.gather(*(each.try_user(f"user{n}") for n in range(40) for each in (desk, there)))
     assert sum(isinstance(one, Applied) for one in outcomes) == 40
     assert sum(isinstance(one, UniqueConflict) for one in outcomes) == 40
+
+
+async def test_nobody_is_written_into_a_directory_that_another_node_has_deleted(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    other = await open_desk(first, "other")
+    there = await another(desk, second)
+    await first.request_directory_deletion(desk.directory.key, T0)
+    writing = [asyncio.create_task(there.try_user(f"user{number}")) for number in range(40)]
+    await first.delete_directory(desk.directory.key)
+    # Whoever had a grant until now writes with it for up to a second more.
+    late = [asyncio.create_task(there.try_user(f"late{number}")) for number in range(3)]
+    ended = await asyncio.gather(*writing, *late, return_exceptions=True)
+    refused = [one for one in ended if isinstance(one, ScimError)]
+    assert all(isinstance(one, Applied | ScimError) for one in ended)
+    assert ended[-3:] == refused[-3:]
+    assert (refused[0].status, str(refused[0])) == (404, "The directory is not there any more.")
+    sql = "SELECT count(*) FROM resources WHERE directory = ?"
+    assert await first.database.read(lambda connection: connection.fetch_one(sql, (desk.directory.key,))) == (0,)
+    assert await (await another(other, second)).user("kim")
 
 
 async def test_additions_at_two_nodes_end_with_exactly_the_union(open_node):
