@@ -94,6 +94,9 @@ class DestinationStore(Protocol):
     async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
         """Put the cursor somewhere else, forgetting what was ahead of it and holds that the way meets again."""
 
+    async def acknowledge(self, key: int, former: int, position: int, *, replay_is_over: bool = False) -> bool:
+        """Move the cursor on to the position, unless it is beyond that or before ``former``; whether it was moved."""
+
     async def delete_destination(self, key: int) -> None: ...
 
     async def add_secret(self, key: int, secret: Secret) -> None: ...

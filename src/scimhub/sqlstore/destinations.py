@@ -123,6 +123,13 @@ def _destination(row: Row) -> Destination:
     return Destination(*values)
 
 
+_ACKNOWLEDGE = """
+UPDATE destinations
+SET cursor = ?3,
+    replay_id = CASE WHEN ?4 = 1 THEN NULL ELSE replay_id END,
+    replay_until = CASE WHEN ?4 = 1 THEN NULL ELSE replay_until END
+WHERE key = ?1 AND cursor >= ?2 AND cursor < ?3"""
+
 # --------------------------------------------------------------------------- settling
 
 _SETTLE = """
@@ -265,6 +272,10 @@ class Destinations:
 
     async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
         return await self._database.write(lambda connection: move_cursor(connection, key, cursor, replay))
+
+    async def acknowledge(self, key: int, former: int, position: int, *, replay_is_over: bool = False) -> bool:
+        values = (key, former, position, int(replay_is_over))
+        return await self._database.write(lambda connection: connection.run(_ACKNOWLEDGE, values), None) > 0
 
     async def delete_destination(self, key: int) -> None:
         await self._database.write(lambda connection: delete(connection, key))
