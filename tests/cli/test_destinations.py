@@ -229,6 +229,12 @@ def test_a_replay_is_looked_on_until_it_is_done(running: LiveHub, receiver: Rece
     assert (done["status"]["lag"], done["state"]) == (0, "active")
     assert len(receiver.arrivals) == 2 * before
     assert {arrival.delivery_id.count("_") for arrival in receiver.arrivals[before:]} == {1}
+    of_one = run("destination", "replay", "replayed", "--after", "0", "--resource", "replayed3", "--wait", "--json").json
+    assert (of_one["replay"], len(receiver.arrivals)) == (None, 2 * before + 1)
+    assert receiver.arrivals[-1].delivery_id.count("_") == 1
+    receiver.arrivals.pop()
+    unknown = run("destination", "replay", "replayed", "--after", "0", "--resource", "nobody")
+    assert (unknown.code, unknown.errors) == (1, "Nobody in directory default is known as 'nobody'.\n")
     begun = run("destination", "replay", "replayed", "--since", "2000-01-01T00:00:00Z", "--json").json
     assert len(begun["replay"]) == 36
     wait_until(lambda: len(receiver.arrivals) == 3 * before, 10, "the second replay")

@@ -193,6 +193,42 @@ async def replay(engine: Engine, destination: Destination, after: int) -> Destin
     return moved
 
 
+async def replay_resource(engine: Engine, destination: Destination, resource_id: str, after: int) -> Destination:
+    """Send once more the resource's events behind the position, marked as a replay; others are told what is new meanwhile.
+
+    Raises Invalid for a position that is not kept or has nothing of it behind it, Conflict where it cannot be taken out of
+    order, where a replay runs, and where something of it is held.
+    """
+    _check_out_of_order(engine, destination)
+    if problems := await _after_problems(engine, after):
+        raise Invalid(problems)
+    store, now = engine.given.store, _now(engine)
+    async with engine.halted(destination):
+        current = await store.find_destination(destination.directory, destination.name) or destination
+        if current.replay is not None:
+            raise Conflict(f"A replay runs up to position {current.replay.until}; wait for its end.")
+        if any(held.resource_id == resource_id for held in await store.list_held(current.key)):
+            raise Conflict(f"Something of resource {resource_id[:100]!r} is owed anyway, and goes first; try again later.")
+        reached = max((current.cursor, *current.ahead))
+        found = await engine.given.reader.read_changes_of(resource_id, after + 1, reached, 1)
+        if not found or found[0].directory != current.directory:
+            raise Invalid(
+                [f"Destination {current.name} was told nothing of resource {resource_id[:100]!r} behind position {after}."]
+            )
+        # As one that overtakes: read from the log at once, and no failure.
+        owed = Held(resource_id, found[0].position, now, 0, now, "", "leaver", reached)
+        return await store.replay_held(current.key, Replay(engine.given.new_id(), reached, resource_id), owed)
+
+
+def _check_out_of_order(engine: Engine, destination: Destination) -> None:
+    if destination.kind not in engine.kinds:
+        raise Conflict(f"Destination {destination.name} is a {destination.kind}: its consumer reads again what it wants.")
+    if destination.configuration.get("order") == "stream":
+        raise Conflict(
+            f"Destination {destination.name} takes all in the order of the log, and nothing of one resource again; replay all."
+        )
+
+
 async def position_at(engine: Engine, moment: str) -> int:
     """The position behind which everything from that time on lies; raises Invalid for what is no time."""
     try:

@@ -78,10 +78,11 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Events up to ``until`` are sent once more, marked with ``id``."""
+    """Events up to ``until`` are sent once more, marked with ``id``; only those of one resource where that is given."""
 
     id: str
     until: int
+    resource_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,9 @@ class DestinationStore(Protocol):
     async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
         """Put the cursor somewhere else, forgetting what was ahead of it and holds that the way meets again."""
 
+    async def replay_held(self, key: int, replay: Replay, held: Held) -> Destination:
+        """Begin a replay of what is owed of one resource, with that."""
+
     async def acknowledge(self, key: int, former: int, position: int, *, replay_is_over: bool = False) -> bool:
         """Move the cursor on to the position, unless it is beyond that or before ``former``; whether it was moved."""
 

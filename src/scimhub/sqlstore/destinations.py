@@ -15,7 +15,7 @@ from scimhub.sqlstore.connection import Connection, Database, Row
 
 _SELECT = """
 SELECT t.key, t.id, t.directory, d.name, t.name, t.kind, t.configuration, t.subscription, t.subscription_version, t.state,
-    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.created, t.updated, t.brake, t.brake_state
+    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.replay_resource, t.created, t.updated, t.brake, t.brake_state
 FROM destinations AS t
 JOIN directories AS d ON d.key = t.directory"""
 
@@ -82,7 +82,8 @@ def set_state(connection: Connection, key: int, state: State, reason: str, now: 
     return get(connection, key)
 
 
-_MOVE = "UPDATE destinations SET cursor = ?2, ahead = '[]', replay_id = ?3, replay_until = ?4 WHERE key = ?1"
+_MOVE = """
+UPDATE destinations SET cursor = ?2, ahead = '[]', replay_id = ?3, replay_until = ?4, replay_resource = NULL WHERE key = ?1"""
 
 
 def move_cursor(connection: Connection, key: int, cursor: int, replay: Replay | None) -> Destination:
@@ -118,9 +119,20 @@ def _destination(row: Row) -> Destination:
     style = wish.get("style", "event")
     values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}), style)
     values[12] = frozenset(orjson.loads(row[12]))
-    values[17:19] = [orjson.loads(row[17]), orjson.loads(row[18])]
-    values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]
+    values[18:20] = [orjson.loads(row[18]), orjson.loads(row[19])]
+    values[13:16] = [None if row[13] is None else Replay(*row[13:16])]
     return Destination(*values)
+
+
+_REPLAY = "UPDATE destinations SET replay_id = ?2, replay_until = ?3, replay_resource = ?4 WHERE key = ?1"
+
+
+def replay_held(connection: Connection, key: int, replay: Replay, held: Held) -> Destination:
+    """Begin a replay of what is owed of one resource; raises Absent."""
+    connection.execute(_REPLAY, (key, replay.id, replay.until, replay.resource_id))
+    changed = get(connection, key)
+    hold(connection, key, held)
+    return changed
 
 
 _ACKNOWLEDGE = """
@@ -272,6 +284,9 @@ class Destinations:
 
     async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
         return await self._database.write(lambda connection: move_cursor(connection, key, cursor, replay))
+
+    async def replay_held(self, key: int, replay: Replay, held: Held) -> Destination:
+        return await self._database.write(lambda connection: replay_held(connection, key, replay, held))
 
     async def acknowledge(self, key: int, former: int, position: int, *, replay_is_over: bool = False) -> bool:
         values = (key, former, position, int(replay_is_over))

@@ -9,6 +9,7 @@ from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
 from scimhub.distribution import control, preview, rescoping, restating, status
 from scimhub.distribution.delivery import Destination
+from scimhub.web import naming
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.destination_models import (
     CheckResult,
@@ -136,13 +137,17 @@ async def rotate_secret(parts: Parts, directory: str, name: str, wish: RotationW
     return show_made(made, await status.of_destination(parts.engine, made.destination))
 
 
-@routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time")
+@routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time, of all or of one resource")
 async def replay_events(parts: Parts, directory: str, name: str, wish: ReplayWish) -> DestinationShown:
-    found = await _find(parts, directory, name)
+    home = await sources.get_directory(parts.store, directory)
+    found = await control.get(parts.engine, home, name)
     if (wish.after is None) == (wish.since is None):
         raise Invalid(["A replay begins behind a position (after) or at a time (since); give one of the two."])
-    after = wish.after if wish.since is None else await control.position_at(parts.engine, wish.since)
-    return await _show(parts, await control.replay(parts.engine, found, after or 0))
+    after = (wish.after if wish.since is None else await control.position_at(parts.engine, wish.since)) or 0
+    if wish.resource is None:
+        return await _show(parts, await control.replay(parts.engine, found, after))
+    id = await naming.id_of(parts, home, wish.resource)
+    return await _show(parts, await control.replay_resource(parts.engine, found, id, after))
 
 
 @routes.get(f"{_ONE}/held", summary="List the resources whose delivery waits")

@@ -79,6 +79,9 @@ class RotationWish(Wish):
 class ReplayWish(Wish):
     after: int | None = Field(None, ge=0, description="Send once more what lies behind this position.")
     since: Time | None = Field(None, description="Send once more what was committed from this time on; a minute early at most.")
+    resource: str | None = Field(
+        None, description="Only the events of this resource: its id, or its userName, displayName or what else it is known by."
+    )
 
 
 class RetryWish(Wish):
@@ -130,6 +133,7 @@ class DestinationShown(BaseModel):
     cursor: int
     replay: str | None = Field(description="The id of the replay that runs.")
     replay_until: int | None
+    replay_resource: str | None = Field(description="The one resource of which it is; null when it is of all.")
     created: Time
     updated: Time
     status: StatusShown
@@ -250,6 +254,7 @@ def show_destination(destination: Destination, status: Status) -> DestinationSho
         cursor=destination.cursor,
         replay=None if replay is None else replay.id,
         replay_until=None if replay is None else replay.until,
+        replay_resource=None if replay is None else replay.resource_id,
         created=destination.created,
         updated=destination.updated,
         status=StatusShown.model_validate(status, from_attributes=True),
