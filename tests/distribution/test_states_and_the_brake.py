@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from scimhub.distribution import braking, control, restating, retention
-from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Subscription
+from scimhub.distribution.delivery import Choice, Delivered, Message, Outcome, Rejected, Subscription
 from scimhub.distribution.retention import Limits
 from scimhub.distribution.snapshot import Pins
 from tests.distribution.outside import Hub, open_outside, until
@@ -86,8 +86,13 @@ async def test_members_that_a_state_takes_away_are_counted(tmp_path: Path):
         await restating.resend(hub.engine, await hub.again(), [*ids[:10], staff])
         await until(lambda: hub.outside.under_way, "a state on its way")
         await hub.place.members(staff, remove=ids[:50])
+        await hub.place.set(staff, "Group", displayName="all staff")
         may_go_on.set()
         await until(lambda: hub.pump(made).brake.trip, "the trip")
+        assert [one for one in hub.outside.delivered() if one.data["id"] == staff][-1].data["version"] == 1
+        await until(lambda: hub.pump(made).brake_held == 1, "the state that is kept")
+        assert await braking.decide(hub.engine, await hub.again(), Choice(), discards=True) == 1
+        await hub.nothing_held()
         assert [one for one in hub.outside.delivered() if one.data["id"] == staff][-1].data["version"] == 1
 
 
@@ -157,3 +162,49 @@ async def test_a_state_that_settled_and_then_failed_needs_another_permit(tmp_pat
         assert await control.retry_held(hub.engine, await hub.again(), refused) == 1
         await until(lambda: len(_shown_inactive(hub)) == 20, "the last")
         assert hub.pump(made).brake.counts(hub.clock.now())["User"][1] == 1
+
+
+async def test_what_the_brake_keeps_can_be_released_when_its_changes_are_gone(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(20)]
+        await hub.destination(wish=Subscription(style="state"))
+        await hub.caught_up()
+        for id in ids[:10]:
+            await hub.place.set(id, active=False)
+        for id in ids[10:]:
+            await hub.place.delete("User", id)
+
+        def is_seen() -> bool:
+            hub.pass_time(1)
+            return hub.pump_named("payroll").brake.trip is not None
+
+        await until(is_seen, "the trip")
+        await hub.looked_at_all(await hub.again())
+        await _purge(hub)
+        kept = await braking.status(hub.engine, await hub.again())
+        assert kept.waiting > 10
+        assert await braking.decide(hub.engine, await hub.again(), Choice(), discards=False) == kept.waiting
+        await until(lambda: len(_shown_inactive(hub)) == 20, "the end of what was released")
+        await hub.nothing_held()
+        assert (await hub.again()).state == "active"
+
+
+async def test_what_the_brake_keeps_can_be_discarded_when_its_changes_are_gone(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(20)]
+        await hub.destination(wish=Subscription(style="state"))
+        await hub.caught_up()
+        for id in ids:
+            await hub.place.set(id, active=False)
+
+        def is_seen() -> bool:
+            hub.pass_time(1)
+            return hub.pump_named("payroll").brake.trip is not None
+
+        await until(is_seen, "the trip")
+        await hub.looked_at_all(await hub.again())
+        await _purge(hub)
+        kept = await braking.decide(hub.engine, await hub.again(), Choice(), discards=True)
+        await hub.nothing_held()
+        assert (await hub.again()).state == "active"
+        assert len(_shown_inactive(hub)) == 20 - kept

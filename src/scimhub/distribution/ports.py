@@ -127,6 +127,9 @@ class DestinationStore(Protocol):
         Nobody else may be writing where it stands.
         """
 
+    async def owe_states_of_kept(self, key: int, ask: str) -> None:
+        """Have what the brake keeps, and what was decided about that, told as states: what the log said of it is gone."""
+
     async def release_held(self, key: int, resource_id: str) -> None:
         """Owe the resource nothing any more; raises Absent."""
 

@@ -167,6 +167,8 @@ SELECT t.key, ?2, t.cursor + 1, ?4, 0, ?4, '', 'state', ?3 FROM destinations AS 
 ON CONFLICT (destination, resource_id) DO UPDATE SET cause = 'state', ask = excluded.ask, attempts = 0, until = NULL,
     next_attempt = excluded.next_attempt, error = '', removes = '', removed = 0
 WHERE held.cause NOT IN ('brake', 'released', 'discarded')"""
+_STATES_OF_KEPT = """
+UPDATE held SET ask = ?2 WHERE destination = ?1 AND cause IN ('brake', 'released', 'discarded')"""
 _HELD = """
 SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask FROM held"""
 
@@ -313,6 +315,9 @@ class Destinations:
             connection.executemany(_OWE_STATE, [(key, id, ask, now) for id in resource_ids])
 
         await self._database.write(work)
+
+    async def owe_states_of_kept(self, key: int, ask: str) -> None:
+        await self._database.write(lambda connection: connection.execute(_STATES_OF_KEPT, (key, ask)))
 
     async def release_held(self, key: int, resource_id: str) -> None:
         def work(connection: Connection) -> None:
