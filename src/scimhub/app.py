@@ -79,7 +79,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        keyring = await open_keyring(settings, store)
+        keyring = await open_keyring(settings, store, makes_key=bootstrap)
         exchanges = await open_exchanges(
             settings.database_file or settings.database,
             content=settings.exchange_content,
@@ -111,13 +111,17 @@ async def _seal(given: Surroundings) -> None:
         _log.info("secrets sealed", extra={"secrets": sealed, "key": given.keyring.newest})
 
 
-async def open_keyring(settings: Settings, store: SqlStore) -> Keyring:
-    """The keys with which secrets are sealed; where none are given, the first opening makes one. Raises KeysUnusable."""
+async def open_keyring(settings: Settings, store: SqlStore, *, makes_key: bool) -> Keyring:
+    """The keys with which secrets are sealed. Raises KeysUnusable.
+
+    Where none are given one is made: at once with ``makes_key``, else when the first secret is sealed, for whoever only looks
+    writes nothing.
+    """
     own = settings.own_keys_file
     if own is not None:
-        if not own.exists():
+        if makes_key and not own.exists():
             key_file.make(own, new_sealing_key())
-        return Keyring(partial(key_file.read, own), partial(key_file.add, own))
+        return Keyring(partial(key_file.read_if_made, own), partial(key_file.add, own), new_sealing_key)
     given: Callable[[], list[Key]] = list
     if settings.secret_keys:
         keys = [sealing.parse_key(written.get_secret_value()) for written in settings.secret_keys]

@@ -107,6 +107,30 @@ def test_options_become_configuration_and_subscription(running: LiveHub, receive
     assert told.output.splitlines()[-1].startswith("The subscription holds for changes from now on;")
 
 
+def test_a_destination_is_made_with_thresholds_of_its_own(running: LiveHub, receiver: Receiver):
+    create(receiver, "careful", "--brake", "count=200", "--brake", "percent=2.5")
+    shown = run("destination", "brake", "show", "careful", "--json").json["thresholds"]
+    assert shown == {
+        "enabled": True,
+        "count": 200,
+        "percent": 2.5,
+        "small_count": 5,
+        "small_percent": 50,
+        "settle_seconds": 60,
+    }
+    create(receiver, "careless", "--brake", "off")
+    assert facts(run("destination", "show", "careless").output)["brake"] == "off"
+    words = ("destination", "create", "wrong", "--url", "no", "--brake", "percent=200", "--brake", "settle_seconds=-1")
+    assert run(*words).errors.splitlines()[-2:] == [
+        "The brake's percent is a number from 0 to 100.",
+        "The brake's settle_seconds is a number from 0 to 3600.",
+    ]
+    assert run("destination", "create", "wrong", "--brake", "percent").code == 2
+    fed = run("destination", "create", "fed", "--kind", "feed", "--brake", "count=9")
+    assert (fed.code, fed.errors) == (1, "A feed has no brake, since its consumer fetches; leave it out.\n")
+    assert "wrong" not in run("destination", "list").output
+
+
 def test_a_broker_is_made_from_a_file_with_its_password_beside_it(running: LiveHub, tmp_path: Path):
     broker = NatsBroker(tmp_path)
     broker.start()
@@ -205,6 +229,12 @@ def test_a_replay_is_looked_on_until_it_is_done(running: LiveHub, receiver: Rece
     assert (done["status"]["lag"], done["state"]) == (0, "active")
     assert len(receiver.arrivals) == 2 * before
     assert {arrival.delivery_id.count("_") for arrival in receiver.arrivals[before:]} == {1}
+    of_one = run("destination", "replay", "replayed", "--after", "0", "--resource", "replayed3", "--wait", "--json").json
+    assert (of_one["replay"], len(receiver.arrivals)) == (None, 2 * before + 1)
+    assert receiver.arrivals[-1].delivery_id.count("_") == 1
+    receiver.arrivals.pop()
+    unknown = run("destination", "replay", "replayed", "--after", "0", "--resource", "nobody")
+    assert (unknown.code, unknown.errors) == (1, "Nobody in directory default is known as 'nobody'.\n")
     begun = run("destination", "replay", "replayed", "--since", "2000-01-01T00:00:00Z", "--json").json
     assert len(begun["replay"]) == 36
     wait_until(lambda: len(receiver.arrivals) == 3 * before, 10, "the second replay")
@@ -216,8 +246,9 @@ def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: Live
     create(receiver, "waited", "--after", "0")
     wait_until(lambda: status("waited")["lag"] == 0, 10, "the delivery")
     run("destination", "pause", "waited")
-    done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json").json
-    assert (done["state"], done["cursor"]) == ("paused", 0)
+    done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json")
+    assert (done.code, done.errors) == (1, "The destination is paused; it goes on when that is resumed.\n")
+    assert (json.loads(done.output)["state"], json.loads(done.output)["cursor"]) == ("paused", 0)
 
 
 def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: Receiver):
@@ -336,6 +367,8 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
     assert f"tripped, {kept} removals held" in row
     shown = facts(run(*verbs, "show", "payroll", "-d", "braked").output)
     assert shown["brake"].startswith("TRIPPED at ")
+    assert shown["brake"].endswith(" (User) of 12; removals of every sort wait")
+    assert shown["behind them"] == "later changes of the same resources, also members that a group gains"
     listed = run(*verbs, "list", "payroll", "-d", "braked", "--source", "hr", "--json").json["items"]
     assert (len(listed), {item["operation"] for item in listed}, {item["source"] for item in listed}) == (
         kept,

@@ -33,7 +33,7 @@ def test_doctor_finds_a_sound_database_in_order(scimhub: Scimhub, home: Path):
     scimhub("directory", "create", "acme")
     found = verdicts(scimhub)
     assert {verdict for subject, verdict in found.items() if subject != "disk"} == {"OK"}
-    assert set(found) == {"settings", "sqlite", "files", "hub", "database", "keys", "secrets", "disk", "clock"}
+    assert set(found) == {"settings", "sqlite", "files", "hub", "database", "keys", "secrets", "deliveries", "disk", "clock"}
 
 
 def test_doctor_tells_every_mistake_in_the_settings(scimhub: Scimhub, monkeypatch: pytest.MonkeyPatch):

@@ -71,11 +71,11 @@ def test_another_filter_is_shown_asked_for_and_told(hub: LiveHub, receiver: Rece
     asked = run(*words)
     assert asked.code == 1
     assert asked.errors == (
-        "By the new subscription of hook, User: 1 enters, 1 leaves, 0 changes. Only what changes from now on is told; "
+        "By the new subscription of hook, User: 1 enters, 1 leaves, 0 change. Only what changes from now on is told; "
         "--apply tells the rest, too. Change it? Nobody can be asked here; give --yes.\n"
     )
     applied = run(*words, "--apply", "--wait", "--yes", "--json").json
-    assert (applied["origin"], applied["state"], applied["told"]) == ("plan", "done", 2)
+    assert (applied["origin"], applied["state"], applied["told"]) == ("subscription", "done", 2)
     assert sorted(types(receiver)[1:]) == ["user.deleted", "user.state"]
     only = run("destination", "update", "hook", "--filter", 'userType eq "Employee"', "--yes")
     assert only.output.endswith(
@@ -104,7 +104,11 @@ def test_drift_is_shown_without_values_and_mended_by_a_plan(hub: LiveHub, tmp_pa
         assert found.code == 1
         assert f"different: User {kim}, there {there['id']}\n  title\n" in found.output
         assert "canary" not in found.output
-        assert "title: ours 'boss', there 'canary'" in run("destination", "drift", "twin", "--values").output
+        with twin.client() as client:
+            client.patch(f"/Users/{there['id']}", json=patch({"op": "replace", "path": "active", "value": False}))
+        assert f"different: User {kim}, there {there['id']}\n  active, title\n" in run("destination", "drift", "twin").output
+        shown = run("destination", "drift", "twin", "--values").output
+        assert '\n  active: ours true, there false\n  title: ours "boss", there "canary"\n' in shown
         assert json.loads(run("destination", "drift", "twin", "--json").output)["counts"]["User"]["different"] == 1
 
         plan = run("destination", "resync", "plan", "twin")
@@ -139,16 +143,29 @@ def test_what_cannot_be_filled_is_not_made(hub: LiveHub):
     assert run("destination", "list", "--json").json["items"] == []
 
 
-def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub):
+def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCIMHUB_EGRESS_LOOPBACK", "true")
     people(hub, "kim")
-    run("destination", "create", "hook", "--url", "http://127.0.0.1:1/")
+    run("destination", "create", "hook", "--url", "http://127.0.0.1:1/", "--after", "0")
     hub.stop()
     waits = run("destination", "backfill", "hook", "--wait")
-    assert (waits.code, "No hub runs; it goes on when one does." in waits.output) == (0, True)
+    assert (waits.code, waits.errors) == (1, "No hub runs; it goes on when one does.\n")
+    replayed = run("destination", "replay", "hook", "--after", "0", "--wait")
+    assert (replayed.code, replayed.errors) == (1, "No hub runs; it goes on when one does.\n")
+    shown = run("destination", "update", "hook", "--filter", "active eq true", "--apply", "--wait", "--yes")
+    assert (shown.code, "is running" in shown.errors) == (1, True)
+    run("destination", "backfill", "hook", "--cancel")
+    told = run("destination", "update", "hook", "--filter", "active eq false", "--apply", "--wait", "--yes")
+    assert (told.code, told.errors) == (1, "No hub runs; it goes on when one does.\n")
+    assert told.output.startswith("new subscription  ")
     hub.start()
     run("destination", "pause", "hook")
-    paused = run("destination", "backfill", "hook", "--status", "--wait", "--json").json
-    assert (paused["state"], paused["waits_for"]) == (
-        "running",
+    paused = run("destination", "backfill", "hook", "--status", "--wait", "--json")
+    assert (paused.code, json.loads(paused.output)["waits_for"], paused.errors) == (
+        1,
         "The destination is paused; it goes on when that is resumed.",
+        "The destination is paused; it goes on when that is resumed.\n",
     )
+    ended = run("destination", "backfill", "hook", "--cancel", "--wait")
+    assert (ended.code, ended.errors) == (1, "It is stopped: An administrator ended it.\n")
+    assert run("destination", "backfill", "hook", "--status").code == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Scimhub, column
+from tests.cli.command import Scimhub
 
 URL = "https://payroll.example.com/events"
 
@@ -34,6 +34,18 @@ def test_status_counts_what_is_under_which_key(scimhub: Scimhub, home: Path, sea
     assert keys_of(home)[0].partition(":")[2] not in shown
 
 
+def test_looking_makes_no_key(scimhub: Scimhub, home: Path, sealed: str):
+    file = home / "data" / "secret.keys"
+    file.rename(home / "kept")
+    scimhub("secrets", "status")
+    scimhub("doctor")
+    scimhub("destination", "list", "--directory", "acme")
+    assert not file.exists()
+    # Whoever seals something needs one.
+    made = scimhub("destination", "create", "hook", "--directory", "acme", "--url", URL)
+    assert (made.code, len(keys_of(home)), file.stat().st_mode & 0o777) == (0, 1, 0o600)
+
+
 def test_a_rotation_adds_a_key_and_leaves_the_old_one_unused(scimhub: Scimhub, home: Path, sealed: str):
     rotated = scimhub("secrets", "rotate")
     new, old = (line.partition(":")[0] for line in keys_of(home))
@@ -56,7 +68,9 @@ def test_a_missing_key_is_named_and_loses_nothing_else(scimhub: Scimhub, home: P
     looked = scimhub("doctor")
     assert looked.code == 1
     assert f"Secrets of destinations cannot be opened: 2 under {sealed}; give these keys" in looked.output
-    assert column(scimhub("destination", "list", "--directory", "acme", "--json").json["items"], "name") == ["payroll"]
+    (listed,) = scimhub("destination", "list", "--directory", "acme", "--json").json["items"]
+    # Nothing was sent yet.
+    assert (listed["name"], f"sealed with the key {sealed}, which" in listed["status"]["error"]) == ("payroll", True)
     checked = scimhub("destination", "check", "payroll", "--directory", "acme")
     assert checked.code == 1
     assert f"sealed with the key {sealed}, which this hub does not have" in checked.output + checked.errors

@@ -167,7 +167,7 @@ async def test_who_left_the_scope_unseen_is_left_over_and_removed_by_the_plan(tm
         changed = await control.update(hub.engine, made, None, narrow)
         assert categories(await look(hub, changed)) == {"leftover": {kim}}
         plan = await resync.make(hub.engine, changed, removes_extra=False, watch=silent)
-        assert (plan.counts["remove"], plan.verdict) == ({"User": 1}, "The brake lets 1 removals leave.")
+        assert (plan.counts["remove"], plan.verdict) == ({"User": 1}, "The brake lets 1 removal leave.")
         await resync.apply(hub.engine, changed, plan.id)
         await until(lambda: len(hub.application.users) == 1, "the removal")
         await settled(hub, changed)
@@ -195,6 +195,21 @@ async def test_the_verdict_says_that_the_brake_will_trip(tmp_path: Path):
         await until(
             lambda: sum(one.get("active") is False for one in hub.application.users.values()) == 8, "the release of all of them"
         )
+
+
+async def test_the_verdict_measures_removals_against_those_who_are_active(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        for number in range(8):
+            await hub.place.user(f"u{number}", userType="Guest")
+            await hub.place.user(f"gone{number}", userType="Employee", active=False)
+            await hub.place.user(f"left{number}", userType="Employee", active=False)
+        await hub.place.user("lee", userType="Employee")
+        made = await hub.create()
+        await settled(hub, made)
+        narrow = Subscription(filters={"User": 'userType eq "Employee"'})
+        changed = await control.update(hub.engine, made, None, narrow)
+        plan = await resync.make(hub.engine, changed, removes_extra=False, watch=silent)
+        assert plan.verdict.startswith("The brake will trip at 8 removals of 9 User: they wait, and the rest is done.")
 
 
 async def test_who_was_to_be_deactivated_and_is_kept_is_no_drift_to_be_mended(tmp_path: Path):

@@ -107,7 +107,7 @@ def test_while_the_population_is_not_known_nothing_goes_that_could_be_too_much()
     assert made.asked == {"User"}
     made.learn("User", 4, {"User": 1}, NOW)
     assert made.populations == {"User": 9}
-    assert made.check({"User": 1}, NOW)
+    assert made.check("User", {"User": 1}, NOW)
 
 
 def test_a_population_that_has_grown_since_is_counted_again_before_it_trips():
@@ -116,9 +116,28 @@ def test_a_population_that_has_grown_since_is_counted_again_before_it_trips():
     assert made.judge([removal(1)], NOW + 60, {"User": 4}).word == "settle"
     assert (made.trip, made.asked) == (None, {"User"})
     made.learn("User", 500, {"User": 5}, NOW + 61)
-    assert not made.check({"User": 5}, NOW + 61)
+    assert not made.check("User", {"User": 5}, NOW + 61)
     made.learn("User", 2, {"User": 5}, NOW + 62)
-    assert made.check({"User": 5}, NOW + 62)
+    assert made.check("User", {"User": 5}, NOW + 62)
+
+
+def test_a_population_of_half_a_second_ago_is_too_old_to_trip_it():
+    made = given_brake(None)
+    made.learn("User", 16, {}, NOW)
+    assert made.judge([removal(1)], NOW + 0.5, {"User": 15}).word == "settle"
+    assert (made.trip, made.asked) == (None, {"User"})
+    made.learn("User", 300, {"User": 16}, NOW + 0.6)
+    assert not made.check("User", {"User": 16}, NOW + 0.6)
+
+
+def test_the_count_of_one_sort_trips_nothing_by_an_old_number_of_another():
+    made = given_brake(None)
+    made.learn("Group", 8, {}, NOW)
+    kept = {"Group": 5, "User": 5}
+    made.learn("User", 500, kept, NOW + 300)
+    assert not made.check("User", kept, NOW + 300)
+    made.learn("Group", 3, kept, NOW + 301)
+    assert made.check("Group", kept, NOW + 301)
 
 
 def test_the_day_counts_though_no_ten_minutes_hold_much():

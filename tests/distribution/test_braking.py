@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scimhub.directory.errors import Absent, Conflict, Invalid
-from scimhub.distribution import braking, control
+from scimhub.distribution import braking, control, status
 from scimhub.distribution.brake import Thresholds
 from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Subscription
 from tests.distribution.outside import Hub, Outside, open_outside, until
@@ -84,8 +84,8 @@ async def test_of_an_accident_five_leave_all_else_goes_on_and_one_release_sends_
             "User",
             "scimhub destination brake show payroll --directory acme",
         )
-        status = await control.status(hub.engine, await hub.again())
-        assert (status.held, status.brake_held, status.brake_is_tripped, status.oldest_leaver_seconds) == (
+        found = await status.of_destination(hub.engine, await hub.again())
+        assert (found.held, found.brake_held, found.brake_is_tripped, found.oldest_leaver_seconds) == (
             0,
             waiting,
             True,
@@ -313,7 +313,7 @@ async def test_switched_off_it_holds_nothing(tmp_path: Path, caplog: pytest.LogC
         caplog.set_level(logging.WARNING)
         off = await braking.set_thresholds(hub.engine, made, {"enabled": False})
         assert (await braking.status(hub.engine, off)).thresholds == Thresholds(enabled=False)
-        assert not (await control.status(hub.engine, off)).brake_is_on
+        assert not (await status.of_destination(hub.engine, off)).brake_is_on
         assert "brake switched off" in caplog.messages
         ids = await people(hub, 30)
         await burst(hub, ids)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scimhub.distribution import control
+from scimhub.distribution import status
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.flow import Flow
 from tests.distribution.outside import open_outside, until
@@ -140,8 +140,8 @@ async def test_a_destination_that_takes_four_at_a_time_ends_with_few_on_their_wa
             return hub.pump(destination).cursor >= 400
 
         await until(is_through, "the end of the backlog")
-        status = await control.status(hub.engine, await hub.again())
-        assert 1 <= status.concurrency <= 8
+        found = await status.of_destination(hub.engine, await hub.again())
+        assert 1 <= found.concurrency <= 8
         assert hub.outside.most_under_way <= 16
         assert hub.pump(destination).failed < 100
 
@@ -153,7 +153,7 @@ async def test_a_destination_that_takes_four_at_a_time_ends_with_few_on_their_wa
         hub.outside.scripts["payroll"] = take_all
         await asyncio.gather(*(hub.place.user(f"more-{number}") for number in range(400)))
         await until(lambda: hub.pump(destination).cursor >= 800, "what came later")
-        assert (await control.status(hub.engine, await hub.again())).concurrency > status.concurrency
+        assert (await status.of_destination(hub.engine, await hub.again())).concurrency > found.concurrency
 
 
 async def test_a_rate_is_kept_and_costs_no_other_destination_anything(tmp_path: Path):

@@ -15,7 +15,7 @@ from scimhub import clock
 from scimhub.directory import schemas
 from scimhub.directory.errors import Absent, Conflict, Invalid, StoreUnavailable
 from scimhub.directory.records import Change
-from scimhub.distribution import control, settling
+from scimhub.distribution import control, settling, status
 from scimhub.distribution.delivery import Delivered, Gone, Held, Message, Outcome, Rejected, Retry, Subscription
 from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore.execution import Rules
@@ -106,7 +106,7 @@ async def test_no_more_than_the_concurrency_is_under_way(tmp_path: Path):
         made = await hub.destination(after=0, concurrency=3)
         await people(hub, 10)
         await until(lambda: hub.outside.under_way == 3, "three messages under way")
-        assert (await control.status(hub.engine, made)).in_flight == 3
+        assert (await status.of_destination(hub.engine, made)).in_flight == 3
         gate.set()
         await hub.caught_up()
         assert hub.outside.most_under_way == 3
@@ -594,8 +594,8 @@ async def test_a_destination_that_is_down_costs_nothing_and_gets_everything_in_o
         for id in ids:
             await titles(hub, id, 3)
         await until(lambda: hub.pump(made).breaker.state == "open", "the breaker")
-        status = await control.status(hub.engine, made)
-        assert (status.breaker, status.error, status.lag, status.held, status.delivered) == ("open", DOWN.reason, 20, 0, 0)
+        found = await status.of_destination(hub.engine, made)
+        assert (found.breaker, found.error, found.lag, found.held, found.delivered) == ("open", DOWN.reason, 20, 0, 0)
         for _ in range(4):
             before = len(hub.noted.attempts)
             hub.pass_time(61)
@@ -782,8 +782,8 @@ async def test_what_is_paused_gets_nothing_until_it_is_resumed(tmp_path: Path):
         paused = await control.pause(hub.engine, made, "moving house")
         assert (paused.state, paused.reason) == ("paused", "moving house")
         await people(hub, 2, "later")
-        status = await control.status(hub.engine, await hub.again())
-        assert (status.lag, status.breaker, status.in_flight, status.error) == (2, "", 0, "moving house")
+        found = await status.of_destination(hub.engine, await hub.again())
+        assert (found.lag, found.breaker, found.in_flight, found.error) == (2, "", 0, "moving house")
         assert hub.outside.positions() == [1, 2]
         await control.resume(hub.engine, paused)
         await hub.caught_up()
@@ -970,8 +970,8 @@ async def test_without_a_started_engine_the_verbs_only_write(tmp_path: Path):
         await control.pause(hub.engine, made)
         await control.resume(hub.engine, await hub.again())
         assert (hub.outside.opened, (await hub.again()).state) == ([], "active")
-        status: Any = await control.status(hub.engine, await hub.again())
-        assert (status.lag, status.breaker) == (1, "")
+        found: Any = await status.of_destination(hub.engine, await hub.again())
+        assert (found.lag, found.breaker) == (1, "")
 
 
 async def test_poisoned_resources_alone_do_not_keep_a_newcomer_waiting(tmp_path: Path) -> None:

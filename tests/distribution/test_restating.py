@@ -11,7 +11,7 @@ import pytest
 from scimhub.consumer.event import from_json
 from scimhub.consumer.replica import Replica
 from scimhub.directory.errors import Conflict, Invalid
-from scimhub.distribution import braking, control, restating
+from scimhub.distribution import braking, control, restating, status
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Rejected, Subscription
 from tests.distribution.outside import Hub, open_outside, until
 
@@ -134,7 +134,7 @@ async def test_a_backfill_goes_on_behind_its_checkpoint(tmp_path: Path):
         await until(lambda: hub.outside.under_way == 16, "sixteen messages under way")
         await until(lambda: hub.pump(made)._lanes.states_under_way >= 400, "states that are owed")
         # They wait for their turn, and nothing of them has failed.
-        assert (await control.status(hub.engine, made)).held == 0
+        assert (await status.of_destination(hub.engine, made)).held == 0
         assert await control.list_owed(hub.engine, made) == []
         answer.set()
         hub.outside.scripts.pop("payroll")

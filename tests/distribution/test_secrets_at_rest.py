@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control, resealing
+from scimhub.distribution import control, resealing, status
 from scimhub.distribution.concealment import CONCEALED
 from scimhub.distribution.delivery import Delivered, Retry
 from scimhub.distribution.sealing import Key, Keyring
@@ -160,12 +160,16 @@ async def test_a_destination_whose_key_is_missing_sends_nothing_and_names_the_ke
         caplog.clear()
         with caplog.at_level(logging.ERROR):
             async with hub.engine.halted(await hub.again()):
-                await hub.place.user("kim")
+                pass
+            # It is said before anything was to be sent.
+            early = await status.of_destination(hub.engine, await hub.again())
+            assert early.error.startswith("Its secret is sealed with the key test, which this hub does not have")
+            await hub.place.user("kim")
             await until(lambda: hub.pump(known).breaker.state == "open", "the failing") if (
                 known := await hub.again()
             ) else None
-        status = await control.status(hub.engine, await hub.again())
-        assert status.error.startswith("Its secret is sealed with the key test, which this hub does not have")
+        found = await status.of_destination(hub.engine, await hub.again())
+        assert found.error.startswith("Its secret is sealed with the key test, which this hub does not have")
         assert [getattr(record, "reason", "")[:40] for record in caplog.records][:1] == [
             "Its secret is sealed with the key test, "
         ]

@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from scimhub.distribution import restating
-from scimhub.distribution.delivery import Delivered, Message, Outcome
+from scimhub.distribution import braking, control, restating, retention
+from scimhub.distribution.delivery import Choice, Delivered, Message, Outcome, Rejected, Subscription
+from scimhub.distribution.retention import Limits
+from scimhub.distribution.snapshot import Pins
 from tests.distribution.outside import Hub, open_outside, until
+from tests.distribution.test_restating import over
 
 
 def _shown_inactive(hub: Hub) -> set[str]:
@@ -83,6 +86,125 @@ async def test_members_that_a_state_takes_away_are_counted(tmp_path: Path):
         await restating.resend(hub.engine, await hub.again(), [*ids[:10], staff])
         await until(lambda: hub.outside.under_way, "a state on its way")
         await hub.place.members(staff, remove=ids[:50])
+        await hub.place.set(staff, "Group", displayName="all staff")
         may_go_on.set()
         await until(lambda: hub.pump(made).brake.trip, "the trip")
         assert [one for one in hub.outside.delivered() if one.data["id"] == staff][-1].data["version"] == 1
+        await until(lambda: hub.pump(made).brake_held == 1, "the state that is kept")
+        assert await braking.decide(hub.engine, await hub.again(), Choice(), discards=True) == 1
+        await hub.nothing_held()
+        assert [one for one in hub.outside.delivered() if one.data["id"] == staff][-1].data["version"] == 1
+
+
+_PURGE = Limits(1, 1, 30)
+
+
+async def _purge(hub: Hub) -> None:
+    """Retention long after, which finds everything too old to be kept."""
+    later = "2099-01-01T00:00:00.000Z"
+    await retention.purge(hub.store, hub.store, _PURGE, later, Pins().lowest, hub.engine.halted)
+
+
+async def test_who_was_deactivated_where_changes_are_gone_meets_the_brake(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(60)]
+        made = await hub.destination(wish=Subscription(style="state"))
+        await hub.caught_up()
+        await control.pause(hub.engine, made)
+        for id in ids[:40]:
+            await hub.place.set(id, active=False)
+            await hub.place.set(id, title="gone")
+        await hub.place.set(ids[50], title="new")
+        await _purge(hub)
+        await control.resume(hub.engine, await hub.again())
+        await over(hub, made)
+        assert (await braking.status(hub.engine, await hub.again())).waiting > 30
+        assert len(_shown_inactive(hub)) <= 5
+        assert ids[50] in {one.data["id"] for one in hub.outside.delivered()[60:]}
+
+
+async def test_who_was_never_told_of_and_is_inactive_where_changes_are_gone_is_no_removal(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination(wish=Subscription(style="state"))
+        await control.pause(hub.engine, made)
+        for number in range(20):
+            await hub.place.set(await hub.place.user(f"u{number}"), active=False)
+        await _purge(hub)
+        await control.resume(hub.engine, await hub.again())
+        await over(hub, made)
+        assert len(_shown_inactive(hub)) == 20
+
+
+async def test_a_state_that_settled_and_then_failed_needs_another_permit(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        may_go_on = _gate(hub)
+        made = await hub.destination(concurrency=1)
+        ids = [await hub.place.user(f"u{number}") for number in range(200)]
+        await hub.caught_up()
+        may_go_on.clear()
+        await restating.resend(hub.engine, await hub.again(), ids[:20])
+        await until(lambda: hub.outside.under_way, "a state on its way")
+        for id in ids[:20]:
+            await hub.place.set(id, active=False)
+            await hub.place.set(id, title="gone")
+        may_go_on.set()
+        await until(lambda: hub.pump(made).brake_held, "what settles")
+        await until(lambda: not hub.pump(made)._lanes.states_under_way, "the end of all states")
+        refused = ids[19]
+        hub.outside.scripts["payroll"] = lambda one: Rejected("No.") if refused in one.attributes["subject"] else Delivered(204)
+        hub.pass_time(61)
+        await until(lambda: len(_shown_inactive(hub)) == 19, "all but one")
+        await until(lambda: hub.pump(made)._lanes.holds.find(refused).error == "No.", "the one held")
+        # A day later the permits of before are counted no longer: who is tried again is counted anew.
+        del hub.outside.scripts["payroll"]
+        hub.pass_time(25 * 3600)
+        assert not (await braking.status(hub.engine, await hub.again())).sorts
+        assert await control.retry_held(hub.engine, await hub.again(), refused) == 1
+        await until(lambda: len(_shown_inactive(hub)) == 20, "the last")
+        assert hub.pump(made).brake.counts(hub.clock.now())["User"][1] == 1
+
+
+async def test_what_the_brake_keeps_can_be_released_when_its_changes_are_gone(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(20)]
+        await hub.destination(wish=Subscription(style="state"))
+        await hub.caught_up()
+        for id in ids[:10]:
+            await hub.place.set(id, active=False)
+        for id in ids[10:]:
+            await hub.place.delete("User", id)
+
+        def is_seen() -> bool:
+            hub.pass_time(1)
+            return hub.pump_named("payroll").brake.trip is not None
+
+        await until(is_seen, "the trip")
+        await hub.looked_at_all(await hub.again())
+        await _purge(hub)
+        kept = await braking.status(hub.engine, await hub.again())
+        assert kept.waiting > 10
+        assert await braking.decide(hub.engine, await hub.again(), Choice(), discards=False) == kept.waiting
+        await until(lambda: len(_shown_inactive(hub)) == 20, "the end of what was released")
+        await hub.nothing_held()
+        assert (await hub.again()).state == "active"
+
+
+async def test_what_the_brake_keeps_can_be_discarded_when_its_changes_are_gone(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(20)]
+        await hub.destination(wish=Subscription(style="state"))
+        await hub.caught_up()
+        for id in ids:
+            await hub.place.set(id, active=False)
+
+        def is_seen() -> bool:
+            hub.pass_time(1)
+            return hub.pump_named("payroll").brake.trip is not None
+
+        await until(is_seen, "the trip")
+        await hub.looked_at_all(await hub.again())
+        await _purge(hub)
+        kept = await braking.decide(hub.engine, await hub.again(), Choice(), discards=True)
+        await hub.nothing_held()
+        assert (await hub.again()).state == "active"
+        assert len(_shown_inactive(hub)) == 20 - kept

@@ -173,6 +173,33 @@ def test_a_plan_that_the_world_has_left_behind_is_not_applied(start_hub: Callabl
         assert everybody(target) == everybody(source)
 
 
+def test_whom_the_application_reactivated_meets_the_brake_before_a_resync_deactivates_him(start_hub: Callable[..., LiveHub]):
+    hub, twin = start_hub(egress_loopback="true"), start_hub()
+    with hub.client() as source, twin.client() as target, admin(hub) as client:
+        ids = [source.post("/Users", json=user(f"kim{n:02}")).json()["id"] for n in range(12)]
+        create(hub, twin.scim_url)
+        assert client.put(f"{TWIN}/brake", json={"enabled": False}).status_code == 200
+        for id in ids:
+            source.patch(f"/Users/{id}", json=patch({"op": "replace", "path": "active", "value": False}))
+        settled(hub)
+        there = target.get("/Users").json()["Resources"]
+        assert [one["active"] for one in there] == [False] * 12
+        assert client.put(f"{TWIN}/brake", json={"settle_seconds": 1}).status_code == 200
+        for one in there:
+            target.patch(f"/Users/{one['id']}", json=patch({"op": "replace", "path": "active", "value": True}))
+        made = plan(hub)
+        assert made["counts"]["change"] == {"User": 12}
+        assert "will trip at 12 removals of 12 User" in made["verdict"]
+        applied = apply(hub, made["id"])
+        assert applied["told"] == 12
+        wait_until(lambda: client.get(f"{TWIN}/brake").json()["tripped"], 20, "the trip")
+        assert sum(not one["active"] for one in target.get("/Users").json()["Resources"]) <= 5
+        client.post(f"{TWIN}/brake/release", json={"all": True})
+        wait_until(
+            lambda: not any(one["active"] for one in target.get("/Users").json()["Resources"]), 20, "the end of all that waited"
+        )
+
+
 def test_who_is_there_already_is_adopted_and_who_was_ours_may_be_removed(start_hub: Callable[..., LiveHub]):
     hub, twin = start_hub(egress_loopback="true"), start_hub()
     with hub.client() as source, twin.client() as target:

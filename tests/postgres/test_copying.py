@@ -1,5 +1,6 @@
 """A hub moves from SQLite to PostgreSQL with everything that anybody could refer to."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from scimhub.directory.errors import StoreUnusable
 from scimhub.distribution.delivery import Subscription
 from scimhub.sqlstore import copying
 from scimhub.sqlstore.store import open_file_store
+from tests.cli.command import run
 from tests.store_contract import test_searching
 from tests.store_contract.conftest import open_desk, open_sqlite
 from tests.store_contract.harness import T1, Desk, applied
@@ -34,6 +36,33 @@ async def fill(folder: Path) -> Desk:
     return desk
 
 
+async def estimates(url: str) -> dict[str, int]:
+    """How many rows the server's planner believes some tables to have; -1 when it never looked."""
+    raw = await asyncpg.connect(url)
+    try:
+        sql = "SELECT relname, reltuples::int FROM pg_class WHERE relname IN ('resources', 'unique_values', 'memberships')"
+        return dict(await raw.fetch(sql))
+    finally:
+        await raw.close()
+
+
+async def test_after_an_import_the_server_knows_how_much_there_is(
+    tmp_path: Path, url: str, open_node, monkeypatch: pytest.MonkeyPatch
+):
+    await open_desk(await open_node(), "acme")
+    monkeypatch.chdir(tmp_path)
+    for name in ("SCIMHUB_TEST_POSTGRES", "SCIMHUB_TEST_PGBOUNCER", "SCIMHUB_VECTORS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SCIMHUB_DATABASE", url)
+    lines = "".join(f"user{number}\n" for number in range(1200))
+    (tmp_path / "people.csv").write_text(f"userName\n{lines}")
+    words = ("import", "people.csv", "--directory", "acme", "--source", "okta")
+    done = await asyncio.to_thread(run, *words)
+    assert done.code == 0, done.errors
+    found = await estimates(url)
+    assert (found["resources"], found["unique_values"]) == (1200, 1200)
+
+
 async def test_everything_is_the_same_under_the_same_keys_and_the_hub_goes_on(tmp_path: Path, url: str, open_node):
     desk = await fill(tmp_path)
     before = desk.store
@@ -52,6 +81,7 @@ async def test_everything_is_the_same_under_the_same_keys_and_the_hub_goes_on(tm
     told: list[tuple[int, int]] = []
     counts = await copying.copy_database(tmp_path / "hub.db", url, progress=lambda *at: told.append(at), **WHEN)
     assert (counts["resources"], counts["changes"], told[-1][0]) == (13, len(expected["changes"]), sum(counts.values()))
+    assert await estimates(url) == {"resources": 13, "unique_values": 11, "memberships": 8}
     store = await open_node()
     there = Desk(store, desk.directory, desk.source, desk.actor, desk.ids)
     assert {

@@ -186,3 +186,30 @@ async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkey
             answer = await client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The database is being closed. scimhub doctor says more."
+
+
+async def test_a_real_standby_is_refused_and_what_was_opened_is_ready_after_it_is_promoted():
+    with postgres.serving(durable=True) as server:
+        url = await server.create_database()
+        first = await open_store(url, new_id=clock.new_id, now=clock.now_text)
+        await first.create_directory("acme", clock.now_text())
+        await first.close()
+        server.stop()
+        # In recovery it waits for more of the log, and may be read as long as nobody promotes it.
+        (server.folder / "data" / "standby.signal").touch()
+        server.start()
+        raw = await asyncpg.connect(url)
+        try:
+            assert await raw.fetchval("SELECT pg_is_in_recovery()")
+            with pytest.raises(
+                StoreUnusable, match="The server is a standby, which may only be read; name the primary"
+            ) as refused:
+                await open_store(url, new_id=clock.new_id, now=clock.now_text)
+            assert str(refused.value).count("\n") == 0
+            assert await raw.fetchval("SELECT pg_promote()")
+        finally:
+            await raw.close()
+        promoted = await open_store(url, new_id=clock.new_id, now=clock.now_text)
+        await promoted.check_alive()
+        assert [one.name for one in await promoted.list_directories()] == ["acme"]
+        await promoted.close()

@@ -9,6 +9,9 @@ from scimhub import clock
 from scimhub.directory import schemas
 from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
+from scimhub.distribution.acknowledging import Acknowledgements
+from scimhub.distribution.delivery import Subscription
+from scimhub.scim.errors import ScimError
 from scimhub.sqlstore.postgres import database
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
@@ -47,6 +50,26 @@ async def test_a_name_is_given_once_whichever_node_is_asked(open_node):
     assert sum(isinstance(one, UniqueConflict) for one in outcomes) == 40
 
 
+async def test_nobody_is_written_into_a_directory_that_another_node_has_deleted(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    other = await open_desk(first, "other")
+    there = await another(desk, second)
+    await first.request_directory_deletion(desk.directory.key, T0)
+    writing = [asyncio.create_task(there.try_user(f"user{number}")) for number in range(40)]
+    await first.delete_directory(desk.directory.key)
+    # Whoever had a grant until now writes with it for up to a second more.
+    late = [asyncio.create_task(there.try_user(f"late{number}")) for number in range(3)]
+    ended = await asyncio.gather(*writing, *late, return_exceptions=True)
+    refused = [one for one in ended if isinstance(one, ScimError)]
+    assert all(isinstance(one, Applied | ScimError) for one in ended)
+    assert ended[-3:] == refused[-3:]
+    assert (refused[0].status, str(refused[0])) == (404, "The directory is not there any more.")
+    sql = "SELECT count(*) FROM resources WHERE directory = ?"
+    assert await first.database.read(lambda connection: connection.fetch_one(sql, (desk.directory.key,))) == (0,)
+    assert await (await another(other, second)).user("kim")
+
+
 async def test_additions_at_two_nodes_end_with_exactly_the_union(open_node):
     first, second = await open_node(), await open_node()
     desk = await open_desk(first, "acme")
@@ -61,6 +84,36 @@ async def test_additions_at_two_nodes_end_with_exactly_the_union(open_node):
     assert all(isinstance(one, Applied) for one in outcomes)
     assert sorted(await desk.members(group.id)) == sorted(users)
     assert sorted(one.resource.version for one in map(applied, outcomes)) == list(range(2, 62))
+
+
+async def test_of_two_nodes_that_a_feed_acknowledges_to_neither_takes_its_cursor_back(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    await desk.users(30)
+    key = (await first.create_destination(desk.directory.key, "pull", "feed", {}, Subscription(), 0, T0)).key
+
+    async def known(store: SqlStore):
+        found = await store.find_destination(desk.directory.key, "pull")
+        assert found is not None
+        return found
+
+    here, there = (Acknowledgements(store, lambda: 0.0, every=3600) for store in (first, second))
+    await there.note(await known(second), 5)
+    await there.note(await known(second), 12)  # to be written later
+    await here.note(await known(first), 20)
+    assert (await known(first)).cursor == 20
+    await there.close()
+    assert (await known(first)).cursor == 20
+    assert there.position(await known(second)) == 20
+    # Whom an administrator took back stays there, whatever a node has still to write.
+    await there.note(await known(second), 25)
+    await first.move_cursor(key, 3, None)
+    await there.close()
+    assert (await known(first)).cursor == 3
+    await there.note(await known(second), 4)
+    await there.close()
+    assert (await known(first)).cursor == 4
+    await here.close()
 
 
 async def test_a_new_catalog_reaches_every_node_within_a_second(open_node):

@@ -89,6 +89,7 @@ async def test_what_is_not_there_is_absent(store: SqlStore, desk: Desk):
         store.update_destination(99, {}, WISH, T0),
         store.set_state(99, "paused", "", T0),
         store.move_cursor(99, 0, None),
+        store.replay_held(99, Replay("p1", 8, "r1"), held()),
         store.delete_destination(99),
         keep_secret(store, 99, "hmac", b"x", "x", T0),
         store.change_held(99, held()),
@@ -212,6 +213,26 @@ async def test_a_replay_runs_until_it_is_over(store: SqlStore, desk: Desk):
     assert (await again(store, made)).replay == Replay("p1", 8)
     await store.settle(made.key, Settlement(8, replay_is_over=True))
     assert (await again(store, made)).replay is None
+
+
+async def test_a_replay_of_one_resource_is_what_is_owed_of_it(store: SqlStore, desk: Desk):
+    made = await create(store, desk, cursor=8)
+    begun = await store.replay_held(made.key, Replay("p1", 8, "r1"), held("r1", 3))
+    assert (begun.replay, begun.cursor) == (Replay("p1", 8, "r1"), 8)
+    assert await store.list_held(made.key) == [held("r1", 3)]
+    await store.settle(made.key, Settlement(8, replay_is_over=True))
+    assert (await again(store, made)).replay is None
+    assert (await store.move_cursor(made.key, 1, Replay("p2", 8))).replay == Replay("p2", 8)
+
+
+async def test_a_cursor_is_acknowledged_forward_and_on_top_of_what_it_was(store: SqlStore, desk: Desk):
+    made = await create(store, desk, cursor=8)
+    assert await store.acknowledge(made.key, 8, 12)
+    assert not await store.acknowledge(made.key, 8, 10)
+    assert await store.acknowledge(made.key, 8, 13)
+    await store.move_cursor(made.key, 2, None)
+    assert not await store.acknowledge(made.key, 13, 20)
+    assert (await again(store, made)).cursor == 2
 
 
 async def test_moving_the_cursor_forgets_what_the_way_meets_again(store: SqlStore, desk: Desk):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from scimhub.distribution import amendments
 from scimhub.distribution.backfill import Backfill
-from scimhub.distribution.delivery import Held, Subscription
+from scimhub.distribution.delivery import Held, HeldCause, Subscription
 from scimhub.distribution.ledger import Pending, Remote
 from scimhub.distribution.plans import Item, Plan
 from scimhub.distribution.ports import Settlement
@@ -68,6 +68,16 @@ async def test_a_state_is_owed_in_the_place_of_a_failure_and_not_of_what_the_bra
     assert held["c"] == Held("c", 9, T0, 0, T1, "", "state", ask="ask")
     assert held["d"] == Held("d", 11, T1, 0, T1, "", "state", ask="ask")
     await store.owe_states(app + 1, ["a"], "ask", T1)
+
+
+async def test_what_the_brake_keeps_stays_kept_when_it_is_told_as_a_state(store: SqlStore, desk: Desk):
+    app = await destination(store, desk)
+    causes: tuple[HeldCause, ...] = ("brake", "released", "discarded", "failure")
+    holds = [Held(cause, 3, T0, 0, None, "", cause, None, "User", 1) for cause in causes]
+    await store.settle(app, Settlement(9, holds=holds))
+    await store.owe_states_of_kept(app, "ask")
+    expected = [replace(one, ask="" if one.cause == "failure" else "ask") for one in holds]
+    assert {one.resource_id: one for one in await store.list_held(app)} == {one.resource_id: one for one in expected}
 
 
 async def test_a_backfill_is_kept_and_goes_with_its_destination(store: SqlStore, desk: Desk):

@@ -314,7 +314,7 @@ async def test_the_api_describes_itself(open_client: Open):
         described = (await client.get("/openapi.json")).json()
     assert described["info"]["title"] == "scimhub administration"
     operations = [operation for path in described["paths"].values() for operation in path.values()]
-    assert len(operations) == 63
+    assert len(operations) == 64
     assert all(operation["summary"] and operation["security"] for operation in operations)
     assert all(path.startswith("/admin/v1/") for path in described["paths"])
 

@@ -147,6 +147,7 @@ async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, rece
         "delivered": 0,
         "failed": 0,
         "concurrency": 16,
+        "waits_for": "",
     }
     assert await shown(client) == destination
     assert await shown(client, DESTINATIONS) == {"items": [destination]}

@@ -22,6 +22,9 @@ from scimhub.scim.catalog import Kind
 Mode = Literal["create", "upsert", "mirror"]
 Query = Sequence[tuple[str, str]]
 _REMOVALS = 500
+# The database sees how much there is after so many records, then each time that there are three times as many, and in the
+# end if there were more than a few.
+_MANY, _FEW = 10_000, 1000
 
 
 class Hub(Protocol):
@@ -81,6 +84,8 @@ class Import:
     journal: Journal
     hub: Hub
     watch: Callable[[str, int, int], None]
+    # How many records had been settled when the database was last told to see how much there is.
+    analyzed: int = 0
 
     @property
     def plan(self) -> Plan:
@@ -96,6 +101,7 @@ class Import:
         await self._send(chunks, self.journal.deferred, is_first=True)
         await self._send_deferred(preparation)
         await self._remove(missing)
+        await self._analyze(_FEW)
         return self.plan
 
     # ----------------------------------------------------------------- records
@@ -113,6 +119,7 @@ class Import:
             self._note(chunk, answer, deferred)
             self.journal.acknowledged += chunk.entries if is_first else 0
             self._save()
+            await self._analyze(max(_MANY, 2 * self.analyzed))
             self.watch("loading", self.plan.total, self.survey.count)
             chunk = following
 
@@ -122,6 +129,13 @@ class Import:
         query = [*self._query(chunk.kind), ("file", self.entries.path.name), ("lines", chunk.lines)]
         answer = await self.hub.post("imports", query, chunk.body)
         return cast(Sequence[Mapping[str, object]], answer["items"])  # as the API's description says
+
+    async def _analyze(self, least: int) -> None:
+        """Have the database see how much there is, if that many records or more were settled since it last did."""
+        if self.options.is_dry or self.plan.total - self.analyzed < least:
+            return
+        self.analyzed = self.plan.total
+        await self.hub.post("imports/statistics", (), b"")
 
     def _query(self, kind: str) -> list[tuple[str, str]]:
         options = self.options

@@ -165,10 +165,15 @@ def _print(found: dict[str, Any]) -> None:
     limits, trip = found["thresholds"], found["tripped"]
     state = "on" if limits["enabled"] else "OFF: nothing is held"
     if trip is not None:
-        state = f"TRIPPED at {trip['time']}: {trip['count']} removals ({trip['sort']}) of {trip['population']}"
+        of_what = f"{trip['count']} removals ({trip['sort']}) of {trip['population']}"
+        state = f"TRIPPED at {trip['time']}: {of_what}; removals of every sort wait"
     facts: dict[str, object] = {
         "brake": state,
         "waiting": f"{found['waiting']} for an administrator, {found['settling']} for the rest of their burst",
+    }
+    if found["waiting"] or found["settling"]:
+        facts["behind them"] = "later changes of the same resources, also members that a group gains"
+    facts |= {
         "trips at": f"{limits['count']} removals that are {limits['percent']:g} % of all, or {limits['small_count']} that are "
         f"{limits['small_percent']:g} %, within 10 minutes or 24 hours",
         "settles": f"{limits['settle_seconds']:g} s",

@@ -1,6 +1,7 @@
 """The verbs that make a destination and change it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from scimhub.cli.destinations import (
     subscription_of,
 )
 from scimhub.cli.manage import AsJson, InDirectory
-from scimhub.cli.resync import Wait, Yes, confirm, look_on, print_backfill
+from scimhub.cli.resync import Wait, Yes, confirm, wait_for
 
 Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
 Options = Annotated[
@@ -37,6 +38,12 @@ Kind = Annotated[
     typer.Option(
         help="What it is: webhook, feed, http_api, scim_app, kafka, nats, rabbitmq, redis_streams, sns or sqs; "
         "see docs/destinations.md."
+    ),
+]
+Brake = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--brake", help="A threshold of its brake as KEY=VALUE, such as count=200; repeat it. Or: off. See docs/brake.md."
     ),
 ]
 Style = Annotated[
@@ -65,6 +72,7 @@ def create(
     attributes: Attributes = None,
     mapping: Mapping = None,
     style: Style = None,
+    brake: Brake = None,
     after: Annotated[int | None, typer.Option(help="Begin behind this position; 0 is the beginning of the log.")] = None,
     backfill: Annotated[
         bool, typer.Option("--backfill", help="Tell it everybody in its scope, beside what changes from now on.")
@@ -78,6 +86,7 @@ def create(
         "kind": kind,
         "configuration": _configuration(configuration, url, options),
         "subscription": _with_style(subscription_of(types, filters, attributes, mapping), style),
+        "brake": _read_pairs("--brake", [text if text != "off" else "enabled=false" for text in brake or []]) or None,
         "after": after,
         "backfill": backfill,
         "secret": files.read_secret(secret_file),
@@ -132,7 +141,7 @@ def update(
         _ask(counts, name, apply=apply, yes=yes)
     shown = connection.ask(context, "PATCH", _path(directory, name), json=wish)
     if apply and counts and wait:
-        print_backfill(look_on(context, directory, name), name, directory, as_json)
+        wait_for(context, directory, name, as_json)
         return
     print_destination(shown, as_json)
     if changed.keys() & set(_SCOPE) and not as_json:
@@ -151,7 +160,8 @@ def _fates(context: typer.Context, directory: str, name: str, changed: dict[str,
 
 def _ask(counts: dict[str, dict[str, int]], name: str, *, apply: bool, yes: bool) -> None:
     told = "; ".join(
-        f"{kind}: {', '.join(f'{count:,} {fate}' for fate, count in of_kind.items())}" for kind, of_kind in counts.items()
+        f"{kind}: {', '.join(f'{count:,} {fate if count == 1 else fate[:-1]}' for fate, count in of_kind.items())}"
+        for kind, of_kind in counts.items()
     )
     then = "They are told so now." if apply else "Only what changes from now on is told; --apply tells the rest, too."
     confirm(f"By the new subscription of {name}, {told}. {then} Change it?", yes=yes)
@@ -174,12 +184,18 @@ def _with_style(subscription: dict[str, object], style: str | None) -> dict[str,
 def _configuration(file: Path | None, url: str | None, options: list[str] | None) -> dict[str, object]:
     configuration: dict[str, object] = {} if file is None else files.read_object(file, "configuration")
     configuration |= {} if url is None else {"url": url}
-    for option in options or []:
-        key, equals, value = option.partition("=")
+    return configuration | _read_pairs("--set", options or [])
+
+
+def _read_pairs(option: str, texts: Sequence[str]) -> dict[str, object]:
+    """What an option says that is given as KEY=VALUE again and again; a value is JSON, and a text needs no quotes."""
+    found: dict[str, object] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
         if not equals:
-            raise output.fail([f"--set {option!r} has no value; write KEY=VALUE."], output.WRONG_SETTINGS)
+            raise output.fail([f"{option} {text!r} has no value; write KEY=VALUE."], output.WRONG_SETTINGS)
         try:
-            configuration[key] = json.loads(value)
+            found[key] = json.loads(value)
         except ValueError:
-            configuration[key] = value  # a text needs no quotes
-    return configuration
+            found[key] = value
+    return found

@@ -158,18 +158,25 @@ def replay(
     directory: InDirectory = "default",
     after: Annotated[int | None, typer.Option(help="Send once more what lies behind this position.")] = None,
     since: Annotated[str | None, typer.Option(help="Send once more what was committed from this time on.")] = None,
+    resource: Annotated[
+        str | None, typer.Option(help="Only the events of this person or group: an id, userName or displayName.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Look on until it is done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send events once more, marked as a replay; new ones come behind them."""
-    wish = {"after": after, "since": since}
+    """Send events once more, marked as a replay; new ones come behind them, or, with --resource, beside them."""
+    wish = {"after": after, "since": since, "resource": resource}
     shown = connection.ask(context, "POST", _path(directory, name, "replay"), json=wish)
     if wait and shown["replay"] is not None:
-        shown = _look_on(context, _path(directory, name), shown)
+        shown = _look_on(context, _path(directory, name), shown, is_of_all=resource is None)
     print_destination(shown, as_json)
+    if wait and shown["status"]["waits_for"]:
+        raise output.fail([shown["status"]["waits_for"]])
+    if wait and resource is not None and shown["replay"] is not None:
+        raise output.fail([f"It is held: scimhub destination held list {name} --directory {directory}"])
 
 
-def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> Any:
+def _look_on(context: typer.Context, path: str, begun: dict[str, Any], *, is_of_all: bool) -> Any:
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     first, last = begun["cursor"], begun["replay_until"]
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -178,7 +185,9 @@ def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> Any:
             shown = connection.ask(context, "GET", path)
             reached = shown["status"]["head"] - shown["status"]["lag"]
             progress.update(bar, completed=min(reached, last) - first)
-            if reached >= last or shown["state"] != "active":
+            # Of one resource the cursor tells nothing, and a failure holds it.
+            is_through = reached >= last if is_of_all else shown["status"]["held"]
+            if is_through or shown["replay"] != begun["replay"] or shown["status"]["waits_for"]:
                 return shown
             time.sleep(_LOOK_EVERY)
 

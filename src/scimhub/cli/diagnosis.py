@@ -7,22 +7,20 @@ import shutil
 import ssl
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import apsw
 
 from scimhub import clock
 from scimhub import settings as settings_of
-from scimhub.cli import connection
+from scimhub.cli import connection, deliveries
 from scimhub.cli.connection import NotRunning, Refused
+from scimhub.cli.finding import Finding
 from scimhub.directory.errors import Fault, StoreUnusable
 from scimhub.settings import Settings, SettingsError
 from scimhub.sqlstore.sqlite import migrate
-
-Verdict = Literal["OK", "WARN", "FAIL"]
 
 _MIB = 1024 * 1024
 _LITTLE_DISK = 1024 * _MIB
@@ -31,32 +29,20 @@ _NO_DISK = 100 * _MIB
 _TIMES = re.compile(rb"\x17\x0d(\d{12}Z)|\x18\x0f(\d{14}Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    verdict: Verdict
-    subject: str
-    sentence: str
-
-    def render(self) -> dict[str, object]:
-        """As ``--json`` prints it."""
-        return asdict(self)
-
-
 def examine(config: Path | None) -> list[Finding]:
     """Everything there is to find, in the order in which one would mend it."""
     try:
         settings = settings_of.load(config)
     except SettingsError as error:
         return [Finding("FAIL", "settings", problem) for problem in error.problems]
-    findings = [Finding("OK", "settings", f"The settings are sound; the hub is reached at {settings.base_url}.")]
+    findings = [Finding("OK", "settings", "The settings that this command reads are sound.")]
     findings += [_sqlite(), *_directory(settings.data_directory), *_certificate(settings)]
     status, found = asyncio.run(_database(settings))
     findings += found
     findings += _keys(settings)
     if status is not None:
         findings.append(asyncio.run(_secrets(settings)))
+        findings += asyncio.run(deliveries.examine(settings))
     findings.append(_disk(settings, status))
     findings.append(_clock(status))
     return findings
@@ -122,11 +108,11 @@ def _expiry(certificate: Path) -> datetime | None:
 async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Finding]]:
     """The state of the hub that runs, else of its database."""
     request = connection.request_of("GET", "/status", {"check": "true"})
-    findings = []
+    findings: list[Finding] = []
     try:
         try:
             status = await connection.ask_running(settings, request)
-            findings.append(Finding("OK", "hub", f"The hub runs, version {status['version']}; it answers on its socket."))
+            findings += _running(settings, status)
         except NotRunning:
             findings.append(_standing_still(settings))
             file = settings.database_file
@@ -194,7 +180,24 @@ async def _secrets(settings: Settings) -> Finding:
         text = f"Secrets of destinations cannot be opened: {', '.join(lost)}; give these keys, or rotate the secrets."
         return Finding("FAIL", "secrets", text)
     total = sum(key["secrets"] for key in found["items"])
+    if total <= 1:
+        return Finding("OK", "secrets", "The one secret can be opened." if total else "No destination has a secret.")
     return Finding("OK", "secrets", f"All {total} secrets of destinations can be opened.")
+
+
+def _running(settings: Settings, status: dict[str, Any]) -> Iterator[Finding]:
+    yield Finding(
+        "OK",
+        "hub",
+        f"The hub runs, version {status['version']}, and answers on its socket; it is reached at {status['base_url']}.",
+    )
+    if status["base_url"] != settings.base_url:
+        yield Finding(
+            "WARN",
+            "hub",
+            f"By the settings that this command reads it would be reached at {settings.base_url}: give this command the hub's "
+            "--config and environment, or restart the hub if they were changed.",
+        )
 
 
 def _standing_still(settings: Settings) -> Finding:
@@ -202,7 +205,11 @@ def _standing_still(settings: Settings) -> Finding:
         return Finding(
             "WARN", "hub", f"Nobody answers on {settings.socket_path}; it is left over, and the next start removes it."
         )
-    return Finding("OK", "hub", "The hub does not run; start it with: scimhub serve")
+    return Finding(
+        "OK",
+        "hub",
+        f"The hub does not run, and nothing is delivered; start it with scimhub serve, and reach it at {settings.base_url}.",
+    )
 
 
 def _disk(settings: Settings, status: dict[str, Any] | None) -> Finding:

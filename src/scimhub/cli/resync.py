@@ -1,5 +1,6 @@
 """The verbs on what a destination is told without anything having happened: backfill, resend, drift, resync."""
 
+import json
 import sys
 import time
 from typing import Annotated, Any
@@ -47,16 +48,25 @@ def backfill(
         verb = "/pause" if pause else "/resume" if resume else "/cancel" if cancel else ""
         shown = connection.ask(context, "POST", path + verb)
     if wait:
-        shown = look_on(context, directory, name)
-    print_backfill(shown, name, directory, as_json)
+        wait_for(context, directory, name, as_json)
+    else:
+        print_backfill(shown, name, directory, as_json)
 
 
-def look_on(context: typer.Context, directory: str, name: str) -> Any:
-    """The backfill when it is over or paused; shows meanwhile how far it is, how fast and how long it takes."""
+def wait_for(context: typer.Context, directory: str, name: str, as_json: bool) -> None:
+    """Look on until the backfill is over, and print it; ends the program with code 1 if it is not done, and says why."""
+    shown = _look_on(context, directory, name)
+    print_backfill({**shown, "waits_for": ""} if not as_json else shown, name, directory, as_json)
+    if shown["state"] != "done":
+        raise output.fail([shown["waits_for"] or f"It is {shown['state']}{_because(shown)}"])
+
+
+def _look_on(context: typer.Context, directory: str, name: str) -> dict[str, Any]:
+    """The backfill when it is over or cannot go on; shows meanwhile how far it is, how fast and how long it takes."""
     path = _path(directory, name, "backfill")
     with progress.watching(is_silent=False) as watch:
         while True:
-            shown = connection.ask(context, "GET", path)
+            shown: dict[str, Any] = connection.ask(context, "GET", path)
             under_way = max(0, shown["told"] - shown["arrived"] - shown["failed"])
             watch("telling", max(0, shown["looked_at"] - under_way), shown["total"])
             if shown["state"] != "running" or shown["waits_for"]:
@@ -64,28 +74,34 @@ def look_on(context: typer.Context, directory: str, name: str) -> Any:
             time.sleep(_LOOK_EVERY)
 
 
+_WHAT = {"directory": "backfill", "log": "backfill", "plan": "resync", "subscription": "new subscription"}
+
+
 def print_backfill(shown: dict[str, Any], name: str, directory: str, as_json: bool) -> None:
     """How far it is, and what can be done about it."""
     if as_json:
         output.print_json(shown)
         return
-    what = "resync" if shown["origin"] == "plan" else "backfill"
     output.print_facts(
         {
-            what: shown["id"],
-            "state": shown["state"] + (f": {shown['reason']}" if shown["reason"] else ""),
+            _WHAT[shown["origin"]]: shown["id"],
+            "state": shown["state"] + _because(shown),
             "looked at": f"{shown['looked_at']:,} of {shown['total']:,}",
             "told": f"{shown['told']:,}, arrived {shown['arrived']:,}, held {shown['failed']:,}",
             "since": shown["begun"],
         }
     )
+    place = f"{name} --directory {directory}"
     if shown["failed"]:
-        place = f"{name} --directory {directory}"
         print(f"Why some are held: scimhub destination held list {place}; removals: scimhub destination brake show {place}")
     if shown["waits_for"]:
         print(shown["waits_for"])
-    elif shown["state"] == "running":
-        print(f"How far it is: scimhub destination backfill {name} --directory {directory} --status --wait")
+    if shown["state"] == "running":
+        print(f"How far it is: scimhub destination backfill {place} --status --wait")
+
+
+def _because(shown: dict[str, Any]) -> str:
+    return f": {shown['reason']}" if shown["reason"] else ""
 
 
 def resend(
@@ -184,7 +200,10 @@ def _details(finding: dict[str, Any]) -> list[str]:
     if finding["values"] is None:
         lines += [", ".join(finding["paths"])] if finding["paths"] else []
     else:
-        lines += [f"{path}: ours {ours!r}, there {theirs!r}" for path, (ours, theirs) in finding["values"].items()]
+        lines += [
+            f"{path}: ours {json.dumps(ours, ensure_ascii=False)}, there {json.dumps(theirs, ensure_ascii=False)}"
+            for path, (ours, theirs) in finding["values"].items()
+        ]
     for key, told in (("members_lacking", "lacks"), ("members_beyond", "has beyond ours")):
         some = finding[key]
         if some:
@@ -258,8 +277,9 @@ def apply(
     wish = {"plan": plan_id, "most_moved_percent": most_moved}
     shown = connection.ask(context, "POST", _path(directory, name, "resync", "apply"), json=wish)
     if wait:
-        shown = look_on(context, directory, name)
-    print_backfill(shown, name, directory, as_json)
+        wait_for(context, directory, name, as_json)
+    else:
+        print_backfill(shown, name, directory, as_json)
 
 
 def print_plan(found: dict[str, Any]) -> None:

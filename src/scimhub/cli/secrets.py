@@ -38,7 +38,7 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     Where the hub keeps the keys itself it adds one. Where they are given to it, the first of them is taken.
     """
     found = connection.ask(context, "GET", "/secrets")
-    if not _left(found):
+    if not found["newest"] or not _left(found):
         found = connection.ask(context, "POST", "/secrets/key")
     total, done, after = _left(found), 0, ""
     with progress.watching(is_silent=as_json) as watch:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution.delivery import Destination
-from scimhub.distribution.ports import DestinationStore, Settlement
+from scimhub.distribution.ports import DestinationStore
 
 WRITE_EVERY = 5.0
 
@@ -88,9 +88,12 @@ class Acknowledgements:
         standing.written_at = self._monotonic()
         is_over = standing.replay_until is not None and position >= standing.replay_until
         try:
-            await self._store.settle(key, Settlement(position, replay_is_over=is_over))
+            is_written = await self._store.acknowledge(key, standing.written, position, replay_is_over=is_over)
         except StoreUnavailable as fault:
             # The consumer goes on; the next writing tells more than this one.
             _logger.warning("feed cursor not written", extra={"destination": key, "reason": str(fault)})
             return
         standing.former, standing.written = standing.written, position
+        if not is_written and self._standings.get(key) is standing:
+            # Another node knows of more, or an administrator took the cursor back: then that holds.
+            del self._standings[key]

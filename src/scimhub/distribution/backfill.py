@@ -10,15 +10,16 @@ from typing import Literal, Protocol
 # running: ids are handed out; paused: a person stopped it; done: all were handed out and none is under way; stopped: a
 # person gave it up.
 State = Literal["running", "paused", "done", "stopped"]
-Origin = Literal["directory", "log", "plan"]
+Origin = Literal["directory", "log", "plan", "subscription"]
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """One backfill of a destination, of which there is one at a time, and how far it is.
 
-    ``id`` marks the events. ``after`` is the checkpoint: in the directory ``kind`` and a key, in the log a position, in the
-    plan ``plan`` a resource id. ``until`` is the last position of the log, ``total`` how many are to be looked at.
+    ``id`` marks the events. ``after`` is the checkpoint: in the directory ``kind`` and a key, in the log a position, in
+    ``plan``, which a resync or another subscription made, a resource id. ``until`` is the last position of the log, ``total``
+    how many are to be looked at.
     """
 
     id: str
@@ -38,6 +39,19 @@ class Backfill:
     @property
     def is_over(self) -> bool:
         return self.state in ("done", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A resource of which the state is owed.
+
+    ``since`` is the first position of what the state stands for, None when the log is read up to there already;
+    ``removes`` the resource type as which it is counted if the state shows it inactive to a destination that has it active.
+    """
+
+    resource_id: str
+    since: int | None = None
+    removes: str = ""
 
 
 class BackfillStore(Protocol):

@@ -15,7 +15,7 @@ import orjson
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import failpoints, times
 from scimhub.distribution.amendments import Amendment
-from scimhub.distribution.backfill import Backfill
+from scimhub.distribution.backfill import Backfill, Owed
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.plans import Item
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Teller(Protocol):
     """What tells the states; a pump does."""
 
-    async def owe_states(self, resource_ids: Sequence[str], ask: str) -> None:
+    async def owe_states(self, owed: Sequence[Owed], ask: str) -> None:
         """Tell what these resources are now; written when this ends."""
 
     async def wait_for_states(self, most: int) -> None:
@@ -47,9 +47,9 @@ class Teller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Ids to hand out, how many were looked at for them, and the checkpoint behind them."""
+    """What to hand out, how many were looked at for that, and the checkpoint behind it."""
 
-    ids: Sequence[str]
+    owed: Sequence[Owed]
     looked_at: int
     kind: str
     after: str
@@ -84,7 +84,7 @@ async def _hand_out(chunk: _Chunk, backfill: Backfill, teller: Teller) -> None:
     await teller.wait_for_states(MOST_UNDER_WAY - CHUNK)
     for amendment in chunk.amendments:
         await teller.amend(amendment)
-    await teller.owe_states(chunk.ids, backfill.id)
+    await teller.owe_states(chunk.owed, backfill.id)
 
 
 def _behind(chunk: _Chunk, backfill: Backfill, given: Surroundings) -> Backfill:
@@ -94,7 +94,7 @@ def _behind(chunk: _Chunk, backfill: Backfill, given: Surroundings) -> Backfill:
         kind=chunk.kind,
         after=chunk.after,
         looked_at=backfill.looked_at + chunk.looked_at,
-        told=backfill.told + len(chunk.ids),
+        told=backfill.told + len(chunk.owed),
         updated=times.text(given.now()),
     )
 
@@ -105,7 +105,7 @@ def _chunks(store: SharedStore, destination: Destination, outlook: Outlook, back
             return _of_directory(store, destination, outlook, backfill)
         case "log":
             return _of_log(store, destination, backfill)
-        case "plan":
+        case "plan" | "subscription":
             return _of_plan(store, backfill)
 
 
@@ -121,8 +121,8 @@ async def _of_directory(
         key = int(backfill.after) if number == 0 and backfill.kind == kind.name else 0
         while found := await store.walk(destination.directory, kind.name, key, CHUNK):
             key = found[-1].key
-            ids = [one.id for one in found if interest.contains(kind.name, one.id, orjson.loads(one.document))]
-            yield _Chunk(ids, len(found), kind.name, str(key))
+            owed = [Owed(one.id) for one in found if interest.contains(kind.name, one.id, orjson.loads(one.document))]
+            yield _Chunk(owed, len(found), kind.name, str(key))
 
 
 def told_kinds(interest: Interest) -> list[Kind]:
@@ -137,7 +137,8 @@ async def _of_log(store: SharedStore, destination: Destination, backfill: Backfi
     while found := await store.changed_resources(destination.directory, position, backfill.until, CHUNK):
         looked_at = found[-1][0] - position
         position = found[-1][0]
-        yield _Chunk(list(dict.fromkeys(id for _, id in found)), looked_at, "", str(position))
+        first = {id: position for position, id in reversed(found)}
+        yield _Chunk([Owed(id, since) for id, since in first.items()], looked_at, "", str(position))
 
 
 async def _of_plan(store: SharedStore, backfill: Backfill) -> AsyncIterator[_Chunk]:
@@ -150,7 +151,8 @@ async def _of_plan(store: SharedStore, backfill: Backfill) -> AsyncIterator[_Chu
             after = found[-1].resource_id
             some = [one for one in found if (one.resource_type == "Group") == (kind == "Group") and one.action != "conflict"]
             amended = [amendment for one in some if (amendment := _amendment(one)) is not None]
-            yield _Chunk([one.resource_id for one in some], len(some), kind, after, amended)
+            owed = [Owed(one.resource_id, removes=one.resource_type if one.deactivates else "") for one in some]
+            yield _Chunk(owed, len(some), kind, after, amended)
 
 
 def _amendment(item: Item) -> Amendment | None:

@@ -25,8 +25,7 @@ _DAY: Final = 24 * 3600
 _MINUTE: Final = 60
 # So many removals of a burst go at once.
 _FREE: Final = 5
-# Seconds for which a count of the population is believed when it would trip the brake, and at all.
-_FRESH: Final = 1.0
+# Seconds for which a count of the population is believed where it does not trip the brake.
 _LASTS: Final = 600.0
 # Seconds until it is asked again whether the population is known.
 _ASK_AGAIN: Final = 1.0
@@ -140,7 +139,7 @@ class Brake:
                 continue
             population = self.populations.get(sort)
             is_met = population is not None and self.thresholds.is_met(total, population)
-            if population is None or (is_met and not self._is_fresh(sort, now)):
+            if population is None or (is_met and not self._is_new(sort, now)):
                 # Not known, or known from before others came: to be counted, and meanwhile nothing leaves.
                 self.asked.add(sort)
                 waits = True
@@ -164,15 +163,11 @@ class Brake:
     def _had_permits(self, removals: Sequence[Removal]) -> bool:
         return all(removal.position in self._permits for removal in removals)
 
-    def check(self, kept: Mapping[str, int], now: float) -> bool:
-        """Whether the brake trips because of what settles, now that more is known of the populations."""
-        if self.trip is not None or not self.thresholds.enabled:
+    def check(self, sort: str, kept: Mapping[str, int], now: float) -> bool:
+        """Whether the brake trips because of what settles of the sort, of which the population was learnt just now."""
+        if self.trip is not None or not self.thresholds.enabled or not kept.get(sort):
             return False
-        return any(
-            self._trips(sort, self._count(sort, now, _DAY) + count, self.populations[sort], now)
-            for sort, count in kept.items()
-            if count and sort in self.populations
-        )
+        return self._trips(sort, self._count(sort, now, _DAY) + kept[sort], self.populations[sort], now)
 
     def learn(self, sort: str, present: int, kept: Mapping[str, int], now: float) -> None:
         """So many of the sort are in the destination's scope now; those that went, or are to go, it had before."""
@@ -210,8 +205,9 @@ class Brake:
 
     # ------------------------------------------------------------------ within
 
-    def _is_fresh(self, sort: str, now: float) -> bool:
-        return 0 <= now - self.learned.get(sort, now) < _FRESH
+    def _is_new(self, sort: str, now: float) -> bool:
+        # In half a second a source that writes much makes more people than a small directory had.
+        return self.learned.get(sort, now) == now
 
     def _trips(self, sort: str, count: int, population: int, now: float) -> bool:
         if not self.thresholds.is_met(count, population):

@@ -30,6 +30,7 @@ async def catch_up(store: SharedStore, destination: Destination, head: int, id: 
     await store.save_backfill(destination.key, made)
     held = [one.resource_id for one in await store.list_held(destination.key)]
     await store.owe_states(destination.key, held, id, now)
+    await store.owe_states_of_kept(destination.key, id)
     await store.move_cursor(destination.key, head, None)
     names = {"directory": destination.directory_name, "destination": destination.name}
     _log.warning(

@@ -6,24 +6,16 @@ that state at any time. Without a started engine, as when no hub runs, they only
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import envelope, keeping, opening, secrets, times
+from scimhub.distribution import brake, envelope, keeping, opening, secrets, status, times
 from scimhub.distribution import subscription as subscriptions
-from scimhub.distribution.delivery import (
-    Destination,
-    Held,
-    Outcome,
-    Replay,
-    Secret,
-    State,
-    Subscription,
-)
+from scimhub.distribution.delivery import Destination, Held, Outcome, Replay, Secret, State, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.keeping import Kept
 from scimhub.distribution.outlook import Outlook
@@ -37,8 +29,6 @@ _LONGEST_OVERLAP = 30 * 24.0
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
-# What is held without a failure: nothing is to be retried or skipped there.
-_NOT_FAILED = ("brake", "leaver")
 # More owed events than this are told as "at least".
 MOST_OWED_COUNTED = 1000
 
@@ -49,31 +39,6 @@ class Made:
 
     destination: Destination
     secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a destination fares. ``lag`` counts positions, ``lag_seconds`` the age of the oldest change it lacks."""
-
-    head: int
-    lag: int
-    lag_seconds: float
-    held: int
-    # Resources whose removal the brake keeps; whether it has tripped; whether it is on.
-    brake_held: int
-    brake_is_tripped: bool
-    brake_is_on: bool
-    # How old the oldest leaver is that waits and that the brake does not keep; 0 while no pump runs.
-    oldest_leaver_seconds: float
-    in_flight: int
-    # The breaker's state while a pump runs, else empty; and what failed last.
-    breaker: str
-    error: str
-    last_success: str | None
-    delivered: int
-    failed: int
-    # How many messages may be on their way now, which adapts; 0 while no pump runs.
-    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +62,12 @@ async def create(
     *,
     after: int | None = None,
     secret: str | None = None,
+    thresholds: Mapping[str, object] | None = None,
 ) -> Made:
     """A new destination, which begins behind position ``after`` or, without it, behind the newest change.
 
-    ``secret`` is one that somebody brought. Raises Invalid with every mistake, Conflict when the name is taken.
+    ``secret`` is one that somebody brought, ``thresholds`` are those of its brake. Raises Invalid with every mistake, Conflict
+    when the name is taken.
     """
     technology = engine.kinds.get(kind)
     problems = _name_problems(name)
@@ -114,13 +81,15 @@ async def create(
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
     problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
+    no_thresholds: Mapping[str, object] = {}
+    braked = _unless(problems, lambda: _thresholds(kind, thresholds), no_thresholds)
     given, id = engine.given, engine.given.new_id()
     kept = _unless(problems, lambda: keeping.keep(given, id, checked), Kept({}, None))
     if problems:
         raise Invalid(problems)
     sealed = [*keeping.sealed(given, id, new), *([] if kept.concealed is None else [kept.concealed])]
     made = await given.store.create_destination(
-        directory.key, name, kind, kept.configuration, subscription, after, _now(engine), sealed, id
+        directory.key, name, kind, kept.configuration, subscription, after, _now(engine), sealed, id, braked
     )
     async with engine.halted(made):
         pass  # a pump begins
@@ -224,6 +193,42 @@ async def replay(engine: Engine, destination: Destination, after: int) -> Destin
     return moved
 
 
+async def replay_resource(engine: Engine, destination: Destination, resource_id: str, after: int) -> Destination:
+    """Send once more the resource's events behind the position, marked as a replay; others are told what is new meanwhile.
+
+    Raises Invalid for a position that is not kept or has nothing of it behind it, Conflict where it cannot be taken out of
+    order, where a replay runs, and where something of it is held.
+    """
+    _check_out_of_order(engine, destination)
+    if problems := await _after_problems(engine, after):
+        raise Invalid(problems)
+    store, now = engine.given.store, _now(engine)
+    async with engine.halted(destination):
+        current = await store.find_destination(destination.directory, destination.name) or destination
+        if current.replay is not None:
+            raise Conflict(f"A replay runs up to position {current.replay.until}; wait for its end.")
+        if any(held.resource_id == resource_id for held in await store.list_held(current.key)):
+            raise Conflict(f"Something of resource {resource_id[:100]!r} is owed anyway, and goes first; try again later.")
+        reached = max((current.cursor, *current.ahead))
+        found = await engine.given.reader.read_changes_of(resource_id, after + 1, reached, 1)
+        if not found or found[0].directory != current.directory:
+            raise Invalid(
+                [f"Destination {current.name} was told nothing of resource {resource_id[:100]!r} behind position {after}."]
+            )
+        # As one that overtakes: read from the log at once, and no failure.
+        owed = Held(resource_id, found[0].position, now, 0, now, "", "leaver", reached)
+        return await store.replay_held(current.key, Replay(engine.given.new_id(), reached, resource_id), owed)
+
+
+def _check_out_of_order(engine: Engine, destination: Destination) -> None:
+    if destination.kind not in engine.kinds:
+        raise Conflict(f"Destination {destination.name} is a {destination.kind}: its consumer reads again what it wants.")
+    if destination.configuration.get("order") == "stream":
+        raise Conflict(
+            f"Destination {destination.name} takes all in the order of the log, and nothing of one resource again; replay all."
+        )
+
+
 async def position_at(engine: Engine, moment: str) -> int:
     """The position behind which everything from that time on lies; raises Invalid for what is no time."""
     try:
@@ -250,41 +255,13 @@ async def check(engine: Engine, destination: Destination) -> Outcome:
         await sender.close()
 
 
-async def status(engine: Engine, destination: Destination) -> Status:
-    """How the destination fares now."""
-    reader, pump = engine.given.reader, engine.find_pump(destination.key)
-    head = await reader.last_position()
-    cursor = destination.cursor if pump is None else pump.cursor
-    waiting = await reader.read_changes(cursor, 1)
-    held = await engine.given.store.list_held(destination.key)
-    breaker = None if pump is None else pump.breaker
-    last_success = None if pump is None else pump.last_success
-    return Status(
-        head=head,
-        lag=head - cursor,
-        lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
-        held=sum(_has_failed(one) for one in held),
-        brake_held=sum(one.cause == "brake" for one in held),
-        brake_is_tripped="trip" in destination.brake_state,
-        brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,
-        oldest_leaver_seconds=0.0 if pump is None else pump.leaver_age,
-        in_flight=0 if pump is None else pump.in_flight,
-        breaker="" if breaker is None else breaker.state,
-        error=destination.reason if breaker is None else breaker.reason,
-        last_success=None if last_success is None else times.text(last_success),
-        delivered=0 if pump is None else pump.delivered,
-        failed=0 if pump is None else pump.failed,
-        concurrency=0 if pump is None else pump.flow.limit,
-    )
-
-
 async def list_owed(engine: Engine, destination: Destination) -> Sequence[Owed]:
     """What is held for the destination, in order of position."""
     interest = (await Outlook(engine.place, destination).envelope()).interest
     head = await engine.given.reader.last_position()
     owed = []
     for held in await engine.given.store.list_held(destination.key):
-        if not _has_failed(held):
+        if not status.has_failed(held):
             continue
         found = await engine.given.reader.read_changes_of(held.resource_id, held.first_position, head, MOST_OWED_COUNTED)
         owed.append(Owed(held, sum(interest.assess(change) is not None for change in found)))
@@ -326,15 +303,10 @@ async def _held(engine: Engine, destination: Destination, resource_id: str | Non
         raise Conflict(
             f"The brake of destination {destination.name} keeps the removal of {resource_id[:100]!r}; release or discard it."
         )
-    found = [held for held in found if _has_failed(held)]
+    found = [held for held in found if status.has_failed(held)]
     if resource_id is not None and not found:
         raise Absent(f"Destination {destination.name} holds nothing of resource {resource_id[:100]!r}.")
     return found
-
-
-def _has_failed(held: Held) -> bool:
-    """Whether it waits because it failed, and not just for its turn or the brake."""
-    return held.cause not in _NOT_FAILED and not (held.cause == "state" and not held.attempts)
 
 
 async def _behind_first_wanted(engine: Engine, destination: Destination, held: Held) -> int:
@@ -375,6 +347,12 @@ def _checked(technology: DestinationKind | None, configuration: Mapping[str, obj
     if configuration:
         raise Invalid([f"A feed has no configuration; leave out {', '.join(sorted(configuration))}."])
     return {}
+
+
+def _thresholds(kind: str, wish: Mapping[str, object] | None) -> Mapping[str, object]:
+    if wish is not None and kind == FEED:
+        raise Invalid(["A feed has no brake, since its consumer fetches; leave it out."])
+    return {} if wish is None else asdict(brake.read_thresholds(wish))
 
 
 def _style_problems(kind: str, configuration: Mapping[str, object], subscription: Subscription) -> list[str]:

@@ -78,10 +78,11 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Events up to ``until`` are sent once more, marked with ``id``."""
+    """Events up to ``until`` are sent once more, marked with ``id``; only those of one resource where that is given."""
 
     id: str
     until: int
+    resource_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ class Held:
     # The log is read for it up to this position even where the cursor has not come so far, and what an administrator
     # released is not asked for again up to there; None where neither is wanted.
     until: int | None = None
-    # What the brake keeps: a resource type or ``members``, and how many of them would go.
+    # What the brake keeps: a resource type or ``members``, and how many of them would go. Of a state that is owed also what
+    # it would take away although nobody was told so, and the log does not say it.
     removes: str = ""
     removed: int = 0
     # The id of the wish for the state that is owed.

@@ -114,11 +114,15 @@ class Finding:
 
 @dataclass(slots=True)
 class Drift:
-    """What was found. ``shown`` and ``ours`` count resources by type, ``ignored`` by type and path how many do not show it."""
+    """What was found. ``shown`` and ``ours`` count resources by type, ``ignored`` by type and path how many do not show it.
+
+    ``active`` counts those of ours who are: against them the brake measures removals.
+    """
 
     position: int
     shown: dict[str, int] = field(default_factory=dict)
     ours: dict[str, int] = field(default_factory=dict)
+    active: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     ignored: dict[str, dict[str, int]] = field(default_factory=dict)
     limits: list[str] = field(default_factory=list)

@@ -204,7 +204,8 @@ def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data:
         "epoch": envelope.viewpoint.epoch,
     }
     delivery_id = event_id
-    if envelope.replay is not None and notice.cause != "state" and change.position <= envelope.replay.until:
-        attributes["replayid"] = envelope.replay.id
-        delivery_id = f"{event_id}_{envelope.replay.id}"
+    replay = envelope.replay if notice.cause != "state" else None
+    if replay is not None and change.position <= replay.until and replay.resource_id in (None, change.resource_id):
+        attributes["replayid"] = replay.id
+        delivery_id = f"{event_id}_{replay.id}"
     return Message(delivery_id, attributes, data)

@@ -72,7 +72,7 @@ class Gate(Generic[T]):
         """
         coming = self._lanes.coming()
         self.brake.learn(sort, present + unread + coming.get(sort, 0), self._lanes.holds.kept, now)
-        if self.brake.check(coming if self._is_stream else self._lanes.holds.kept, now):
+        if self.brake.check(sort, coming if self._is_stream else self._lanes.holds.kept, now):
             self._lanes.holds.keep_all(_TRIPPED)
 
     def end_trip(self) -> bool:

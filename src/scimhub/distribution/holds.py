@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from scimhub.distribution.delivery import HeldCause
+from scimhub.distribution.delivery import HeldCause, Replay
 from scimhub.distribution.lane import Hold, Lane, unkept
 
 T = TypeVar("T")
@@ -88,9 +88,12 @@ class Holds(Generic[T]):
         """How many lanes are held."""
         return sum(self.by_cause.values())
 
-    def owe_up_to(self, position: int) -> bool:
-        """Whether something at the position or before it is held, so that a replay up to there is not over yet."""
-        return any(lane.hold is not None and lane.first_owed <= position for lane in self._lanes.values())
+    def owe(self, replay: Replay) -> bool:
+        """Whether something of the replay is held, so that it is not over yet."""
+        if replay.resource_id is None:
+            return any(lane.hold is not None and lane.first_owed <= replay.until for lane in self._lanes.values())
+        hold = self.find(replay.resource_id)
+        return hold is not None and hold.first_position <= replay.until
 
     @property
     def is_dirty(self) -> bool:

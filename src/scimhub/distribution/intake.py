@@ -186,7 +186,7 @@ class Intake:
     def _assess(self, change: Change, assess: Callable[[Change], Notice | None]) -> Notice | None:
         if change.directory != self._destination.directory:
             return None
-        if change.after is None and not change.before:
+        if _is_empty(change):
             raise Stopped("behind", f"Retention removed change {change.position} before it was delivered; a resync is needed.")
         return assess(change)
 
@@ -210,20 +210,33 @@ class Intake:
     async def _with_removals(self, item: Item[Notice], hold: Hold, interest: Interest) -> Item[Notice]:
         """The state with what it takes away that nobody was told of: the brake asks of that, too."""
         state = item.content.change
-        if item.removed or state.position < hold.first_position:
+        if item.removed:
             return item
-        if hold.cause == "brake":
+        if hold.cause == "discarded" and state.position <= (hold.until or 0):
+            # What an administrator gave up is given up as a whole.
+            return replace(item, removes=MEMBERS if item.content.kind.has_members else state.kind, removed=1)
+        if hold.cause == "brake" and item.content.kind.has_members:
             return replace(item, removes=hold.removes, removed=hold.removed)
-        owed = await self._untold(state, hold.first_position)
         if not item.content.kind.has_members:
-            gone = not is_active(orjson.loads(state.after or "{}")) and any(
-                notice.takes for change in owed if (notice := interest.assess(change)) is not None
-            )
-            return replace(item, removes=state.kind, removed=1) if gone else item
+            return replace(item, removes=state.kind, removed=1) if await self._deactivates(state, hold, interest) else item
+        owed = await self._untold(state, hold.first_position)
         taken: set[str] = set()
         for change in owed:
             taken = (taken | set(change.members_removed)) - set(change.members_added)
         return replace(item, removes=MEMBERS, removed=len(taken)) if taken and item.content.members else item
+
+    async def _deactivates(self, state: Change, hold: Hold, interest: Interest) -> bool:
+        """Whether the state shows somebody inactive whom the destination has active, as far as that can be known."""
+        if is_active(orjson.loads(state.after or "{}")):
+            return False
+        if hold.removed:
+            return True
+        owed = await self._untold(state, hold.first_position)
+        # What retention emptied may have deactivated; who was created by it was never there.
+        if owed and _is_empty(owed[0]) and owed[0].operation == "created":
+            return False
+        notices = (interest.assess(change) for change in owed if not _is_empty(change))
+        return any(_is_empty(change) for change in owed) or any(notice is not None and notice.takes for notice in notices)
 
     async def _untold(self, state: Change, first: int) -> Sequence[Change]:
         """What the log has of the resource from the position on, up to its state."""
@@ -239,6 +252,11 @@ class Intake:
         if resource_id in self._kept:
             self._kept.discard(resource_id)
             self.returned.add(resource_id)
+
+
+def _is_empty(change: Change) -> bool:
+    """Whether retention removed what the change says."""
+    return change.after is None and not change.before
 
 
 def age(oldest: str | None, now: float) -> float:

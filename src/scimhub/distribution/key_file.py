@@ -39,6 +39,11 @@ def read(path: Path) -> list[Key]:
     return keys
 
 
+def read_if_made(path: Path) -> list[Key]:
+    """As ``read``; no keys when the file is not there yet."""
+    return read(path) if path.exists() else []
+
+
 def make(path: Path, key: Key) -> None:
     """A new file with the one key, for its owner alone; another process that was faster is left its own."""
     try:
@@ -52,7 +57,10 @@ def make(path: Path, key: Key) -> None:
 
 
 def add(path: Path, key: Key) -> None:
-    """Put the key in front of the others; the file is exchanged as a whole. Raises KeysUnusable."""
+    """Put the key in front of the others, if there are any; the file is exchanged as a whole. Raises KeysUnusable."""
+    if not path.exists():
+        make(path, key)
+        return
     keys = [key, *read(path)]
     try:
         _write_beside(path, keys).rename(path)

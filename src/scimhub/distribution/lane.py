@@ -64,6 +64,7 @@ class Hold:
     error: str
     cause: HeldCause = "failure"
     until: int | None = None
+    # What the brake keeps; of a state that is owed also what it would take away beyond what the log says.
     removes: str = ""
     removed: int = 0
     # Not empty: the state is owed, whatever the log says, and this is the id of the wish for it.
@@ -150,14 +151,17 @@ class Lane(Generic[T]):
 
     def failure(self, lane: str, since: float, due: float | None, error: str) -> Hold:
         """The hold for what failed now; what an administrator or a resync has asked for goes on being that."""
-        was: HeldCause = "failure" if self.hold is None else self.hold.cause
-        cause: HeldCause = "failure" if was in ("brake", "leaver") else was
-        ask = "" if self.hold is None else self.hold.ask
+        former: HeldCause = "failure" if self.hold is None else self.hold.cause
+        cause: HeldCause = "failure" if former in ("brake", "leaver") else former
+        made = Hold(lane, self.frozen[0].position, since, self.attempts, due, error, cause, self.until)
+        if self.hold is None or not self.hold.ask:
+            return made
         # A state goes on standing for all that was owed when it was asked for: what it takes away is counted from there.
-        first = self.first_owed if ask else self.frozen[0].position
-        return Hold(lane, first, since, self.attempts, due, error, cause, self.until, ask=ask)
+        was = self.hold
+        return replace(made, first_position=was.first_position, ask=was.ask, removes=was.removes, removed=was.removed)
 
 
 def unkept(hold: Hold) -> Hold:
-    """What is owed, and due, once the brake has no part in it."""
-    return replace(hold, due=hold.since, attempts=0, error="", cause="failure", removes="", removed=0)
+    """What is owed, and due, once the brake has no part in it. A state that fails then asks the brake again."""
+    going = replace(hold, due=hold.since, attempts=0, error="", cause="failure")
+    return going if hold.ask else replace(going, removes="", removed=0)

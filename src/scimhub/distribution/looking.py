@@ -22,7 +22,7 @@ from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.ledger import RemoteState
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import SharedStore
-from scimhub.distribution.subscription import STATE, Notice
+from scimhub.distribution.subscription import STATE, Notice, is_active
 from scimhub.distribution.unable import Unable
 
 _CHUNK = 500
@@ -230,17 +230,19 @@ class _Look:
 
     async def _walk(self, name: str, outlook: Envelope, of_type: _OfType, drift: Drift, total: int, sight: Sight) -> None:
         """Everybody of ours: in scope and not seen there."""
-        done = in_scope = 0
+        done = in_scope = active = 0
         async for resource in preview.resources(self._store, self._destination.directory, name):
             done += 1
             if done % _TURN == 0:
                 self._watch(f"looking at {name} here", done, max(done, total))
-            if not outlook.interest.contains(name, resource.id, orjson.loads(resource.document)):
+            document = orjson.loads(resource.document)
+            if not outlook.interest.contains(name, resource.id, document):
                 continue
             in_scope += 1
+            active += is_active(document)
             if resource.id not in of_type.seen:
                 of_type.different[resource.id] = await self._unseen(name, resource.id, outlook, of_type, sight)
-        drift.ours[name] = in_scope
+        drift.ours[name], drift.active[name] = in_scope, active
 
     async def _unseen(self, name: str, id: str, outlook: Envelope, of_type: _OfType, sight: Sight) -> Finding:
         change = await self._engine.given.reader.read_state(id)

@@ -24,8 +24,7 @@ class Opened:
 
 async def open_sender(given: Surroundings, kind: DestinationKind, destination: Destination) -> Opened:
     """Ready to send. Where a key is missing or wrong the sender is one that says so and sends nothing."""
-    stored = await given.store.list_secrets(destination.key)
-    holding = delivery.holding(stored, times.text(given.now()))
+    holding = await _holding(given, destination)
     end = min((secret.expires for secret in holding if secret.expires is not None), default=None)
     try:
         secrets = [given.keyring.open(secret, destination.id) for secret in holding]
@@ -34,6 +33,20 @@ async def open_sender(given: Surroundings, kind: DestinationKind, destination: D
         _log.error("destination cannot be opened", extra={**names, "reason": str(fault)})
         return Opened(Unable(str(fault)), end)
     return Opened(kind.open(revealed(destination, secrets), secrets), end)
+
+
+async def fault(given: Surroundings, destination: Destination) -> str:
+    """Why its secrets cannot be opened; empty when they can."""
+    try:
+        for secret in await _holding(given, destination):
+            given.keyring.open(secret, destination.id)
+    except Unreadable as unreadable:
+        return str(unreadable)
+    return ""
+
+
+async def _holding(given: Surroundings, destination: Destination) -> Sequence[Secret]:
+    return delivery.holding(await given.store.list_secrets(destination.key), times.text(given.now()))
 
 
 def revealed(destination: Destination, secrets: Sequence[Secret]) -> Destination:

@@ -26,17 +26,23 @@ class OwingLanes(Lanes[T]):
         # Asked for while something of the lane was in flight; each begins when that has landed.
         self._wishes: dict[str, Hold] = {}
 
-    def owe_state(self, lane: str, now: float, ask: str) -> None:
+    def owe_state(self, lane: str, now: float, ask: str, *, since: int | None = None, removes: str = "") -> None:
         """The lane is owed what its resource is now; ``ask`` is the id of the wish.
 
-        What the brake keeps of it, and what an administrator decided about that, is not touched.
+        It stands for all that the log has of the resource from ``since`` on, if that is given, and takes away a resource of
+        the type ``removes`` if it shows that one inactive. What the brake keeps of it, and what an administrator decided about
+        that, is not touched.
         """
         state = self._lanes.setdefault(lane, Lane())
         hold = state.hold
         if hold is not None and (hold.cause == "brake" or hold.cause in LET_GO):
             return
         first = next((item.position for item in (*state.frozen, *state.items)), self.read_position + 1)
-        wish = Hold(lane, state.first_owed or first, now, 0, now, "", "state", ask=ask)
+        first = state.first_owed or first
+        if hold is not None and hold.ask:
+            removes = removes or hold.removes
+        wish = Hold(lane, first if since is None else min(first, since), now, 0, now, "", "state", ask=ask)
+        wish = replace(wish, removes=removes, removed=int(bool(removes)))
         if state.in_flight:
             self._wishes[lane] = wish
         else:
@@ -129,4 +135,4 @@ class OwingLanes(Lanes[T]):
         self._queues.remove(lane, state)
         waits = next((item.position for item in (*state.frozen, *state.items)), wish.first_position)
         state.attempts = state.tries = 0
-        self._hold(lane, state, replace(wish, first_position=state.first_owed or min(wish.first_position, waits)))
+        self._hold(lane, state, replace(wish, first_position=min(wish.first_position, state.first_owed or waits)))

@@ -16,6 +16,7 @@ class Item:
 
     ``version`` is that of the resource when the plan was made, 0 when it is deleted. ``is_missing`` says that the destination
     has it no more, ``remote_id`` what it has instead of nothing; ``paths`` differ there; members are ids of ours.
+    ``deactivates`` says that it is active there and is not to be, so that the brake counts it as a removal.
     """
 
     resource_id: str
@@ -28,6 +29,7 @@ class Item:
     paths: tuple[str, ...] = ()
     members_lacking: tuple[str, ...] = ()
     members_beyond: tuple[str, ...] = ()
+    deactivates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,12 @@ class DestinationStore(Protocol):
         now: str,
         secrets: Sequence[Secret] = (),
         id: str | None = None,
+        brake: Mapping[str, object] | None = None,
     ) -> Destination:
-        """A new, active destination with its secrets; without a cursor it begins behind the newest change."""
+        """A new, active destination with its secrets; without a cursor it begins behind the newest change.
+
+        ``brake`` has the thresholds that differ from the defaults.
+        """
 
     async def list_destinations(self, directory: int | None = None) -> Sequence[Destination]: ...
 
@@ -89,6 +93,12 @@ class DestinationStore(Protocol):
 
     async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
         """Put the cursor somewhere else, forgetting what was ahead of it and holds that the way meets again."""
+
+    async def replay_held(self, key: int, replay: Replay, held: Held) -> Destination:
+        """Begin a replay of what is owed of one resource, with that."""
+
+    async def acknowledge(self, key: int, former: int, position: int, *, replay_is_over: bool = False) -> bool:
+        """Move the cursor on to the position, unless it is beyond that or before ``former``; whether it was moved."""
 
     async def delete_destination(self, key: int) -> None: ...
 
@@ -116,6 +126,9 @@ class DestinationStore(Protocol):
 
         Nobody else may be writing where it stands.
         """
+
+    async def owe_states_of_kept(self, key: int, ask: str) -> None:
+        """Have what the brake keeps, and what was decided about that, told as states: what the log said of it is gone."""
 
     async def release_held(self, key: int, resource_id: str) -> None:
         """Owe the resource nothing any more; raises Absent."""

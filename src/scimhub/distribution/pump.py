@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, flow, intake, retry, telling, times
 from scimhub.distribution.amendments import Amendment
+from scimhub.distribution.backfill import Owed
 from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker
 from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
@@ -27,6 +28,7 @@ from scimhub.distribution.retry import Again
 from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
+from scimhub.distribution.unable import Unable
 
 _AFTER_FAULT = 1.0
 _LONGEST_REST = 60.0
@@ -88,13 +90,13 @@ class Pump:
         self._stopping = True
         self._awake.set()
 
-    async def owe_states(self, resource_ids: Sequence[str], ask: str) -> None:
+    async def owe_states(self, owed: Sequence[Owed], ask: str) -> None:
         """Tell what these resources are now, each when its turn comes; written when this ends. ``ask`` is the wish's id.
 
         Raises StoreUnavailable or LeaseLost.
         """
-        for id in resource_ids:
-            self._lanes.owe_state(id, self._given.now(), ask)
+        for one in owed:
+            self._lanes.owe_state(one.resource_id, self._given.now(), ask, since=one.since, removes=one.removes)
         self._awake.set()
         await self._settling.settle()
 
@@ -118,6 +120,11 @@ class Pump:
     def cursor(self) -> int:
         """Up to where everything has arrived, was not wanted, or is held; settled or not."""
         return self._lanes.cursor
+
+    @property
+    def error(self) -> str:
+        """What failed last, or why nothing can be sent at all; empty when all is well."""
+        return self._sender.reason if isinstance(self._sender, Unable) else self.breaker.reason
 
     @property
     def in_flight(self) -> int:

@@ -40,7 +40,7 @@ async def tell(engine: Engine, destination: Destination, former: Subscription) -
         counts=counts,
     )
     await engine.given.store.save_plan(destination.key, plan, items)
-    return await restating.begin(engine, destination, origin="plan", plan=plan.id, total=len(items))
+    return await restating.begin(engine, destination, origin="subscription", plan=plan.id, total=len(items))
 
 
 async def _items(engine: Engine, destination: Destination, former: Subscription) -> AsyncIterator[Item]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scimhub.directory.errors import Conflict, Invalid
-from scimhub.distribution import amendments, times
+from scimhub.distribution import amendments, status, times
 from scimhub.distribution.backfill import Backfill, Origin
 from scimhub.distribution.backfilling import told_kinds
 from scimhub.distribution.delivery import Destination
@@ -16,6 +16,7 @@ from scimhub.distribution.outlook import Outlook
 
 # Resources that one request may have sent again.
 MOST_RESENT = 1000
+_WHAT: dict[Origin, str] = {"plan": "A resync", "subscription": "What follows another subscription"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ async def _population(engine: Engine, destination: Destination) -> int:
 async def _check_none_runs(engine: Engine, destination: Destination) -> None:
     found = await engine.given.store.find_backfill(destination.key)
     if found is not None and not found.is_over:
-        what = "A resync" if found.origin == "plan" else "A backfill"
+        what = _WHAT.get(found.origin, "A backfill")
         raise Conflict(
             f"{what} of destination {destination.name} is {found.state}: {found.looked_at} of {found.total} are looked at. "
             "Wait for its end, or cancel it."
@@ -96,15 +97,7 @@ async def progress(engine: Engine, destination: Destination) -> Progress | None:
         return None
     held = [one for one in await engine.given.store.list_held(destination.key) if one.ask == found.id]
     failed = sum(one.attempts > 0 or one.cause == "brake" for one in held)
-    return Progress(found, len(held), failed, "" if found.is_over else _obstacle(engine, destination))
-
-
-def _obstacle(engine: Engine, destination: Destination) -> str:
-    if not engine.is_running:
-        return "No hub runs; it goes on when one does."
-    if destination.state != "active":
-        return f"The destination is {destination.state}; it goes on when that is resumed."
-    return ""
+    return Progress(found, len(held), failed, "" if found.is_over else await status.obstacle(engine, destination))
 
 
 async def pause(engine: Engine, destination: Destination) -> Backfill:

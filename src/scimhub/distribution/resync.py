@@ -122,6 +122,7 @@ def _items(drift: Drift, *, removes_extra: bool) -> Sequence[Item]:
             tuple(found.values) if before is None else before.paths,
             tuple(found.lacking),
             tuple(found.beyond),
+            _deactivates(found) if before is None else before.deactivates,
         )
         items[found.resource_id] = made
     return list(items.values())
@@ -144,6 +145,12 @@ def _action(found: Finding, *, removes_extra: bool) -> Action | None:
             return "conflict"
         case _:
             return None
+
+
+def _deactivates(found: Finding) -> bool:
+    """Whether somebody is active there whom the directory has deactivated."""
+    wanted, shown = found.values.get("active", (None, None))
+    return found.category == "different" and wanted is False and shown is not False
 
 
 def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
@@ -181,7 +188,7 @@ def _requests(item: Item, sight: Sight) -> int:
 
 def _verdict(destination: Destination, items: Sequence[Item], drift: Drift, now: float) -> str:
     """What the brake will make of the removals, as a sentence; empty when there are none."""
-    removed = Counter(item.resource_type for item in items if item.action == "remove")
+    removed = Counter(item.resource_type for item in items if item.action == "remove" or item.deactivates)
     beyond = sum(len(item.members_beyond) for item in items)
     if not removed and not beyond:
         return ""
@@ -190,7 +197,9 @@ def _verdict(destination: Destination, items: Sequence[Item], drift: Drift, now:
         return "The brake is off: every removal leaves at once."
     given = Brake(thresholds, destination.brake_state).counts(now)
     for sort, count in removed.items():
-        population, total = drift.ours.get(sort, 0) + count, count + given.get(sort, (0, 0))[1]
+        total = count + given.get(sort, (0, 0))[1]
+        # Who is to go, or went, is not among ours or not active.
+        population = drift.active.get(sort, 0) + total
         if thresholds.is_met(total, population):
             place = f"{destination.name} --directory {destination.directory_name}"
             return (
@@ -198,4 +207,5 @@ def _verdict(destination: Destination, items: Sequence[Item], drift: Drift, now:
                 f"Release them with: scimhub destination brake release {place} --all"
             )
     told = f" The removal of {beyond} memberships beyond ours is part of the plan, and not counted." if beyond else ""
-    return f"The brake lets {sum(removed.values())} removals leave.{told}"
+    count = sum(removed.values())
+    return f"The brake lets {count} {'removal' if count == 1 else 'removals'} leave.{told}"

@@ -38,18 +38,25 @@ class Key:
 class Keyring:
     """The keys of this process, the newest first. ``look_up`` gives them as they are now: a file may have got another one.
 
-    ``add`` writes one more in front of them; None where only the administrator can.
+    ``add`` writes one more in front of them; None where only the administrator can. ``make`` gives a new one for the first
+    that is sealed where there is no key yet; without it there must be one.
     """
 
-    def __init__(self, look_up: Callable[[], Sequence[Key]], add: Callable[[Key], None] | None = None) -> None:
+    def __init__(
+        self,
+        look_up: Callable[[], Sequence[Key]],
+        add: Callable[[Key], None] | None = None,
+        make: Callable[[], Key] | None = None,
+    ) -> None:
         self._look_up = look_up
         self._add = add
+        self._make = make
         self._keys = {key.id: AESGCM(key.value) for key in look_up()}
 
     @property
     def newest(self) -> str:
-        """The id of the key under which secrets are sealed from now on."""
-        return next(iter(self._keys))
+        """The id of the key under which secrets are sealed from now on; empty while there is none."""
+        return next(iter(self._keys), "")
 
     @property
     def ids(self) -> Sequence[str]:
@@ -74,6 +81,8 @@ class Keyring:
         """The open secret sealed under the newest key; a token's digest tells nothing and stays as it is."""
         if secret.purpose == "token":
             return secret
+        if not self._keys and self._make is not None:
+            self.grow(self._make())
         key_id, nonce = self.newest, random(_NONCE_BYTES)
         sealed = self._keys[key_id].encrypt(nonce, secret.value, _bound_to(secret, destination_id))
         return replace(secret, value=nonce + sealed, key_id=key_id)

@@ -105,7 +105,7 @@ class Settling:
         standing, unsettled = self._lanes.standing(), self._unsettled
         edition, returned = self.brake.edition, sorted(self.returned)
         replay = self._outlook.replay
-        is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.holds.owe_up_to(replay.until)
+        is_over = replay is not None and standing.cursor >= replay.until and not self._lanes.holds.owe(replay)
         self._given.reach("before_settle")
         settlement = Settlement(
             standing.cursor,

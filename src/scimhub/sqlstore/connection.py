@@ -146,6 +146,9 @@ class Database(Protocol):
     async def back_up(self, target: Path, progress: Progress | None = None) -> None:
         """Copy the database into a new file while it runs; raises StoreUnusable."""
 
+    async def analyze(self) -> None:
+        """Have the database see how much there is of what, after much was loaded: by that it chooses its ways."""
+
     async def check_alive(self) -> None:
         """Raise StoreUnavailable unless the database can be read, and the writer answers."""
 

@@ -96,6 +96,7 @@ async def _copy(hub: sqlite.FileDatabase, raw: Any, progress: Progress) -> dict[
                 done += len(rows)
                 progress(done, total)
         await _carry_on(hub, raw)
+        await raw.execute(postgres.ANALYZE)
         indexes = hub.read_here(lambda connection: connection.fetch(_INDEXES))
         counts["search_indexes_left_out"] = 0
         if indexes and not await raw.fetchval(postgres.HAS_TRIGRAMS):

@@ -15,7 +15,7 @@ from scimhub.sqlstore.connection import Connection, Database, Row
 
 _SELECT = """
 SELECT t.key, t.id, t.directory, d.name, t.name, t.kind, t.configuration, t.subscription, t.subscription_version, t.state,
-    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.created, t.updated, t.brake, t.brake_state
+    t.reason, t.cursor, t.ahead, t.replay_id, t.replay_until, t.replay_resource, t.created, t.updated, t.brake, t.brake_state
 FROM destinations AS t
 JOIN directories AS d ON d.key = t.directory"""
 
@@ -24,8 +24,8 @@ JOIN directories AS d ON d.key = t.directory"""
 _CREATE = """
 INSERT INTO destinations
     (id, directory, name, kind, configuration, subscription, subscription_version, state, reason, cursor, ahead, created,
-     updated)
-VALUES (?, ?, ?, ?, ?, ?, 1, 'active', '', ?, '[]', ?, ?)
+     updated, brake)
+VALUES (?, ?, ?, ?, ?, ?, 1, 'active', '', ?, '[]', ?, ?, ?)
 ON CONFLICT (directory, name) DO NOTHING
 RETURNING key"""
 
@@ -40,12 +40,13 @@ def create(
     subscription: Subscription,
     cursor: int | None,
     now: str,
+    brake: Mapping[str, object] | None = None,
 ) -> Destination:
     """A new destination; raises Absent or Conflict."""
     home = directories.find(connection, directory)
     start = changes.last_position(connection) if cursor is None else cursor
-    wish = _subscription_text(subscription)
-    values = (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now)
+    wish, thresholds = _subscription_text(subscription), orjson.dumps(brake or {}).decode()
+    values = (id, directory, name, kind, orjson.dumps(configuration).decode(), wish, start, now, now, thresholds)
     made = connection.fetch_one(_CREATE, values)
     if made is None:
         raise Conflict(f"Directory {home.name} has a destination {name} already.")
@@ -81,7 +82,8 @@ def set_state(connection: Connection, key: int, state: State, reason: str, now: 
     return get(connection, key)
 
 
-_MOVE = "UPDATE destinations SET cursor = ?2, ahead = '[]', replay_id = ?3, replay_until = ?4 WHERE key = ?1"
+_MOVE = """
+UPDATE destinations SET cursor = ?2, ahead = '[]', replay_id = ?3, replay_until = ?4, replay_resource = NULL WHERE key = ?1"""
 
 
 def move_cursor(connection: Connection, key: int, cursor: int, replay: Replay | None) -> Destination:
@@ -117,10 +119,28 @@ def _destination(row: Row) -> Destination:
     style = wish.get("style", "event")
     values[7] = Subscription(tuple(wish["types"]), wish["filters"], tuple(wish["attributes"]), wish.get("mapping", {}), style)
     values[12] = frozenset(orjson.loads(row[12]))
-    values[17:19] = [orjson.loads(row[17]), orjson.loads(row[18])]
-    values[13:15] = [None if row[13] is None else Replay(row[13], row[14])]
+    values[18:20] = [orjson.loads(row[18]), orjson.loads(row[19])]
+    values[13:16] = [None if row[13] is None else Replay(*row[13:16])]
     return Destination(*values)
 
+
+_REPLAY = "UPDATE destinations SET replay_id = ?2, replay_until = ?3, replay_resource = ?4 WHERE key = ?1"
+
+
+def replay_held(connection: Connection, key: int, replay: Replay, held: Held) -> Destination:
+    """Begin a replay of what is owed of one resource; raises Absent."""
+    connection.execute(_REPLAY, (key, replay.id, replay.until, replay.resource_id))
+    changed = get(connection, key)
+    hold(connection, key, held)
+    return changed
+
+
+_ACKNOWLEDGE = """
+UPDATE destinations
+SET cursor = ?3,
+    replay_id = CASE WHEN ?4 = 1 THEN NULL ELSE replay_id END,
+    replay_until = CASE WHEN ?4 = 1 THEN NULL ELSE replay_until END
+WHERE key = ?1 AND cursor >= ?2 AND cursor < ?3"""
 
 # --------------------------------------------------------------------------- settling
 
@@ -147,6 +167,8 @@ SELECT t.key, ?2, t.cursor + 1, ?4, 0, ?4, '', 'state', ?3 FROM destinations AS 
 ON CONFLICT (destination, resource_id) DO UPDATE SET cause = 'state', ask = excluded.ask, attempts = 0, until = NULL,
     next_attempt = excluded.next_attempt, error = '', removes = '', removed = 0
 WHERE held.cause NOT IN ('brake', 'released', 'discarded')"""
+_STATES_OF_KEPT = """
+UPDATE held SET ask = ?2 WHERE destination = ?1 AND cause IN ('brake', 'released', 'discarded')"""
 _HELD = """
 SELECT resource_id, first_position, since, attempts, next_attempt, error, cause, until, removes, removed, ask FROM held"""
 
@@ -216,13 +238,14 @@ class Destinations:
         now: str,
         secrets: Sequence[Secret] = (),
         id: str | None = None,
+        brake: Mapping[str, object] | None = None,
     ) -> Destination:
         own_id = self._new_id() if id is None else id
         if cursor is None:
             await self._database.number_changes()
 
         def work(connection: Connection) -> Destination:
-            made = create(connection, own_id, directory, name, kind, configuration, subscription, cursor, now)
+            made = create(connection, own_id, directory, name, kind, configuration, subscription, cursor, now, brake)
             for secret in secrets:
                 secret_rows.add(connection, made.key, secret)
             return made
@@ -264,6 +287,13 @@ class Destinations:
     async def move_cursor(self, key: int, cursor: int, replay: Replay | None) -> Destination:
         return await self._database.write(lambda connection: move_cursor(connection, key, cursor, replay))
 
+    async def replay_held(self, key: int, replay: Replay, held: Held) -> Destination:
+        return await self._database.write(lambda connection: replay_held(connection, key, replay, held))
+
+    async def acknowledge(self, key: int, former: int, position: int, *, replay_is_over: bool = False) -> bool:
+        values = (key, former, position, int(replay_is_over))
+        return await self._database.write(lambda connection: connection.run(_ACKNOWLEDGE, values), None) > 0
+
     async def delete_destination(self, key: int) -> None:
         await self._database.write(lambda connection: delete(connection, key))
 
@@ -285,6 +315,9 @@ class Destinations:
             connection.executemany(_OWE_STATE, [(key, id, ask, now) for id in resource_ids])
 
         await self._database.write(work)
+
+    async def owe_states_of_kept(self, key: int, ask: str) -> None:
+        await self._database.write(lambda connection: connection.execute(_STATES_OF_KEPT, (key, ask)))
 
     async def release_held(self, key: int, resource_id: str) -> None:
         def work(connection: Connection) -> None:

@@ -103,6 +103,10 @@ class SqlStore(
         """What ``scimhub doctor`` asks of the database."""
         return await self.database.check()
 
+    async def analyze(self) -> None:
+        """Have the database see how much there is of what, after much was loaded."""
+        await self.database.analyze()
+
     async def check_alive(self) -> None:
         """Raise StoreUnavailable unless the database can be read, and the writer answers."""
         await self.database.check_alive()

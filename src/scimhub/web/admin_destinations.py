@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control, preview, rescoping, restating
+from scimhub.distribution import control, preview, rescoping, restating, status
 from scimhub.distribution.delivery import Destination
+from scimhub.web import naming
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.destination_models import (
     CheckResult,
@@ -45,7 +46,7 @@ async def _find(parts: Administration, directory: str, name: str) -> Destination
 
 
 async def _show(parts: Administration, destination: Destination) -> DestinationShown:
-    return show_destination(destination, await control.status(parts.engine, destination))
+    return show_destination(destination, await status.of_destination(parts.engine, destination))
 
 
 @routes.get(_ALL, summary="List the destinations with their lag")
@@ -69,10 +70,11 @@ async def create_destination(parts: Parts, directory: str, wish: NewDestination)
         wish.subscription.read(),
         after=wish.after,
         secret=wish.secret,
+        thresholds=None if wish.brake is None else wish.brake.model_dump(),
     )
     if wish.backfill:
         await restating.begin(parts.engine, made.destination)
-    return show_made(made, await control.status(parts.engine, made.destination))
+    return show_made(made, await status.of_destination(parts.engine, made.destination))
 
 
 def _check_backfill(parts: Administration, wish: NewDestination) -> None:
@@ -132,16 +134,20 @@ async def resume_destination(parts: Parts, directory: str, name: str) -> Destina
 async def rotate_secret(parts: Parts, directory: str, name: str, wish: RotationWish) -> DestinationMade:
     found = await _find(parts, directory, name)
     made = await control.rotate(parts.engine, found, overlap_hours=wish.overlap_hours, secret=wish.secret)
-    return show_made(made, await control.status(parts.engine, made.destination))
+    return show_made(made, await status.of_destination(parts.engine, made.destination))
 
 
-@routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time")
+@routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time, of all or of one resource")
 async def replay_events(parts: Parts, directory: str, name: str, wish: ReplayWish) -> DestinationShown:
-    found = await _find(parts, directory, name)
+    home = await sources.get_directory(parts.store, directory)
+    found = await control.get(parts.engine, home, name)
     if (wish.after is None) == (wish.since is None):
         raise Invalid(["A replay begins behind a position (after) or at a time (since); give one of the two."])
-    after = wish.after if wish.since is None else await control.position_at(parts.engine, wish.since)
-    return await _show(parts, await control.replay(parts.engine, found, after or 0))
+    after = (wish.after if wish.since is None else await control.position_at(parts.engine, wish.since)) or 0
+    if wish.resource is None:
+        return await _show(parts, await control.replay(parts.engine, found, after))
+    id = await naming.id_of(parts, home, wish.resource)
+    return await _show(parts, await control.replay_resource(parts.engine, found, id, after))
 
 
 @routes.get(f"{_ONE}/held", summary="List the resources whose delivery waits")

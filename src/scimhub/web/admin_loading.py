@@ -67,6 +67,10 @@ class Results(BaseModel):
     items: list[ResultShown]
 
 
+class Analyzed(BaseModel):
+    seconds: float = Field(description="How long the database took.")
+
+
 def _ndjson(description: str) -> dict[str, object]:
     # Lines of JSON have no registered type; tools that do not know the usual one send plain text.
     lines = {"schema": {"type": "string", "description": description}}
@@ -102,6 +106,21 @@ async def remove(parts: Parts, directory: str, request: Request, wish: Annotated
     removals = [_removal(line) for line in _objects(body)]
     results = await loading.remove(parts.store, caller, terms, removals)
     return _answer(parts, request, caller, results, len(body), perf_counter() - began)
+
+
+@routes.post(
+    "/directories/{directory}/imports/statistics",
+    summary="Let the database see how much was loaded",
+    description=(
+        "For the end of a large import, and now and then in its middle: until then PostgreSQL may walk whole tables, as if "
+        "they were as small as before. With SQLite there is nothing to be done."
+    ),
+)
+async def analyze(parts: Parts, directory: str) -> Analyzed:
+    await sources.get_directory(parts.store, directory)
+    began = perf_counter()
+    await parts.store.analyze()
+    return Analyzed(seconds=perf_counter() - began)
 
 
 @routes.get(

@@ -13,13 +13,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from scimhub.directory import sources
-from scimhub.directory.errors import Absent, Conflict, Fault, Invalid
-from scimhub.directory.records import Directory
+from scimhub.directory.errors import Absent, Conflict, Fault
 from scimhub.distribution import control, looking, restating, resync
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.drift import Unreadable
 from scimhub.distribution.looking import Watch
-from scimhub.timeline import following
+from scimhub.web import naming
 from scimhub.web.administration import Administration, Parts
 from scimhub.web.resync_models import (
     ApplyWish,
@@ -40,7 +39,6 @@ routes = APIRouter(tags=["destinations"])
 _ONE = "/directories/{directory}/destinations/{name}"
 _NDJSON = "application/x-ndjson"
 _LINES: dict[int | str, dict[str, Any]] = {200: {"content": {_NDJSON: {}}}}
-_MOST_NAMED = 10
 # Seconds between two lines that say how far it is.
 _TELL_EVERY = 0.5
 Telling = Annotated[
@@ -99,23 +97,9 @@ async def cancel_backfill(parts: Parts, directory: str, name: str) -> BackfillSh
 async def resend(parts: Parts, directory: str, name: str, wish: ResendWish) -> Resent:
     home = await sources.get_directory(parts.store, directory)
     found = await control.get(parts.engine, home, name)
-    ids = [await _id_of(parts, home, text) for text in wish.resources]
+    ids = [await naming.id_of(parts, home, text) for text in wish.resources]
     resent = await restating.resend(parts.engine, found, ids)
     return Resent(id=resent.ask, resources=list(resent.resource_ids))
-
-
-async def _id_of(parts: Administration, home: Directory, text: str) -> str:
-    """The id of the one resource that is known by the text; raises Invalid for none or several."""
-    catalog = await parts.catalogs.current(home.key)
-    places = list(following.places(catalog, text))
-    subjects = await parts.store.find_subjects(home.key, text, places, _MOST_NAMED)
-    exact = [one for one in subjects if one.id == text] or [one for one in subjects if not one.is_deleted] or list(subjects)
-    if not exact:
-        raise Invalid([f"Nobody in directory {home.name} is known as {text[:100]!r}."])
-    if len(exact) > 1:
-        several = ", ".join(f"{one.kind} {one.id}" for one in exact)
-        raise Invalid([f"{text[:100]!r} names several: {several}. Give an id."])
-    return exact[0].id
 
 
 # --------------------------------------------------------------------------- drift and resync

@@ -22,7 +22,7 @@ class KeyShown(BaseModel, from_attributes=True):
 
 
 class KeysShown(BaseModel):
-    newest: str = Field(description="The key under which secrets are sealed from now on.")
+    newest: str = Field(description="The key under which secrets are sealed from now on; empty while there is none.")
     items: list[KeyShown]
 
 

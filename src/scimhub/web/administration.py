@@ -63,6 +63,9 @@ class AdminStore(LoadingStore, ExportStore, IndexStore, ChangeLog, Ledger, Walk,
     async def check(self) -> Health:
         """Look through the whole database."""
 
+    async def analyze(self) -> None:
+        """Have the database see how much there is of what."""
+
 
 class Recordings(ExchangeStore, AttemptLog, Protocol):
     """What is recorded for debugging."""

@@ -4,11 +4,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed, Status
+from scimhub.distribution.control import MOST_OWED_COUNTED, Made, Owed
 from scimhub.distribution.delivery import Delivered, Destination, Outcome, Subscription
 from scimhub.distribution.ledger import Entry
 from scimhub.distribution.preview import Preview
+from scimhub.distribution.status import Status
 from scimhub.web.admin_models import Time, Wish
+from scimhub.web.brake_models import ThresholdsWish
 
 
 class SubscriptionShape(Wish):
@@ -48,6 +50,7 @@ class NewDestination(Wish):
     )
     configuration: dict[str, Any] = Field({}, examples=[{"url": "https://payroll.example.com/scim-events"}])
     subscription: SubscriptionShape = Field(default_factory=lambda: SubscriptionShape.model_validate({}))
+    brake: ThresholdsWish | None = Field(None, description="The thresholds of its brake; without them it has the defaults.")
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
     backfill: bool = Field(False, description="Tell it everybody in its scope, beside what changes from now on.")
     secret: str | None = Field(
@@ -76,6 +79,9 @@ class RotationWish(Wish):
 class ReplayWish(Wish):
     after: int | None = Field(None, ge=0, description="Send once more what lies behind this position.")
     since: Time | None = Field(None, description="Send once more what was committed from this time on; a minute early at most.")
+    resource: str | None = Field(
+        None, description="Only the events of this resource: its id, or its userName, displayName or what else it is known by."
+    )
 
 
 class RetryWish(Wish):
@@ -109,6 +115,7 @@ class StatusShown(BaseModel):
     concurrency: int = Field(
         description="How many messages may be on their way now: it falls when the destination cannot keep up. 0 without a pump."
     )
+    waits_for: str = Field(description="What keeps it from being sent anything; empty when nothing does.")
 
 
 class DestinationShown(BaseModel):
@@ -126,6 +133,7 @@ class DestinationShown(BaseModel):
     cursor: int
     replay: str | None = Field(description="The id of the replay that runs.")
     replay_until: int | None
+    replay_resource: str | None = Field(description="The one resource of which it is; null when it is of all.")
     created: Time
     updated: Time
     status: StatusShown
@@ -246,6 +254,7 @@ def show_destination(destination: Destination, status: Status) -> DestinationSho
         cursor=destination.cursor,
         replay=None if replay is None else replay.id,
         replay_until=None if replay is None else replay.until,
+        replay_resource=None if replay is None else replay.resource_id,
         created=destination.created,
         updated=destination.updated,
         status=StatusShown.model_validate(status, from_attributes=True),

@@ -14,8 +14,9 @@ class BackfillShown(BaseModel):
     """How far a backfill, or the applying of a plan, is."""
 
     id: str = Field(description="The ids of its events end with it.")
-    origin: Literal["directory", "log", "plan"] = Field(
-        description="directory: everybody in scope; log: whoever changed at lost positions; plan: a resync."
+    origin: Literal["directory", "log", "plan", "subscription"] = Field(
+        description="directory: everybody in scope; log: whoever changed at lost positions; plan: a resync; "
+        "subscription: who looks other by a new one."
     )
     state: Literal["running", "paused", "done", "stopped"]
     reason: str

@@ -36,6 +36,8 @@ _STATEMENTS_CACHED = 512
 # from index to row, as SQLite does: the estimate for a recursion is so far off that whole tables would be read.
 PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+# Until its own upkeep comes by, the server believes that tables are as small as they were, and walks them.
+ANALYZE = "ANALYZE resources, links, unique_values, attribute_values, memberships, unmapped, changes, tombstones"
 _WITH_SECRETS = ("destination_secrets", "destinations")
 _IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 HAS_TRIGRAMS = """
@@ -233,6 +235,15 @@ class ServerDatabase:
 
     async def back_up(self, target: Path, progress: Progress | None = None) -> None:
         raise StoreUnusable("The database is PostgreSQL's: back it up with pg_dump, or as your server is backed up.")
+
+    async def analyze(self) -> None:
+        try:
+            async with self.borrow() as raw:
+                await raw.execute(ANALYZE)
+        except Exception as error:
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
+            raise
 
     async def check_alive(self) -> None:
         if (await self.read(lambda connection: connection.fetch_one(_IS_READ_ONLY)))[0]:

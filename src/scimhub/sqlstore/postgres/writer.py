@@ -21,7 +21,8 @@ from scimhub.directory.errors import StoreUnavailable
 from scimhub.scim import errors
 from scimhub.sqlstore import batches
 from scimhub.sqlstore.batches import LARGEST_BATCH, Unit
-from scimhub.sqlstore.connection import Claim, Manner
+from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Manner
+from scimhub.sqlstore.execution import CarryOut
 from scimhub.sqlstore.postgres import buffering, driver, locks
 from scimhub.sqlstore.postgres.buffering import BufferedConnection
 
@@ -143,8 +144,8 @@ class Writer:
     async def _transact(self, raw: Any, claim: Claim, batch: list[_Unit], *, savepoints: bool = False) -> bool:
         """Run the units and commit; False, with nothing written, when they must be run again with savepoints."""
         try:
-            await raw.execute("BEGIN" if claim is None else f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})")
-            is_done = await _run(raw, batch, savepoints=savepoints)
+            going = batch if await _begin(raw, claim) else _without_intents(batch)
+            is_done = await _run(raw, going, savepoints=savepoints)
             self.reach("after_write")
         except BaseException:
             await _roll_back(raw)
@@ -160,6 +161,25 @@ class Writer:
             raise _CommitUnknown from error
         self.reach("after_commit")
         return True
+
+
+async def _begin(raw: Any, claim: Claim) -> bool:
+    """Begin a transaction that has the claim to itself; False when that is a directory which is not there any more."""
+    if claim is None:
+        await raw.execute("BEGIN")
+        return True
+    # In one way to the server. The last statement sees what was committed by whoever had the lock before.
+    lock = f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})"
+    found = await raw.execute(f"{lock}; SELECT FROM directories WHERE key = {claim}")
+    return claim == ADMINISTRATION or found == "SELECT 1"
+
+
+def _without_intents(batch: list[_Unit]) -> list[_Unit]:
+    """The batch without what would leave a resource in no directory; that is refused."""
+    for unit in batch:
+        if isinstance(unit.work, CarryOut):
+            unit.error = errors.not_found("The directory is not there any more.")
+    return [unit for unit in batch if unit.error is None]
 
 
 async def _run(raw: Any, batch: list[_Unit], *, savepoints: bool) -> bool:

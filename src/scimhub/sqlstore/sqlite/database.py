@@ -134,6 +134,9 @@ class FileDatabase:
         for wake in self._wakes:
             wake()
 
+    async def analyze(self) -> None:
+        """Nothing: SQLite chooses its ways by the indexes alone, as long as nobody has analysed it."""
+
     async def check_alive(self) -> None:
         await self.read(lambda connection: connection.fetch_one("SELECT 1"))
         await self.write(lambda _: None)
