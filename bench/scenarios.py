@@ -68,7 +68,7 @@ def _writing(build: Callable[[int], bytes], status: int) -> Callable[[int, float
     return traffic
 
 
-def member_add(group: str, members: Sequence[str], seconds: float) -> Traffic:
+def member_add(group: str, members: Sequence[str], seconds: float | None = None) -> Traffic:
     path = f"/Groups/{group}"
     prepared = [requests.patch(path, op="add", path="members", value=[{"value": member}]) for member in members]
     return Traffic(prepared, 204, seconds=seconds)
