@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from scimhub.directory import representation
 from scimhub.directory.records import Grant, StoredResource
-from scimhub.exchanges import secrets
+from scimhub.exchanges import redaction, secrets
 from scimhub.exchanges.records import Received
 from scimhub.scim.catalog import Catalog
 from scimhub.scim.notes import Notes
@@ -72,7 +72,7 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
         change_ids=draft.change_ids,
         detail=draft.detail,
         query=request.query_string,
-        headers=request.headers,
+        headers=redaction.show_headers(request.headers),
         request=draft.body,
         request_size=len(draft.body),
         answer=kept,
