@@ -18,8 +18,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 SCIM_JSON = b"application/scim+json"
-# Where a scope has among its extensions what writes a whole answer in one step: status, headers and body. It says whether it
-# has done so; else, as with servers that do not have it, the answer is sent as ASGI says.
+# Where a scope has among its extensions what writes a whole answer in one step, given the scope, status, headers and body. It
+# says whether it has done so; else, as with servers that do not have it, the answer is sent as ASGI says.
 AT_ONCE = "scimhub.at_once"
 _MOST_PARAMETERS = 100
 PROBLEM_JSON = b"application/problem+json"
@@ -122,7 +122,7 @@ class Answer:
             headers.append((b"content-length", b"%d" % len(self.body)))
         body = b"" if scope["method"] == "HEAD" else self.body
         write = scope.get("extensions", {}).get(AT_ONCE)
-        if write is None or not write(self.status, headers, body):
+        if write is None or not write(scope, self.status, headers, body):
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 

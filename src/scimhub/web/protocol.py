@@ -6,12 +6,11 @@ the whole of an answer may write it in one step (docs/decisions/0027).
 """
 
 import asyncio
-from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from scimhub.web.exchange import AT_ONCE, Headers
+from scimhub.web.exchange import AT_ONCE, Headers, Scope
 
 # A stream may write without end in one turn: what is more goes to the transport, whose flow control then stops it.
 _MOST_GATHERED = 64 * 1024
@@ -25,39 +24,36 @@ class Protocol(HttpToolsProtocol):
         gathering: object = _Gathering(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, gathering))
 
-    def on_headers_complete(self) -> None:
-        # The request's task begins in a later turn, and finds what is put into its scope here.
-        super().on_headers_complete()
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # ASGI leaves this place to servers; uvicorn's type knows only what is agreed upon.
+        self.scope["extensions"] = cast(Any, {AT_ONCE: self._write_whole})
+
+    def _write_whole(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
+        """Write the whole answer, and do what the cycle's ``send`` does besides; False, with nothing done, where that must.
+
+        The headers say how long the body is, as all do that ``Answer`` makes. uvicorn looks at each name and value with a
+        pattern; one look at the head tells as well that nothing in it begins another line.
+        """
+        # Bound to the connection, not to its cycle: what refers to itself would have to wait for the cycle collector.
         cycle = self.cycle
-        if cycle is not None and cycle.scope is self.scope:
-            # ASGI leaves this place to servers; the type knows those that are agreed upon only.
-            self.scope["extensions"] = cast(Any, {AT_ONCE: partial(_write_whole, cycle)})
-
-
-def _write_whole(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
-    """Write the whole answer, and do what the cycle's ``send`` does besides; False, with nothing done, where it must wait.
-
-    The headers say how long the body is, as all do that ``Answer`` makes. uvicorn looks at each name and value with a
-    pattern; one look at the head tells as well that nothing in it begins another line.
-    """
-    if cycle.flow.write_paused or cycle.disconnected:
-        return False
-    lines = [*cycle.default_headers, *headers]
-    if not cycle.keep_alive:
-        lines.append((b"connection", b"close"))
-    head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % line for line in lines], b"\r\n"])
-    if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
-        raise RuntimeError("A header holds the end of a line.")
-    cycle.response_started = cycle.response_complete = True
-    cycle.waiting_for_100_continue = False
-    cycle.transport.write(head)
-    if body:
-        cycle.transport.write(body)
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
-    return True
+        if cycle is None or cycle.scope is not scope or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        lines = [*cycle.default_headers, *headers]
+        if not cycle.keep_alive:
+            lines.append((b"connection", b"close"))
+        head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % line for line in lines], b"\r\n"])
+        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
+            raise RuntimeError("A header holds the end of a line.")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(head)
+        self.transport.write(body)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
 
 class _Gathering:
