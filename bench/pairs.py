@@ -149,12 +149,13 @@ def _cases(filling: Filling, count: int) -> Iterator[_Case]:
     adding, removing = scenarios.member_add(group, strangers), scenarios.member_remove(group, strangers)
     yield _Case("member add", lambda number: adding, removing)
     for scenario in scenarios.of_users(filling.people):
-        yield _Case(scenario.name, partial(_some, scenario, count))
+        yield _Case(scenario.name, partial(requests_of, scenario, count))
 
 
-def _some(scenario: Scenario, count: int, number: int) -> Traffic:
+def requests_of(scenario: Scenario, count: int, number: int) -> Traffic:
     """So many requests of the scenario, behind those of earlier runs; reads begin again at the end."""
-    traffic = scenario.traffic(number * count, 1.0)
+    # So long a run has so many requests at least.
+    traffic = scenario.traffic(number * count, count / scenarios.A_SECOND)
     start = number * count % len(traffic.requests) if traffic.repeat else 0
     return Traffic(list(islice(cycle(traffic.requests), start, start + count)), traffic.status)
 

@@ -8,7 +8,7 @@ from bench import requests
 from bench.load import Traffic
 
 # More different requests than any server answers in a second.
-_A_SECOND = 12_000
+A_SECOND = 12_000
 _MOST_READ = 20_000
 
 
@@ -62,7 +62,7 @@ def _writing(build: Callable[[int], bytes], status: int) -> Callable[[int, float
     """Requests of which each is another one, numbered over all runs."""
 
     def traffic(sent: int, seconds: float) -> Traffic:
-        amount = int(_A_SECOND * seconds) + 64
+        amount = int(A_SECOND * seconds) + 64
         return Traffic([build(number) for number in range(sent, sent + amount)], status, seconds=seconds)
 
     return traffic
