@@ -8,7 +8,7 @@ from bench import requests
 from bench.load import Traffic
 
 # More different requests than any server answers in a second.
-_A_SECOND = 12_000
+A_SECOND = 12_000
 _MOST_READ = 20_000
 
 
@@ -62,13 +62,13 @@ def _writing(build: Callable[[int], bytes], status: int) -> Callable[[int, float
     """Requests of which each is another one, numbered over all runs."""
 
     def traffic(sent: int, seconds: float) -> Traffic:
-        amount = int(_A_SECOND * seconds) + 64
+        amount = int(A_SECOND * seconds) + 64
         return Traffic([build(number) for number in range(sent, sent + amount)], status, seconds=seconds)
 
     return traffic
 
 
-def member_add(group: str, members: Sequence[str], seconds: float) -> Traffic:
+def member_add(group: str, members: Sequence[str], seconds: float | None = None) -> Traffic:
     path = f"/Groups/{group}"
     prepared = [requests.patch(path, op="add", path="members", value=[{"value": member}]) for member in members]
     return Traffic(prepared, 204, seconds=seconds)

@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from scimhub.exchanges.records import Body, Received
-from scimhub.exchanges.redaction import redact
+from scimhub.exchanges.redaction import keeps_all, redact, show_headers
 from scimhub.scim.catalog import STANDARD_TYPES, build_catalog, standard_schemas
 from scimhub.scim.schema import ResourceType, SchemaExtension, parse_schema
+from scimhub.sqlstore import exchange_rows
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 ID = "01a20aea-3e8f-7400-9fb6-aed10134fe05"
@@ -115,7 +116,7 @@ def test_a_query_loses_its_secrets_and_its_filters_on_secrets():
 
 def test_of_headers_only_known_ones_are_kept():
     headers = {b"authorization": b"Bearer abc", b"cookie": b"a=b", b"user-agent": b"Okta", b"if-match": b'W/"1.2"'}
-    assert redact(received(headers=headers)).headers == {"user-agent": "Okta", "if-match": 'W/"1.2"'}
+    assert show_headers(headers) == (("user-agent", "Okta"), ("if-match", 'W/"1.2"'))
 
 
 # --------------------------------------------------------------------------- bodies that are long, or no JSON
@@ -216,6 +217,39 @@ def test_masking_takes_the_path_and_what_the_detail_quotes():
 
 
 def test_none_keeps_sizes_only():
-    exchange = redact(received({"userName": "ada"}, query=b"a=b", headers={b"user-agent": b"Okta"}, answer={"id": ID}), "none")
+    exchange = redact(received({"userName": "ada"}, query=b"a=b", headers=(("user-agent", "Okta"),), answer={"id": ID}), "none")
     assert (exchange.query, exchange.headers) == ("", {})
     assert (exchange.request, exchange.answer) == (Body(None, 18), Body(None, 45))
+
+
+# --------------------------------------------------------------------------- rows that are made without redacting
+
+AS_THEY_CAME = {
+    "create": received({"userName": "Æda"}, resource_id=ID, change_ids=["c1"], headers=(("user-agent", "Okta"),)),
+    "answer without its document": received({"userName": "ada"}, answer={"id": ID}, answer_size=900, lacks_document=True),
+    "answer without a body": received({"Operations": []}, method="PATCH", status=204)._replace(answer=b"", answer_size=0),
+    "no body at all": received(method="DELETE", status=204)._replace(answer=b"", answer_size=0),
+    "rewritten": received({"userName": "ada"}, rewrites=["string-boolean"], dropped=["favouriteColour"]),
+}
+LOOKED_INTO = {
+    "failed": received({"userName": "ada"}, status=400, detail="It is taken."),
+    "with a query": received({"userName": "ada"}, query=b"attributes=userName"),
+    "with a password": received({"userName": "ada", "passWord": "x"}),
+    "with a path to a password": received({"Operations": [{"op": "add", "path": "password", "value": "x"}]}, method="PATCH"),
+    "with an escaped name": received(rb'{"pass\u0077ord":"x"}'),
+    "with a token of ours": received({"title": "scimhub_" + "x" * 43}),
+    "with a token in the answer": received({"userName": "ada"}, answer={"title": "scimhub_" + "x" * 43}),
+    "with a token in the path": received({"userName": "ada"}, path="/scim/acme/v2/Users/scimhub_" + "x" * 43),
+    "too long": received({"userName": "a" * 20_000}),
+}
+
+
+@pytest.mark.parametrize("name", AS_THEY_CAME)
+def test_the_row_of_what_is_kept_as_it_came_is_that_of_its_redaction(name: str):
+    assert keeps_all(AS_THEY_CAME[name])
+    assert exchange_rows.values_as_received(AS_THEY_CAME[name]) == exchange_rows.values_of(redact(AS_THEY_CAME[name]))
+
+
+@pytest.mark.parametrize("name", LOOKED_INTO)
+def test_what_may_hold_something_to_hide_is_not_kept_as_it_came(name: str):
+    assert not keeps_all(LOOKED_INTO[name])

@@ -22,7 +22,7 @@ FIRST = Received(
     resource_id="u1",
     change_ids=["c1", "c2"],
     query=b"attributes=userName",
-    headers={b"user-agent": b"Okta", b"authorization": b"Bearer x"},
+    headers=(("user-agent", "Okta"),),
     request=b'{"userName":"ada"}',
     request_size=18,
     answer=b'{"id":"u1"}',

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from scimhub.web.exchange import AT_ONCE, Answer
 from scimhub.web.protocol import Protocol
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -141,3 +143,56 @@ async def test_a_client_that_is_gone_costs_nothing_more():
         writer.transport.abort()
         await gone.wait()
     assert writes == []
+
+
+# --------------------------------------------------------------------------- answers that are written in one step
+
+
+async def answer_at_once(scope: Any, receive: Any, send: Send) -> None:
+    await Answer(201, scope["path"].encode(), [(b"etag", b'W/"1"')]).send(scope, send, "id")
+
+
+async def answer_by_asgi(scope: Any, receive: Any, send: Send) -> None:
+    del scope["extensions"][AT_ONCE]
+    await answer_at_once(scope, receive, send)
+
+
+async def talk(application: Any, sent: bytes, writes: list[int] | None = None) -> list[bytes]:
+    """The lines of all that is answered until the connection is closed; without the date, which may differ."""
+    async with serving(application, writes) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        answered = await reader.read()
+        writer.close()
+    return [line for line in answered.split(b"\r\n") if not line.startswith(b"date:")]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_an_answer_at_once_is_that_of_asgi(method: str, version: str):
+    last = f"{method} /x HTTP/{version}\r\nHost: hub\r\nConnection: close\r\n\r\n".encode()
+    before = f"{method} /x HTTP/1.1\r\nHost: hub\r\n\r\n".encode() * 2
+    written = await talk(answer_at_once, before + last)
+    assert written == await talk(answer_by_asgi, before + last)
+    assert b"\r\n".join(written).count(b"HTTP/1.1 201 Created") == 3
+
+
+async def test_an_answer_at_once_is_one_write():
+    writes: list[int] = []
+    await talk(answer_at_once, request("/one", "Connection: close\r\n"), writes)
+    assert len(writes) == 1
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
+async def test_an_answer_at_once_has_no_header_that_holds_another_one(value: bytes, caplog: pytest.LogCaptureFixture):
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        await Answer(200, b"body", [(b"location", value)]).send(scope, send, "id")
+
+    assert (await talk(application, request("/", "Connection: close\r\n")))[0] == b"HTTP/1.1 500 Internal Server Error"
+    assert "A header holds the end of a line." in caplog.text
+
+
+async def test_a_connection_goes_on_after_a_body_that_nobody_read():
+    posted = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\nhello"
+    written = await talk(answer_at_once, posted + request("/b", "Connection: close\r\n"))
+    assert (written.count(b"/aHTTP/1.1 201 Created"), written[-1]) == (1, b"/b")

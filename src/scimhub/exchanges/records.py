@@ -13,6 +13,8 @@ from scimhub.scim.catalog import Catalog
 
 # What of an exchange's content is kept: see docs/debugging.md.
 Content = Literal["full", "masked", "none", "off"]
+# Names and values, as they are kept.
+Headers = tuple[tuple[str, str], ...]
 # The longest body that is kept, in bytes.
 DEFAULT_BODY_LIMIT = 16 * 1024
 
@@ -20,7 +22,8 @@ DEFAULT_BODY_LIMIT = 16 * 1024
 class Received(NamedTuple):
     """A request and its answer as they were on the wire, for the recorder only: nothing of it is redacted yet.
 
-    It is made once for each recorded request on the event loop, so it is a tuple, holds references and copies nothing.
+    It is made once for each recorded request on the event loop, so it is a tuple, holds references and copies nothing. Only
+    of the headers it has what is kept (``redaction.show_headers``): what waits for the recorder should be little.
     ``request_size`` and ``answer_size`` are in bytes; the bodies themselves may be cut already. With ``lacks_document`` the
     answer shows a resource and comes without the document, which the change has; then no secret may stand in the request.
     """
@@ -40,7 +43,7 @@ class Received(NamedTuple):
     change_ids: Sequence[str] = ()
     detail: str = ""
     query: bytes = b""
-    headers: Mapping[bytes, bytes] = MappingProxyType({})
+    headers: Headers = ()
     request: bytes = b""
     request_size: int = 0
     answer: bytes = b""

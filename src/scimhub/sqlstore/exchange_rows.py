@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import orjson
 
 from scimhub.distribution.delivery import Attempt
-from scimhub.exchanges.records import NO_BODY, Body, Exchange, Found, Search
+from scimhub.exchanges.records import NO_BODY, Body, Exchange, Found, Headers, Received, Search
 from scimhub.sqlstore.connection import Row, SqlValue
 
 Values = tuple[SqlValue, ...]
@@ -87,7 +88,7 @@ def values_of(exchange: Exchange) -> Values:
         _array(exchange.change_ids),
         exchange.detail,
         exchange.query,
-        orjson.dumps(dict(exchange.headers)).decode() if exchange.headers else "{}",
+        _headers(tuple(exchange.headers.items())),
         exchange.request.text,
         exchange.request.size,
         exchange.request.is_cut,
@@ -98,7 +99,36 @@ def values_of(exchange: Exchange) -> Values:
     )
 
 
-def _array(texts: tuple[str, ...]) -> str:
+def values_as_received(received: Received) -> Values:
+    """The row of an exchange of which ``redaction.keeps_all``, at a third of the time that redacting it would take."""
+    request, answer = received.request, received.answer
+    return (
+        # Up to the duration the columns are the fields.
+        *received[:8],
+        _array(received.rewrites),
+        _array(received.dropped),
+        received.resource_kind,
+        received.resource_id,
+        _array(received.change_ids),
+        "",
+        "",
+        _headers(received.headers),
+        request.decode() if request else None,
+        len(request),
+        False,
+        answer.decode() if answer else None,
+        received.answer_size,
+        False,
+        "full" if received.lacks_document and answer else "",
+    )
+
+
+@lru_cache(maxsize=256)
+def _headers(headers: Headers) -> str:
+    return orjson.dumps(dict(headers)).decode()
+
+
+def _array(texts: Sequence[str]) -> str:
     return orjson.dumps(texts).decode() if texts else "[]"
 
 

@@ -8,7 +8,9 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import NotRequired, TypedDict, Unpack
 from urllib.parse import urlsplit
@@ -17,7 +19,7 @@ from scimhub.distribution.delivery import Attempt
 from scimhub.exchanges import redaction
 from scimhub.exchanges.records import DEFAULT_BODY_LIMIT, Content, Exchange, Found, Received, Search
 from scimhub.sqlstore import attempts, exchange_rows
-from scimhub.sqlstore.exchange_rows import Archive, Limits
+from scimhub.sqlstore.exchange_rows import Archive, Limits, Values
 from scimhub.sqlstore.sqlite.exchanges import ExchangeFile
 from scimhub.sqlstore.store import POSTGRES_SCHEMES
 
@@ -27,6 +29,8 @@ _GATHERING = 0.5
 _RESTING = 3600.0
 _LARGEST_BATCH = 5000
 _LARGEST_BATCH_BYTES = 8 * MIB
+# What an exchange or attempt takes besides bodies, in bytes.
+_OVERHEAD = 500
 # Bodies that wait for the thread; beyond that only their beginnings are kept waiting.
 _MOST_WAITING_BYTES = 64 * MIB
 _MOST_WAITING = 20_000
@@ -154,49 +158,65 @@ class Exchanges:
     # ------------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
-        is_behind = False
-        while True:
+        batch = _Batch()
+        while not batch.is_last:
+            is_behind = batch.is_full
+            batch = _Batch()
             try:
-                entries = [self._queue.get(timeout=_RESTING)]
+                entry = self._queue.get(timeout=_RESTING)
             except queue.Empty:
-                self._write([])
+                self._write(iter(()), batch)
                 continue
-            if isinstance(entries[0], Received | Attempt) and not is_behind:
+            if isinstance(entry, Received | Attempt) and not is_behind:
                 self._hurry.wait(_GATHERING)
-            is_behind = not self._fill(entries)
-            self._write(entries)
-            for entry in entries:
-                if isinstance(entry, threading.Event):
-                    entry.set()
-            if None in entries:
-                return
+            self._write(self._rows_from(entry, batch), batch)
+            for waiter in batch.waiters:
+                waiter.set()
             if self._queue.empty():
                 self._hurry.clear()
 
-    def _fill(self, entries: list[_Entry]) -> bool:
-        """Add what waits to the first entry of a batch; False when the batch was full before all of it was in."""
-        room = self._largest_batch_bytes - _size_of(entries[0])
-        while not self._queue.empty():
-            if len(entries) >= self._largest_batch or room <= 0:
-                return False
-            entries.append(self._queue.get())
-            room -= _size_of(entries[-1])
-        return True
+    def _rows_from(self, entry: _Entry, batch: "_Batch") -> Iterator[Values]:
+        """The rows of the exchanges from this entry on, as far as one batch goes; all else goes into the batch.
 
-    def _write(self, entries: Sequence[_Entry]) -> None:
-        received = [entry for entry in entries if isinstance(entry, Received)]
-        tried = [entry for entry in entries if isinstance(entry, Attempt)]
-        if entries and not received and not tried:
+        A row is made when it is asked for, and what it is made of is then let go: in the midst of a batch of megabytes each
+        further look at it would be one into cold memory.
+        """
+        room = self._largest_batch_bytes
+        while True:
+            if isinstance(entry, Received):
+                size = len(entry.request) + len(entry.answer)
+                self._taken += size
+                room -= size + _OVERHEAD
+                batch.exchanges += 1
+                yield self._row_of(entry)
+            elif isinstance(entry, Attempt):
+                room -= _OVERHEAD
+                batch.attempts.append(entry)
+            elif entry is None:
+                batch.is_last = True
+            else:
+                batch.waiters.append(entry)
+            if self._queue.empty():
+                return
+            if room <= 0 or batch.size >= self._largest_batch:
+                batch.is_full = True
+                return
+            entry = self._queue.get()
+
+    def _write(self, rows: Iterator[Values], batch: "_Batch") -> None:
+        first = list(islice(rows, 1))
+        if batch.waiters and not batch.size:
             return
-        rows = (exchange_rows.values_of(self._redact(each)) for each in received)
         try:
-            self._archive.write(rows, map(attempts.values_of, tried))
+            self._archive.write(chain(first, rows), (attempts.values_of(attempt) for attempt in batch.attempts))
         except Exception as error:
-            # Exchanges are help, not truth: a full disk must not stop the hub's own work.
-            self._note_loss(len(received) + len(tried), error)
+            # Exchanges are help, not truth: a full disk must not stop the hub's own work. What the batch had not come to goes
+            # with it, so that who waits for it to be written does not wait for as many faults as there are exchanges.
+            for _ in rows:
+                pass
+            self._note_loss(batch.size, error)
         else:
             self._note_success()
-        self._taken += sum(len(each.request) + len(each.answer) for each in received)
 
     def _note_loss(self, count: int, error: Exception) -> None:
         self._lost += count
@@ -210,17 +230,31 @@ class Exchanges:
             _log.warning("exchanges are kept again", extra={"dropped": self.dropped})
         self._is_losing = False
 
-    def _redact(self, received: Received) -> Exchange:
+    def _row_of(self, received: Received) -> Values:
         try:
-            return redaction.redact(received, self._content, self._body_limit)
+            if self._content == "full" and redaction.keeps_all(received, self._body_limit):
+                return exchange_rows.values_as_received(received)
+            return exchange_rows.values_of(redaction.redact(received, self._content, self._body_limit))
         except Exception:
             # Whatever a client managed to send, it must neither end this thread nor be stored as it came.
             _log.exception("an exchange could not be redacted; its content is not kept", extra={"request_id": received.id})
-            return redaction.bare(received)
+            return exchange_rows.values_of(redaction.bare(received))
 
 
-def _size_of(entry: _Entry) -> int:
-    return len(entry.request) + len(entry.answer) + 500 if isinstance(entry, Received) else 500
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction takes from the queue."""
+
+    exchanges: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
+    waiters: list[threading.Event] = field(default_factory=list)
+    # Whether there was more than the batch may hold, and whether nothing comes any more.
+    is_full: bool = False
+    is_last: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.exchanges + len(self.attempts)
 
 
 async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Exchanges:

@@ -16,6 +16,7 @@ from scimhub.directory import exporting, loading, sources
 from scimhub.directory.errors import Invalid
 from scimhub.directory.loading import Record, Removal, Result, Terms
 from scimhub.directory.resources import Caller
+from scimhub.exchanges import redaction
 from scimhub.exchanges.records import Received
 from scimhub.scim import dialects, message, slots
 from scimhub.scim.catalog import Catalog
@@ -237,7 +238,7 @@ def _record_exchange(
         change_ids=[result.change_id for result in results if result.change_id is not None],
         detail=detail,
         query=request.url.query.encode(),
-        headers=dict(request.headers.raw),
+        headers=redaction.show_headers(dict(request.headers.raw)),
         request_size=size,
     )
     parts.exchanges.record(received)

@@ -29,7 +29,7 @@ class ContractApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         answer = self._find(scope["path"], _if_none_match(scope)) if method in ("GET", "HEAD") else _not_allowed()
-        await answer.send(send, self._new_id(), head_only=method == "HEAD")
+        await answer.send(scope, send, self._new_id())
 
     def _find(self, path: str, known: bytes) -> Answer:
         found = self._by_path.get(path)

@@ -15,7 +15,12 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+Headers = Sequence[tuple[bytes, bytes]]
+
 SCIM_JSON = b"application/scim+json"
+# Where a scope has among its extensions what writes a whole answer in one step, given the scope, status, headers and body. It
+# says whether it has done so; else, as with servers that do not have it, the answer is sent as ASGI says.
+AT_ONCE = "scimhub.at_once"
 _MOST_PARAMETERS = 100
 PROBLEM_JSON = b"application/problem+json"
 
@@ -106,7 +111,8 @@ class Answer:
     # In the place of a body one that is too large to be held, whose length nobody knows.
     pieces: AsyncIterator[bytes] | None = None
 
-    async def send(self, send: Send, request_id: str, *, head_only: bool = False) -> None:
+    async def send(self, scope: Scope, send: Send, request_id: str) -> None:
+        """Send the answer to the request of the scope; to HEAD without its body."""
         headers = [*self.headers]
         headers.append((b"x-request-id", request_id.encode()))
         if self.body or self.pieces is not None:
@@ -114,8 +120,11 @@ class Answer:
         # RFC 9110 §8.6: HEAD may leave out a length that only the answer's making would tell.
         if self.status not in (204, 304) and self.pieces is None:
             headers.append((b"content-length", b"%d" % len(self.body)))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head_only else self.body})
+        body = b"" if scope["method"] == "HEAD" else self.body
+        write = scope.get("extensions", {}).get(AT_ONCE)
+        if write is None or not write(scope, self.status, headers, body):
+            await send({"type": "http.response.start", "status": self.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
 
 def scim_error(error: ScimError) -> Answer:

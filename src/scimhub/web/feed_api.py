@@ -115,7 +115,7 @@ class FeedApi:
             # A snapshot that fails halfway is cut off: its last line is missing, which the consumer sees.
             if answer is not None and not client.has_begun:
                 answer.headers.append((b"cache-control", b"no-store"))
-                await answer.send(send, request_id)
+                await answer.send(scope, send, request_id)
 
     async def _answer(self, request: Request, client: Client) -> Answer | None:
         """The answer; None when it has been streamed."""

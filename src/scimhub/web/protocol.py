@@ -1,13 +1,16 @@
 """uvicorn's HTTP protocol, but what one turn of the event loop writes to a connection goes out once, at the turn's end.
 
 uvicorn writes an answer's head and its body apart, and uvloop gives each piece to the kernel at once. A client on the same
-machine, a proxy for one, is then woken twice for each answer and in the midst of the others (docs/decisions/0012).
+machine, a proxy for one, is then woken twice for each answer and in the midst of the others (docs/decisions/0012). Who has
+the whole of an answer may write it in one step (docs/decisions/0027).
 """
 
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from scimhub.web.exchange import AT_ONCE, Headers, Scope
 
 # A stream may write without end in one turn: what is more goes to the transport, whose flow control then stops it.
 _MOST_GATHERED = 64 * 1024
@@ -20,6 +23,37 @@ class Protocol(HttpToolsProtocol):
         # uvloop's has all of a Transport without inheriting from it, and so has ours.
         gathering: object = _Gathering(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, gathering))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # ASGI leaves this place to servers; uvicorn's type knows only what is agreed upon.
+        self.scope["extensions"] = cast(Any, {AT_ONCE: self._write_whole})
+
+    def _write_whole(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
+        """Write the whole answer, and do what the cycle's ``send`` does besides; False, with nothing done, where that must.
+
+        The headers say how long the body is, as all do that ``Answer`` makes. uvicorn looks at each name and value with a
+        pattern; one look at the head tells as well that nothing in it begins another line.
+        """
+        # Bound to the connection, not to its cycle: what refers to itself would have to wait for the cycle collector.
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not scope or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        lines = [*cycle.default_headers, *headers]
+        if not cycle.keep_alive:
+            lines.append((b"connection", b"close"))
+        head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % line for line in lines], b"\r\n"])
+        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
+            raise RuntimeError("A header holds the end of a line.")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(head)
+        self.transport.write(body)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
 
 class _Gathering:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from scimhub.directory import representation
 from scimhub.directory.records import Grant, StoredResource
-from scimhub.exchanges import secrets
+from scimhub.exchanges import redaction, secrets
 from scimhub.exchanges.records import Received
 from scimhub.scim.catalog import Catalog
 from scimhub.scim.notes import Notes
@@ -56,29 +56,30 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
     if (is_read and status < 400) or not services.recorder.is_on:
         return
     kept, lacks_document = _kept_of(draft, answer.body)
+    # In the order of the fields: by name it would take three times as long.
     received = Received(
-        id=draft.request_id,
-        time=draft.now,
-        directory="" if draft.grant is None else draft.grant.directory.name,
-        source="" if draft.grant is None else draft.grant.source.name,
-        method=request.method,
-        path=request.path,
-        status=status,
-        duration_us=round(seconds * 1_000_000),
-        rewrites=draft.notes.rewrites,
-        dropped=draft.notes.dropped,
-        resource_kind=draft.kind,
-        resource_id=draft.resource_id,
-        change_ids=draft.change_ids,
-        detail=draft.detail,
-        query=request.query_string,
-        headers=request.headers,
-        request=draft.body,
-        request_size=len(draft.body),
-        answer=kept,
-        answer_size=len(answer.body),
-        lacks_document=lacks_document,
-        catalog=draft.catalog,
+        draft.request_id,
+        draft.now,
+        "" if draft.grant is None else draft.grant.directory.name,
+        "" if draft.grant is None else draft.grant.source.name,
+        request.method,
+        request.path,
+        status,
+        round(seconds * 1_000_000),
+        draft.notes.rewrites,
+        draft.notes.dropped,
+        draft.kind,
+        draft.resource_id,
+        draft.change_ids,
+        draft.detail,
+        request.query_string,
+        redaction.show_headers(request.headers),
+        draft.body,
+        len(draft.body),
+        kept,
+        len(answer.body),
+        lacks_document,
+        draft.catalog,
     )
     # What has to be dropped, the recorder counts.
     services.recorder.record(received)

@@ -55,7 +55,7 @@ class ScimApi:
             record(self._services, request, draft, answer, perf_counter() - began)
             return
         record(self._services, request, draft, answer, perf_counter() - began)
-        await answer.send(send, draft.request_id, head_only=request.method == "HEAD")
+        await answer.send(scope, send, draft.request_id)
 
     async def _answer(self, request: Request, draft: Draft) -> Answer:
         """The answer to the request, whatever happens: every fault becomes a SCIM error here."""

@@ -48,7 +48,7 @@ class Server:
         if path.startswith("/contract/"):
             return await self._contract(scope, receive, send)
         answer = await self._small(path) if scope["method"] in ("GET", "HEAD") else _not_allowed()
-        return await answer.send(send, self._new_id(), head_only=scope["method"] == "HEAD")
+        return await answer.send(scope, send, self._new_id())
 
     async def _small(self, path: str) -> Answer:
         match path:
