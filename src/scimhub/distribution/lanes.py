@@ -180,14 +180,15 @@ class Lanes(Generic[T]):
         state.attempts = state.tries = 0
         if unit.is_removal:
             state.leavers -= sum(item.is_leaver for item in unit.items)
-        size = sum(item.size for item in unit.items)
+        items = unit.items
+        size = items[0].size if len(items) == 1 else sum(item.size for item in items)
         if state.hold is not None:
-            self._recalled -= len(unit.items)
+            self._recalled -= len(items)
             self._recalled_bytes -= size
-            self._owe_from(unit.lane, state, unit.items[-1].position + 1)
+            self._owe_from(unit.lane, state, items[-1].position + 1)
             return
         self._bytes -= size
-        for item in unit.items:
+        for item in items:
             self._finish(item.position)
         if state.leaver > self.read_position and not state.in_flight:
             self._begin_overtaking(unit.lane, state)
