@@ -257,8 +257,11 @@ class Lanes(Generic[T]):
 
     def hold_first(self, now: float, error: str) -> bool:
         """Hold the resting lane that keeps the cursor from moving; False when there is none."""
-        for lane, state in self._lanes.items():
-            if state.hold is None and state.due is not None and state.frozen[0].position == self._order[0]:
+        for lane in self._queues.resting:
+            state = self._lanes.get(lane)
+            if state is None or state.hold is not None or state.due is None:
+                continue
+            if state.frozen[0].position == self._order[0]:
                 self._hold(lane, state, state.failure(lane, now, state.due, error))
                 return True
         return False

@@ -31,7 +31,7 @@ _EVERYTHING = frozenset(VERBS)
 _OF_UPDATES = tuple(verb for verb in VERBS if verb not in ("created", "deleted"))
 # Who wants one of these of a resource type is told its resources' states.
 _TELL_STATE = frozenset(("created", "updated"))
-# What an update means depends on these in the document, unless it leaves them as they were.
+# What an update means depends on these alone in the document, and not on them unless it changes them.
 _DECIDING = activation.ATTRIBUTES | {"active"}
 
 Cause = Literal["write", "scope", "state"]
@@ -102,9 +102,7 @@ class Interest:
         wish = self.wishes.get(change.kind)
         if wish is None:
             return None
-        if not wish.looks_inside and _shows_by_itself(change, wish.kind):
-            return _of_update(wish, change, {}, {})
-        before, after = images(change, wish.kind) if wish.looks_inside else _outlines(change)
+        before, after = images(change, wish.kind) if wish.looks_inside else _outlines(change, wish.kind)
         if (after is not None and activation.rule_met(after, wish.kind)) or (
             before is not None and activation.rule_met(before, wish.kind)
         ):
@@ -202,19 +200,18 @@ def images(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Map
     return _rebuilt(after, change.before, kind), after
 
 
-def _shows_by_itself(change: Change, kind: Kind) -> bool:
-    """Whether the change alone says what it is, where nothing inside a resource matters; to read the document costs most."""
-    if change.operation != "updated" or change.after is None or not _DECIDING.isdisjoint(change.before):
-        return False
-    return not activation.may_be_met(change.after, kind)
+def _outlines(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
+    """As ``images``, as far as it matters where nothing is asked of what is inside; to read a document costs most of all.
 
-
-def _outlines(change: Change) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
-    """As ``images``, but the former state has its simple values at the top only; to build the whole takes ten times as long."""
-    after = None if change.after is None else orjson.loads(change.after)
-    if change.operation == "created":
-        return None, after
-    return (change.before, None) if after is None else ({**after, **change.before}, after)
+    Where it matters at all, the former state has its simple values at the top only; to build the whole takes ten times as long.
+    """
+    if change.after is None:
+        return change.before, None
+    is_created = change.operation == "created"
+    if _DECIDING.isdisjoint(change.before) and not activation.may_be_met(change.after, kind):
+        return (None if is_created else {}), {}
+    after = orjson.loads(change.after)
+    return (None if is_created else {**after, **change.before}), after
 
 
 def _rebuilt(after: Mapping[str, object], before: Mapping[str, object], kind: Kind) -> Mapping[str, object]:
