@@ -100,7 +100,7 @@ async def test_a_quiet_directory_is_told_while_others_have_much_to_send(tmp_path
     async with open_outside(tmp_path) as hub:
         other = await Place.open(hub.store, "other")
         made = await control.create(hub.engine, other.directory, "calm", "scripted", {}, Subscription())
-        await flooded(hub, destinations=8, people=200)
+        await flooded(hub, destinations=8, people=400)
         waits = []
         for number in range(20):
             await other.user(f"quiet-{number}")
@@ -108,9 +108,9 @@ async def test_a_quiet_directory_is_told_while_others_have_much_to_send(tmp_path
             while len(hub.outside.delivered("calm")) <= number:
                 await asyncio.sleep(0)
             waits.append(sum(one.destination != "calm" for one in hub.outside.arrivals[before:]))
-            if hub.pump(await hub.again("chatty-0")).cursor > 1000:
+            if hub.pump(await hub.again("chatty-0")).cursor > 2200:
                 break
         assert made.destination.directory == other.directory.key
         # Without turns it is each destination's 64 that are begun before, and more than once.
         assert len(waits) >= 5
-        assert sorted(waits)[len(waits) // 2] <= 10 * AT_ONCE
+        assert sorted(waits)[len(waits) // 2] <= 20 * AT_ONCE
