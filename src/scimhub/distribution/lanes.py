@@ -180,15 +180,14 @@ class Lanes(Generic[T]):
         state.attempts = state.tries = 0
         if unit.is_removal:
             state.leavers -= sum(item.is_leaver for item in unit.items)
-        items = unit.items
-        size = items[0].size if len(items) == 1 else sum(item.size for item in items)
+        size = sum([item.size for item in unit.items])
         if state.hold is not None:
-            self._recalled -= len(items)
+            self._recalled -= len(unit.items)
             self._recalled_bytes -= size
-            self._owe_from(unit.lane, state, items[-1].position + 1)
+            self._owe_from(unit.lane, state, unit.items[-1].position + 1)
             return
         self._bytes -= size
-        for item in items:
+        for item in unit.items:
             self._finish(item.position)
         if state.leaver > self.read_position and not state.in_flight:
             self._begin_overtaking(unit.lane, state)
@@ -259,9 +258,7 @@ class Lanes(Generic[T]):
         """Hold the resting lane that keeps the cursor from moving; False when there is none."""
         for lane in self._queues.resting:
             state = self._lanes.get(lane)
-            if state is None or state.hold is not None or state.due is None:
-                continue
-            if state.frozen[0].position == self._order[0]:
+            if state and state.hold is None and state.due is not None and state.frozen[0].position == self._order[0]:
                 self._hold(lane, state, state.failure(lane, now, state.due, error))
                 return True
         return False
@@ -307,8 +304,7 @@ class Lanes(Generic[T]):
     def _append(self, lane: str, state: Lane[T], item: Item[T]) -> None:
         self._bytes += item.size
         state.items.append(item)
-        if item.removed:
-            state.leavers += item.is_leaver
+        state.leavers += item.is_leaver
         is_idle = len(state.items) == 1 and not state.in_flight and not state.frozen
         if is_idle or not self._one_in_flight:
             self._queues.add(lane, state)

@@ -63,8 +63,7 @@ class Pump:
         self.failed = 0
         self._sender = sender
         self._given = given
-        owed = [times.hold_of(held) for held in holds]
-        self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, owed)
+        self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, map(times.hold_of, holds))
         self._intake = Intake(destination, outlook, self._lanes, given, kept, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._settling.returned = self._intake.returned

@@ -129,9 +129,7 @@ class Sending:
             else:
                 messages = telling.plain(wrapping, unit)
                 self._given.reach("before_send")
-                if len(messages) > 1 or not sender.post(
-                    messages[0], partial(self._arrive, unit, messages[0], begun, text)
-                ):
+                if len(messages) > 1 or not sender.post(messages[0], partial(self._arrive, unit, messages[0], begun, text)):
                     self._spawn(self._send(unit))
                 return
         except Exception as error:
