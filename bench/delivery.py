@@ -1,7 +1,7 @@
 """``python -m bench.delivery``: how soon and how fast committed changes reach a webhook, or with ``--kafka`` a topic.
 
 Hub on one core, receiver and writers on the other. Latency is from the answer to the write until the event is received, at
-a steady rate; a drain is a backlog that waited while its destination was paused.
+a steady rate; a drain is a backlog that waited while its destination was paused, and a fan-out one for several destinations.
 """
 
 import argparse
@@ -58,10 +58,14 @@ def _measure_alive(
             _create_kafka(hub, options.kafka, topic)
         else:
             create(hub, "live", receiver)
+        # A group is emptied and filled again, which is no accident here.
+        admin(hub, "PUT", f"{DESTINATIONS}/live/brake", {"enabled": False})
         if "latency" in options.only:
             note(_latency(hub, receiver, silent, users, options))
         for what in ("users", "group") if "drain" in options.only else ():
             note(_drain(loader, hub, receiver, users, what, options.backlog))
+        if "fan-out" in options.only and not options.kafka:
+            note(_fan_out(loader, hub, receiver, users, options))
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -73,7 +77,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--kafka", default="", help="servers of a Kafka, to measure in the place of a webhook")
     parser.add_argument("--backlog", type=int, default=100_000, help="changes to drain")
     parser.add_argument("--dead", type=int, default=_DEAD_BACKLOG, help="changes behind a dead destination")
-    parser.add_argument("--only", default="latency drain dead", help="which of latency, drain, dead")
+    parser.add_argument("--destinations", type=int, default=10, help="how many webhooks a fan-out has")
+    parser.add_argument("--only", default="latency drain fan-out dead", help="which of latency, drain, fan-out, dead")
     return parser.parse_args(arguments)
 
 
@@ -152,9 +157,7 @@ def _drain(loader: Loader, hub: Server, receiver: Server, users: Sequence[str], 
     group = make_group(loader, hub, f"hot {time.time()}")
     wait(lambda: status(hub, "live")["lag"] == 0, 60)
     admin(hub, "POST", f"{DESTINATIONS}/live/pause", {})
-    for first in range(0, backlog, 10_000):
-        some = range(first, min(first + 10_000, backlog))
-        loader.send(hub, Traffic([_change(what, group, users, number) for number in some], 200 if what == "users" else 204))
+    _fill(loader, hub, [_change(what, group, users, number) for number in range(backlog)], 200 if what == "users" else 204)
     before, cpu = int(_fetch(receiver, "/count")), hub.cpu_seconds()
     start = time.perf_counter()
     admin(hub, "POST", f"{DESTINATIONS}/live/resume")
@@ -166,6 +169,34 @@ def _drain(loader: Loader, hub: Server, receiver: Server, users: Sequence[str], 
         f"drain of {backlog:,} changes {name}, changes/s (wanted 2000)": backlog / elapsed,
         f"drain of {backlog:,} changes {name}, CPU µs of the hub each": (hub.cpu_seconds() - cpu) / backlog * 1e6,
     }
+
+
+def _fan_out(
+    loader: Loader, hub: Server, receiver: Server, users: Sequence[str], options: argparse.Namespace
+) -> dict[str, float]:
+    """One stream of changes to several webhooks at once."""
+    names = [f"fan-{number}" for number in range(options.destinations)]
+    backlog = options.backlog // len(names)
+    for name in names:
+        create(hub, name, receiver)
+    for name in ("live", *names):
+        admin(hub, "POST", f"{DESTINATIONS}/{name}/pause", {})
+    _fill(loader, hub, [_change("users", "", users, number) for number in range(backlog)], 200)
+    before, cpu = int(_fetch(receiver, "/count")), hub.cpu_seconds()
+    start = time.perf_counter()
+    for name in names:
+        admin(hub, "POST", f"{DESTINATIONS}/{name}/resume")
+    events = backlog * len(names)
+    wait(lambda: int(_fetch(receiver, "/count")) - before >= events, 600)
+    elapsed, used = time.perf_counter() - start, hub.cpu_seconds() - cpu
+    what = f"fan-out of {backlog:,} changes to {len(names)} webhooks"
+    return {f"{what}, events/s (wanted 3000)": events / elapsed, f"{what}, CPU µs of the hub each": used / events * 1e6}
+
+
+def _fill(loader: Loader, hub: Server, changes: Sequence[bytes], status: int) -> None:
+    """Have the changes made, in pieces that the load generator takes at once."""
+    for first in range(0, len(changes), 10_000):
+        loader.send(hub, Traffic(changes[first : first + 10_000], status))
 
 
 def _change(what: str, group: str, users: Sequence[str], number: int) -> bytes:

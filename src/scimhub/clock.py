@@ -23,6 +23,12 @@ def text(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+def text_of(seconds: float) -> str:
+    """The moment so many seconds after 1970 began, in the same writing."""
+    second, milliseconds = divmod(round(seconds * 1_000_000) // 1000, 1000)
+    return f"{_second_text(second)}.{milliseconds:03}Z"
+
+
 def parse(written: str) -> datetime:
     """The moment that ``text`` wrote."""
     return datetime.fromisoformat(written)

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -57,6 +58,13 @@ _LEAST_TRANSACTION_MS: Final = 60_000
 # A transaction may wait for the one before it.
 _TRANSACTION_PATIENCE: Final = 3
 
+# So many reports are told in one round of the loop.
+_REPORTS_AT_ONCE: Final = 32
+_DELIVERED: Final = Delivered()
+
+# Told what the brokers say of a record, None when all is well.
+Report = Callable[[KafkaError | None], None]
+
 _log = logging.getLogger(__name__)
 
 C = TypeVar("C")
@@ -81,7 +89,7 @@ class KafkaSender:
             return Delivered()
         value, headers = content
         key = broker_connection.key_of(message).encode()
-        size = _RECORD_OVERHEAD + len(key) + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
+        size = _size(key, value, headers)
         mark = mark_of(message) if self._keys.transactional_id else None
         try:
             production = self._connection.client
@@ -91,7 +99,7 @@ class KafkaSender:
                 return broker_connection.too_large(size, production.limit, self._limit_is_whose())
             # The library's own time limit ends the waiting; another one here would let it send what we gave up.
             if mark is None:
-                error = await production.produce(key, value, headers)
+                error = await production.append(key, value, headers)
             else:
                 error = await self._append(key, value, headers, mark)
             return Delivered() if error is None else self._failed(error, size, production.noted)
@@ -103,6 +111,25 @@ class KafkaSender:
             return Retry(f"{foreign}; give the destination another transactional_id.", "destination")
         except (Lost, OSError, TimeoutError) as failure:
             return broker_connection.of_failure(failure, self._where, self._keys.timeout)
+
+    def post(self, message: Message, tell: Callable[[Outcome], None]) -> bool:
+        """Produce it without waiting, if the producer is there and takes it at once."""
+        production, content = self._connection.client, self._content(message)
+        if production is None or content is None or self._keys.transactional_id:
+            return False
+        key = broker_connection.key_of(message).encode()
+        size = _size(key, *content)
+        if size > production.limit:
+            return False
+
+        def report(error: KafkaError | None) -> None:
+            tell(_DELIVERED if error is None else self._failed(error, size, production.noted))
+
+        try:
+            production.produce(key, *content, report)
+        except (BufferError, KafkaException):
+            return False
+        return True
 
     async def close(self) -> None:
         """End the producer; what is being sent fails."""
@@ -173,7 +200,8 @@ class KafkaSender:
         """Value and headers; None when a compacted topic is not to be told."""
         if self._keys.format == "structured":
             return message.body, [("content-type", cloudevents_http.STRUCTURED.encode())]
-        headers = [(_header_name(name), value.encode()) for name, value in message.attributes.items()]
+        attributes = message.attributes
+        headers = list(zip(_header_names(tuple(attributes)), map(str.encode, attributes.values()), strict=True))
         if not self._keys.compacted:
             return message.data, headers
         if message.attributes["type"].endswith(".deleted"):
@@ -237,7 +265,7 @@ class _Production:
         self.noted = ""
         self._topic = topic
         self._loop = asyncio.get_running_loop()
-        self._reports: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
+        self._reports: deque[tuple[Report, KafkaError | None]] = deque()
         self._look_at = look_at
         told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
         self._producer = Producer({**configuration, **told}, logger=_log)
@@ -245,13 +273,22 @@ class _Production:
         self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
         self._thread.start()
 
-    def produce(self, key: bytes, value: bytes | None, headers: Headers) -> "asyncio.Future[KafkaError | None]":
-        """What the brokers say of the record, None when all is well; raises BufferError and KafkaException."""
-        report: asyncio.Future[KafkaError | None] = self._loop.create_future()
+    def produce(self, key: bytes, value: bytes | None, headers: Headers, report: Report) -> None:
+        """Have ``report`` called on the loop with what the brokers say of the record; raises BufferError and KafkaException."""
         # The library takes more kinds of values than these, and its lists are invariant.
         wide: Any = headers
-        self._producer.produce(self._topic, value, key, headers=wide, on_delivery=partial(self._report, report))
-        return report
+        self._producer.produce(self._topic, value, key, headers=wide, on_delivery=partial(self._note_report, report))
+
+    async def append(self, key: bytes, value: bytes | None, headers: Headers) -> KafkaError | None:
+        """The same, and wait for it."""
+        said: asyncio.Future[KafkaError | None] = self._loop.create_future()
+
+        def report(error: KafkaError | None) -> None:
+            if not said.done():
+                said.set_result(error)
+
+        self.produce(key, value, headers, report)
+        return await said
 
     async def end(self) -> None:
         """Forget what is not confirmed, tell who waits for it, and stop."""
@@ -269,14 +306,16 @@ class _Production:
                 with contextlib.suppress(RuntimeError):  # the loop may have closed
                     self._loop.call_soon_threadsafe(self._land)
 
-    def _report(self, report: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
+    def _note_report(self, report: Report, error: KafkaError | None, _: object) -> None:
         self._reports.append((report, error))
 
     def _land(self) -> None:
-        while self._reports:
+        for _ in range(min(len(self._reports), _REPORTS_AT_ONCE)):
             report, error = self._reports.popleft()
-            if not report.done():
-                report.set_result(error)
+            report(error)
+        if self._reports:
+            # Others on the loop have their turn between.
+            self._loop.call_soon(self._land)
 
     def _note(self, error: KafkaError) -> None:
         self.noted = error.str()
@@ -307,7 +346,8 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "batch.size": max(1, limit),
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
-        "linger.ms": 1,
+        # Records that come within so many milliseconds travel together: each batch costs the library as much as ten records.
+        "linger.ms": 2,
         "socket.keepalive.enable": True,
         "log.connection.close": False,
         # What is worth saying comes as an outcome.
@@ -327,6 +367,10 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
     return chosen | {name: path for name, path in files.items() if path}
 
 
+def _size(key: bytes, value: bytes | None, headers: Headers) -> int:
+    return _RECORD_OVERHEAD + len(key) + len(value or b"") + sum(map(len, chain.from_iterable(headers)))
+
+
 async def _itself(client: C) -> C:
     return client
 
@@ -343,5 +387,5 @@ def mark_of(message: Message) -> Mark | None:
 
 
 @cache
-def _header_name(attribute: str) -> str:
-    return "content-type" if attribute == "datacontenttype" else f"ce_{attribute}"
+def _header_names(attributes: tuple[str, ...]) -> Sequence[str]:
+    return ["content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes]

@@ -202,7 +202,7 @@ class ScimAppSender:
             # Before the group's version is noted: whatever a repetition of this event drops is then owed already.
             await self._ledger.note_members(self._destination.key, event.id, event.added, event.removed)
         if not is_stale and event.resource is not None:
-            known = await self._resources.put(event, event.resource, ability)
+            known = await self._resources.put(event, event.resource, known, ability)
         if event.resource_type == "Group" and known is not None and known.remote_id is not None:
             await self._memberships.write(known, ability)
         return known

@@ -30,7 +30,7 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "delete_after_days": 30,
     "headers": {},
     "timeout": 15,
-    "concurrency": 4,
+    "concurrency": 8,
     "largest_message": 0,
 }
 _NO_URL: Final = (

@@ -67,11 +67,8 @@ class Resources:
 
     # ------------------------------------------------------------------ written as the event tells
 
-    async def put(self, event: Event, resource: Mapping[str, object], ability: Ability) -> Remote:
-        """Have the application show the resource; what the ledger then says of it. Raises Failure."""
-        known = await self._ledger.find_remote(self._key, event.id)
-        if known is not None and known.version > event.version:
-            return known
+    async def put(self, event: Event, resource: Mapping[str, object], known: Remote | None, ability: Ability) -> Remote:
+        """Have the application show the resource, of which the ledger knows that; what it then says. Raises Failure."""
         body, awaits = await self.body_of(event, resource)
         if known is None or known.remote_id is None:
             return await self._create(event, known, body, awaits, ability)

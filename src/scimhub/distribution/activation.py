@@ -5,7 +5,7 @@ pattern is narrow, since a person whom it met by mistake would reach no destinat
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scimhub.scim.catalog import GROUP_URN, USER_URN, Kind
@@ -30,11 +30,37 @@ RULES = (
 )
 
 
+# A change that touches none of these leaves the answer as it was.
+ATTRIBUTES = frozenset(rule.attribute for rule in RULES)
+_BY_SCHEMA = {schema: [rule for rule in RULES if rule.schema == schema] for schema in {rule.schema for rule in RULES}}
+
+
+def _beginnings(rules: Sequence[Rule]) -> list[tuple[str, re.Pattern[str]]]:
+    """How a value of each attribute begins in the text of a stored document, and any form that the rules know of it."""
+    forms: dict[str, list[str]] = {}
+    for rule in rules:
+        forms.setdefault(f'"{rule.attribute}":"', []).append(rule.pattern.pattern)
+    return [(key, re.compile("|".join(some), re.IGNORECASE)) for key, some in forms.items()]
+
+
+_BEGINNINGS = {schema: _beginnings(rules) for schema, rules in _BY_SCHEMA.items()}
+
+
 def rule_met(document: Mapping[str, object], kind: Kind) -> str | None:
     """The name of the rule by which the resource is a throw-away one, or None."""
-    for rule in RULES:
-        if rule.schema == kind.base.id:
-            value = document.get(rule.attribute)
-            if isinstance(value, str) and rule.pattern.fullmatch(value):
-                return rule.name
+    for rule in _BY_SCHEMA.get(kind.base.id, ()):
+        value = document.get(rule.attribute)
+        if isinstance(value, str) and rule.pattern.fullmatch(value):
+            return rule.name
     return None
+
+
+def may_be_met(text: str, kind: Kind) -> bool:
+    """Whether ``rule_met`` may find a rule for the stored document: much quicker, and now and then yes where it finds none."""
+    for key, pattern in _BEGINNINGS.get(kind.base.id, ()):
+        at = text.find(key)
+        while at >= 0:
+            if pattern.match(text, at + len(key)):
+                return True
+            at = text.find(key, at + len(key))
+    return False

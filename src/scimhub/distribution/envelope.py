@@ -33,6 +33,8 @@ class Envelope:
     viewpoint: Viewpoint
     interest: Interest
     replay: Replay | None = None
+    # The attributes of each sort of event, by type and verb, with the values that all of them have.
+    attributes: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, compare=False)
 
 
 def of_destination(
@@ -185,27 +187,39 @@ def _verb_of(part: dict[str, list[str]]) -> str:
 
 def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data: bytes) -> Message:
     change = notice.change
-    type = f"{notice.kind.name.lower()}.{verb}"
-    # CloudEvents: names are lower-case letters and digits; values may be logged anywhere, so that none is personal.
-    attributes = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": f"/directories/{envelope.directory_name}",
-        "type": f"{TYPE_PREFIX}{type}",
-        "subject": change.resource_id,
-        "time": change.time,
-        "datacontenttype": "application/json",
-        "dataschema": f"{envelope.root_url}/contract/{CONTRACT_VERSION}/{notice.kind.name.lower()}.json",
-        # Compared as a text, hence the zeros (CloudEvents extension ``sequence``).
-        "sequence": f"{change.position:020}",
-        "partitionkey": change.resource_id,
-        "requestid": change.exchange_id,
-        # After a restored backup versions begin again lower than a receiver has seen; this tells it so.
-        "epoch": envelope.viewpoint.epoch,
-    }
-    delivery_id = event_id
+    name = notice.kind.name
+    known = envelope.attributes.get((name, verb))
+    if known is None:
+        known = envelope.attributes[name, verb] = _attributes(envelope, name.lower(), verb)
+    attributes = known.copy()
+    attributes["id"] = delivery_id = event_id
+    attributes["subject"] = attributes["partitionkey"] = change.resource_id
+    attributes["time"] = change.time
+    # Compared as a text, hence the zeros (CloudEvents extension ``sequence``).
+    attributes["sequence"] = f"{change.position:020}"
+    attributes["requestid"] = change.exchange_id
     replay = envelope.replay if notice.cause != "state" else None
     if replay is not None and change.position <= replay.until and replay.resource_id in (None, change.resource_id):
         attributes["replayid"] = replay.id
         delivery_id = f"{event_id}_{replay.id}"
     return Message(delivery_id, attributes, data)
+
+
+def _attributes(envelope: Envelope, resource: str, verb: str) -> dict[str, str]:
+    """All attributes of such events, in their order; empty are those that are each event's own."""
+    # CloudEvents: names are lower-case letters and digits; values may be logged anywhere, so that none is personal.
+    return {
+        "specversion": "1.0",
+        "id": "",
+        "source": f"/directories/{envelope.directory_name}",
+        "type": f"{TYPE_PREFIX}{resource}.{verb}",
+        "subject": "",
+        "time": "",
+        "datacontenttype": "application/json",
+        "dataschema": f"{envelope.root_url}/contract/{CONTRACT_VERSION}/{resource}.json",
+        "sequence": "",
+        "partitionkey": "",
+        "requestid": "",
+        # After a restored backup versions begin again lower than a receiver has seen; this tells it so.
+        "epoch": envelope.viewpoint.epoch,
+    }

@@ -18,7 +18,9 @@ from scimhub.distribution.subscription import Interest, Notice, is_active
 from scimhub.distribution.surroundings import Surroundings
 
 # Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
-_FEW, _MANY = 100, 500
+_FEW, _MANY = 50, 500
+# Of many, so many are looked at in one turn: as much work as to begin ``turns.AT_ONCE`` messages.
+_IN_A_TURN = 50
 _OWED_AT_ONCE = 100
 _LEAVERS_AT_ONCE = 100
 
@@ -115,10 +117,11 @@ class Intake:
             return
         wanted = min(self._lanes.room, _FEW if self._lanes.read_position - self._lanes.cursor < _FEW else _MANY)
         wakes = self._wakes
-        if wanted > _FEW:
-            await self._given.turns.take(self._destination.directory, self._destination.key, turns.AT_ONCE)
         changes = await self._given.reader.read_changes(self._lanes.read_position, wanted)
-        await self._offer(changes)
+        for first in range(0, len(changes), _IN_A_TURN):
+            if wanted > _FEW:
+                await self._given.turns.take(self._destination.directory, self._destination.key, turns.AT_ONCE)
+            await self._offer(changes[first : first + _IN_A_TURN])
         # What was committed while we read has woken us, and may not be among what was read.
         self._more = len(changes) == wanted or self._wakes != wakes
 

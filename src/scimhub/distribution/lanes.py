@@ -180,7 +180,7 @@ class Lanes(Generic[T]):
         state.attempts = state.tries = 0
         if unit.is_removal:
             state.leavers -= sum(item.is_leaver for item in unit.items)
-        size = sum(item.size for item in unit.items)
+        size = sum([item.size for item in unit.items])
         if state.hold is not None:
             self._recalled -= len(unit.items)
             self._recalled_bytes -= size
@@ -256,8 +256,9 @@ class Lanes(Generic[T]):
 
     def hold_first(self, now: float, error: str) -> bool:
         """Hold the resting lane that keeps the cursor from moving; False when there is none."""
-        for lane, state in self._lanes.items():
-            if state.hold is None and state.due is not None and state.frozen[0].position == self._order[0]:
+        for lane in self._queues.resting:
+            state = self._lanes.get(lane)
+            if state and state.hold is None and state.due is not None and state.frozen[0].position == self._order[0]:
                 self._hold(lane, state, state.failure(lane, now, state.due, error))
                 return True
         return False
@@ -303,8 +304,7 @@ class Lanes(Generic[T]):
     def _append(self, lane: str, state: Lane[T], item: Item[T]) -> None:
         self._bytes += item.size
         state.items.append(item)
-        if item.removed:
-            state.leavers += item.is_leaver
+        state.leavers += item.is_leaver
         is_idle = len(state.items) == 1 and not state.in_flight and not state.frozen
         if is_idle or not self._one_in_flight:
             self._queues.add(lane, state)

@@ -123,8 +123,10 @@ class OwingLanes(Lanes[T]):
 
     def _grant(self, lane: str) -> None:
         """Begin with the lane's wish if there is one and nothing of the lane is in flight."""
+        if lane not in self._wishes:
+            return
         state = self._lanes.get(lane)
-        if lane not in self._wishes or (state is not None and state.in_flight):
+        if state is not None and state.in_flight:
             return
         wish = self._wishes.pop(lane)
         if state is None or state.hold is None or state.hold.cause != "brake":

@@ -288,6 +288,17 @@ class Sender(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Posting(Protocol):
+    """A sender that need not be waited for."""
+
+    def post(self, message: Message, tell: Callable[[Outcome], None]) -> bool:
+        """Begin to send it; False, and nothing was begun, when ``send`` must do it.
+
+        ``tell`` is called once with what came of it, on the event loop and not before this has returned.
+        """
+
+
 class DestinationKind(Protocol):
     """A technology by which changes are sent: ``destinations.KINDS`` has them by name."""
 

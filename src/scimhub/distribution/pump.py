@@ -10,12 +10,12 @@ import logging
 from collections.abc import Sequence
 
 from scimhub.directory.errors import StoreUnavailable
-from scimhub.distribution import attempts, flow, intake, retry, telling, times
+from scimhub.distribution import flow, intake, retry, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.backfill import Owed
 from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker
-from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Message, Outcome, Rejected, Retry
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Outcome, Rejected, Retry
 from scimhub.distribution.gate import Gate
 from scimhub.distribution.guard import Guard
 from scimhub.distribution.intake import Intake, Stopped
@@ -25,6 +25,7 @@ from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.owing import OwingLanes
 from scimhub.distribution.ports import Amended, Sender, Tended
 from scimhub.distribution.retry import Again
+from scimhub.distribution.sending import Sending
 from scimhub.distribution.settling import Settling
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
@@ -64,16 +65,21 @@ class Pump:
         self.failed = 0
         self._sender = sender
         self._given = given
-        owed = [times.hold_of(held) for held in holds]
-        self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, owed)
+        self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, map(times.hold_of, holds))
         self._intake = Intake(destination, outlook, self._lanes, given, kept, joins_runs=joins_runs)
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
         self._guard = Guard(destination, self._gate, self._settling, given, self._intake)
+        self._sending = Sending(
+            *(destination, lease, sender, given, self._intake, self._guard),
+            note=self._note,
+            land=self._land,
+            fail=self._note_fault,
+            ended=self._note_end,
+        )
         self._awake = asyncio.Event()
         self._has_ended = asyncio.Event()
-        self._sending: set[asyncio.Task[None]] = set()
         self._launched_at = 0.0
         self._stopping = False
         self._fault: Exception | None = None
@@ -88,6 +94,7 @@ class Pump:
     def stop(self) -> None:
         """Send nothing more; ``run`` then waits for what is in flight, settles and ends."""
         self._stopping = True
+        self._sending.stop()
         self._awake.set()
 
     async def owe_states(self, owed: Sequence[Owed], ask: str) -> None:
@@ -128,7 +135,7 @@ class Pump:
 
     @property
     def in_flight(self) -> int:
-        return len(self._sending)
+        return self._sending.in_flight
 
     @property
     def held(self) -> int:
@@ -174,7 +181,7 @@ class Pump:
 
     async def _turn(self) -> None:
         now = self._given.now
-        if self._intake.is_blocked and not self._intake.is_stream and not self._sending and self.breaker.state == "closed":
+        if self._intake.is_blocked and not self._intake.is_stream and not self.in_flight and self.breaker.state == "closed":
             self._lanes.hold_first(now(), "It kept the destination from going on.")
         await self._intake.read()
         if self.breaker.state == "closed":
@@ -211,8 +218,9 @@ class Pump:
 
     async def _finish(self) -> None:
         """Wait for what is in flight; each send has its own time limit."""
-        if self._sending:
-            await asyncio.gather(*self._sending, return_exceptions=True)
+        while self.in_flight:
+            self._has_ended.clear()
+            await self._has_ended.wait()
         await self._guard.close()
         await self._settling.end()
         # Without the lease another node sends by now, and knows better where the destination stands.
@@ -231,64 +239,33 @@ class Pump:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
         # What happens has half of the destination to itself.
         self._lanes.most_states = max(1, min(self.breaker.limit(now), self.flow.limit) // 2)
-        while self._may_send(now):
+        units: list[Unit[Notice]] = []
+        most = self._settling.room(min(self.breaker.limit(now), self.flow.limit), self.in_flight)
+        while len(units) < most and not self.flow.ready_in(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
-                return
+                break
             if unit.is_removal and not self._guard.admits(unit):
                 self._intake.dismiss(unit)
                 continue
             self.flow.begin(now)
-            self._sending.add(task := asyncio.create_task(self._send(unit)))
-            task.add_done_callback(self._ended)
+            units.append(unit)
+        self._sending.begin(units)
 
-    def _may_send(self, now: float) -> bool:
-        in_flight = len(self._sending)
-        has_room = in_flight < min(self.breaker.limit(now), self.flow.limit) and self._settling.has_room(in_flight)
-        return has_room and not self.flow.ready_in(now)
+    def _note(self, outcome: Outcome, begun: float) -> None:
+        if self.breaker.state == "closed":
+            self.flow.note(outcome, begun, self._given.now(), self.in_flight)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        # Awake only now: a turn before this one would still count the task among those in flight, and then sleep.
-        self._sending.discard(task)
+    def _note_fault(self, fault: Exception) -> None:
+        self._fault = self._fault or fault
+
+    def _note_end(self) -> None:
         self._awake.set()
         self._has_ended.set()
 
-    async def _send(self, unit: Unit[Notice]) -> None:
-        try:
-            await self._given.turns.take(self.destination.directory, self.destination.key)
-            if unit.is_removal and not await self._guard.has_permit(unit):
-                self._intake.dismiss(unit)
-                return
-            outcome: Outcome = Delivered()
-            for message in await telling.messages(self._given.reader, await self._intake.envelope(), unit):
-                if self._stopping:  # also between the many parts of one event
-                    self._lanes.postpone(unit)
-                    return
-                outcome = await self._try(unit, message)
-                if not isinstance(outcome, Delivered):
-                    break
-            self._land(unit, outcome)
-        except (StoreUnavailable, LeaseLost) as fault:
-            self._lanes.postpone(unit)
-            self._fault = self._fault or fault
-        except Exception as error:
-            # A defect of ours; the pump ends and is begun anew.
-            _log.exception("sending failed", extra={**self._names, "resource": unit.lane})
-            self._fault = self._fault or error
-
-    async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
-        self.lease.check(self._given.monotonic())
-        self._given.reach("before_send")
-        begun = self._given.now()
-        outcome = await self._sender.send(message)
-        self._given.reach("after_send")
-        if self.breaker.state == "closed":
-            self.flow.note(outcome, begun, self._given.now(), len(self._sending))
-        attempt = attempts.attempt_of(self.destination, unit, message, outcome, begun, self._given.now())
-        self._given.attempts.record_attempt(attempt)
-        return outcome
-
-    def _land(self, unit: Unit[Notice], outcome: Outcome) -> None:
+    def _land(self, unit: Unit[Notice], outcome: Outcome | None) -> None:
         match outcome:
+            case None:
+                self._lanes.postpone(unit)
             case Delivered():
                 self.last_success = self._given.now()
                 self.breaker.succeed(unit.lane, self.last_success)

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from scimhub.distribution.lane import Lane
@@ -101,6 +101,11 @@ class Queues(Generic[T]):
         lane.due = due
         if due is not None:
             heapq.heappush(self._resting, (due, name))
+
+    @property
+    def resting(self) -> Iterator[str]:
+        """The lanes that rest until some time, and now and then one that no longer does."""
+        return (name for _, name in self._resting)
 
     def wake(self, now: float) -> None:
         """Let lanes go on whose rest is over."""

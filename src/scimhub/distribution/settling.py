@@ -53,9 +53,9 @@ class Settling:
         """So many more changes have arrived."""
         self._unsettled += delivered
 
-    def has_room(self, in_flight: int) -> bool:
-        """Whether more may be sent before the next settling."""
-        return self._unsettled + in_flight < MOST_REPEATED
+    def room(self, limit: int, in_flight: int) -> int:
+        """How many more may be sent before the next settling, where ``limit`` may be in flight and so many are."""
+        return min(limit, MOST_REPEATED - self._unsettled) - in_flight
 
     def due(self) -> float | None:
         """When to settle next; None while it is being done."""

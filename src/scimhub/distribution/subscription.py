@@ -28,8 +28,11 @@ MEMBERS_CHANGED = "members.changed"
 # The verb of an event that tells what a resource is now; nobody subscribes to it, it comes when it is owed.
 STATE = "state"
 _EVERYTHING = frozenset(VERBS)
+_OF_UPDATES = tuple(verb for verb in VERBS if verb not in ("created", "deleted"))
 # Who wants one of these of a resource type is told its resources' states.
 _TELL_STATE = frozenset(("created", "updated"))
+# What an update means depends on these alone in the document, and not on them unless it changes them.
+_DECIDING = activation.ATTRIBUTES | {"active"}
 
 Cause = Literal["write", "scope", "state"]
 
@@ -99,8 +102,10 @@ class Interest:
         wish = self.wishes.get(change.kind)
         if wish is None:
             return None
-        before, after = images(change, wish.kind) if wish.looks_inside else _outlines(change)
-        if any(image is not None and activation.rule_met(image, wish.kind) for image in (before, after)):
+        before, after = images(change, wish.kind) if wish.looks_inside else _outlines(change, wish.kind)
+        if (after is not None and activation.rule_met(after, wish.kind)) or (
+            before is not None and activation.rule_met(before, wish.kind)
+        ):
             return None
         was_in, is_in = _holds(wish, change, before), _holds(wish, change, after)
         if before is not None and after is not None and was_in and is_in:
@@ -195,12 +200,18 @@ def images(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Map
     return _rebuilt(after, change.before, kind), after
 
 
-def _outlines(change: Change) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
-    """As ``images``, but the former state has its simple values at the top only; to build the whole takes ten times as long."""
-    after = None if change.after is None else orjson.loads(change.after)
-    if change.operation == "created":
-        return None, after
-    return (change.before, None) if after is None else ({**after, **change.before}, after)
+def _outlines(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
+    """As ``images``, as far as it matters where nothing is asked of what is inside; to read a document costs most of all.
+
+    Where it matters at all, the former state has its simple values at the top only; to build the whole takes ten times as long.
+    """
+    if change.after is None:
+        return change.before, None
+    is_created = change.operation == "created"
+    if _DECIDING.isdisjoint(change.before) and not activation.may_be_met(change.after, kind):
+        return (None if is_created else {}), {}
+    after = orjson.loads(change.after)
+    return (None if is_created else {**after, **change.before}), after
 
 
 def _rebuilt(after: Mapping[str, object], before: Mapping[str, object], kind: Kind) -> Mapping[str, object]:
@@ -252,22 +263,24 @@ def _holds(wish: _Wish, change: Change, image: Mapping[str, object] | None) -> b
 
 
 def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after: Mapping[str, object]) -> Notice | None:
-    seen = tuple(path for path in change.before if _is_visible(path, wish.visible))
+    visible = wish.visible
+    seen = tuple(change.before) if visible is None else tuple(path for path in change.before if _is_visible(path, visible))
     changed = seen if wish.mapped is None else _mapped_differences(wish, wish.mapped, before, after)
-    told = set(_of_members(change) if _is_visible("members", wish.visible) else ())
+    members = bool(change.members_added or change.members_removed) and _is_visible("members", visible)
     takes = "active" in seen and is_active(before) and not is_active(after)
     returns = "active" in seen and is_active(after) and not is_active(before)
-    if takes or returns:
-        told.add("activated" if returns else "deactivated")
-    if any(path != "active" for path in changed) or (changed and told.isdisjoint(("activated", "deactivated"))):
-        told.add("updated")
-    wanted = told & wish.verbs
+    told = {
+        "activated": returns,
+        "deactivated": takes,
+        # To become active or not is told as that, and not as an update as well.
+        "updated": bool(changed) and not (changed == ("active",) and (takes or returns)),
+        "member.added": members and bool(change.members_added),
+        "member.removed": members and bool(change.members_removed),
+    }
+    wanted = [verb for verb in _OF_UPDATES if told[verb] and verb in wish.verbs]
     if not wanted:
         return None
-    verb = next(verb for verb in VERBS if verb in wanted)
-    if wanted == {"member.added", "member.removed"}:
-        verb = MEMBERS_CHANGED
-    members = any(verb.startswith("member.") for verb in told)
+    verb = MEMBERS_CHANGED if wanted == ["member.added", "member.removed"] else wanted[0]
     return Notice(change, wish.kind, verb, "write", changed, members=members, takes=takes, returns=returns)
 
 
@@ -275,13 +288,6 @@ def _mapped_differences(
     wish: _Wish, mapped: Mapped, before: Mapping[str, object], after: Mapping[str, object]
 ) -> tuple[str, ...]:
     return mapped.differences(wish.projection.apply(before, wish.kind), wish.projection.apply(after, wish.kind))
-
-
-def _of_members(change: Change) -> Iterator[str]:
-    if change.members_added:
-        yield "member.added"
-    if change.members_removed:
-        yield "member.removed"
 
 
 def is_active(document: Mapping[str, object]) -> bool:

@@ -10,16 +10,24 @@ from scimhub.distribution.ports import ChangeReader
 from scimhub.distribution.subscription import STATE, Notice, is_active
 
 
+def is_plain(unit: Unit[Notice]) -> bool:
+    """Whether the unit alone says what it is told as, and nobody has to be asked before it may be sent."""
+    return not unit.is_removal and not unit.items[0].is_state and not unit.items[0].content.brings_members
+
+
+def plain(wrapping: Envelope, unit: Unit[Notice]) -> list[Message]:
+    """The messages of a plain unit, one after the other."""
+    return envelope.of_run(wrapping, [item.content for item in unit.items])
+
+
 async def messages(reader: ChangeReader, wrapping: Envelope, unit: Unit[Notice]) -> list[Message]:
     """The messages, one after the other; none when a later unit of the lane tells it all."""
-    notices = [item.content for item in unit.items]
     if unit.items[0].is_state:
-        return await _state(reader, wrapping, notices[-1])
-    if len(notices) > 1:
-        return envelope.of_run(wrapping, notices)
-    first = notices[0]
-    members = await reader.members_of(first.change.resource_id) if first.brings_members else ()
-    return envelope.of_notice(wrapping, first, members)
+        return await _state(reader, wrapping, unit.items[-1].content)
+    first = unit.items[0].content
+    if len(unit.items) == 1 and first.brings_members:
+        return envelope.of_notice(wrapping, first, await reader.members_of(first.change.resource_id))
+    return plain(wrapping, unit)
 
 
 async def _state(reader: ChangeReader, wrapping: Envelope, last: Notice) -> list[Message]:

@@ -1,7 +1,5 @@
 """Seconds since 1970, in which lanes count, as the texts that are kept and shown; and the holds of both sorts."""
 
-from datetime import UTC, datetime
-
 from scimhub import clock
 from scimhub.distribution.delivery import Held, HeldCause
 from scimhub.distribution.lane import Hold
@@ -9,7 +7,7 @@ from scimhub.distribution.lane import Hold
 
 def text(seconds: float) -> str:
     """That moment as all our records write it."""
-    return clock.text(datetime.fromtimestamp(seconds, UTC))
+    return clock.text_of(seconds)
 
 
 def seconds(text: str) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 # So many messages are begun in one round of the loop, of all destinations together: about half a millisecond's work.
-AT_ONCE: Final = 4
+AT_ONCE: Final = 2
 
 V = TypeVar("V")
 R = TypeVar("R")

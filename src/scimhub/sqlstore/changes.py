@@ -163,12 +163,13 @@ SELECT member.id
 FROM resources AS home
 JOIN memberships AS m ON m.group_key = home.key
 JOIN resources AS member ON member.key = m.member
-WHERE home.id = ?"""
+WHERE home.id = ? LIMIT ?"""
+_ALL = 2**62
 
 
-def members_of(connection: Connection, resource_id: str) -> list[str]:
-    """The ids of the group's members now."""
-    return [row[0] for row in connection.fetch(_MEMBERS, (resource_id,))]
+def members_of(connection: Connection, resource_id: str, most: int | None = None) -> list[str]:
+    """The ids of the group's members now, or of so many of them."""
+    return [row[0] for row in connection.fetch(_MEMBERS, (resource_id, _ALL if most is None else most))]
 
 
 def _change(row: Row) -> Change:

@@ -13,16 +13,22 @@ _RESOURCE = f"{walking.SELECT} WHERE r.id = ?"
 _NEWEST = """
 SELECT position, id, operation, directory, kind, version, source, exchange_id, time
 FROM changes WHERE resource_id = ? ORDER BY position DESC LIMIT 1"""
-# A commit is seen before its change has a position, where another step gives that.
-_Unnumbered = Literal["unnumbered"]
+# A commit is seen before its change has a position, where another step gives that; and a group may have any number of members.
+_Unread = Literal["unnumbered", "large"]
+# So many members are read while everything else waits.
+_FEW_MEMBERS = 100
 
 
-def read(connection: Connection, resource_id: str) -> Change | _Unnumbered | None:
-    """The newest change of the resource, with the document and all the members that it has."""
+def read(connection: Connection, resource_id: str, most: int | None = None) -> Change | _Unread | None:
+    """The newest change of the resource, with the document and all its members, if there are no more of them than ``most``."""
     with connection.one_moment():
         row = connection.fetch_one(_NEWEST, (resource_id,))
         found = connection.fetch_one(_RESOURCE, (resource_id,))
-        members = () if found is None else tuple(changes.members_of(connection, resource_id))
+        members = (
+            () if found is None else tuple(changes.members_of(connection, resource_id, None if most is None else most + 1))
+        )
+    if most is not None and len(members) > most:
+        return "large"
     if row is None:
         return None if found is None else "unnumbered"
     position, id, operation, directory, kind, version, source, exchange_id, time = row
@@ -63,8 +69,10 @@ class States:
         # Its newest change has its position as soon as this is asked, unless another one was committed meanwhile.
         while True:
             await self._database.number_changes()
-            found = await self._database.read_aside(lambda connection: read(connection, resource_id))
-            if found != "unnumbered":
+            found = await self._database.read(lambda connection: read(connection, resource_id, _FEW_MEMBERS))
+            if found == "large":
+                found = await self._database.read_aside(lambda connection: read(connection, resource_id))
+            if found != "unnumbered" and found != "large":
                 return found
 
     async def versions_of(self, directory: int, ids: Sequence[str]) -> Mapping[str, int]:
