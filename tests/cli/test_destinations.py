@@ -251,6 +251,38 @@ def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: Live
     assert (json.loads(done.output)["state"], json.loads(done.output)["cursor"]) == ("paused", 0)
 
 
+def test_waiting_for_a_replay_of_one_resource_looks_at_that_one_only(running: LiveHub, receiver: Receiver):
+    refused: set[str] = set()
+    receiver.answer = lambda event: 400 if event.resource_id in refused else 204
+    create(receiver, "choosy")
+    kim, sam = person(running, "choosy-kim"), person(running, "choosy-sam")
+    refused.add(kim)
+    with running.client() as client:
+        client.patch(f"/Users/{kim}", json=patch({"op": "replace", "path": "title", "value": "boss"}))
+    wait_until(lambda: status("choosy")["held"] == 1, 10, "the hold")
+    words = ("destination", "replay", "choosy", "--after", "0", "--wait", "--json", "--resource")
+    done = run(*words, sam)
+    assert (done.code, done.errors, json.loads(done.output)["replay"]) == (0, "", None)
+    refused.add(sam)
+    done = run(*words, sam)
+    assert (done.code, done.errors) == (1, "It is held: scimhub destination held list choosy --directory default\n")
+
+
+def test_waiting_for_a_replay_ends_where_the_brake_keeps_it(running: LiveHub, receiver: Receiver):
+    create(receiver, "careful", "--type", "user.*", "--filter", 'title eq "careful"', "--brake", "settle_seconds=0")
+    with running.client() as client:
+        made = [client.post("/Users", json={**user(f"careful{number}"), "title": "careful"}) for number in range(6)]
+        ids = [str(answer.json()["id"]) for answer in made]
+        for id in ids[:4]:
+            client.delete(f"/Users/{id}")
+        wait_until(lambda: status("careful")["lag"] == 0, 10, "four removals")
+        client.delete(f"/Users/{ids[4]}")
+    wait_until(lambda: status("careful")["brake_is_tripped"], 10, "the trip")
+    done = run("destination", "replay", "careful", "--after", "0", "--wait", "--json", "--resource", ids[0])
+    told = "The brake keeps its removal: scimhub destination brake show careful --directory default\n"
+    assert (done.code, done.errors) == (1, told)
+
+
 def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: Receiver):
     refused: set[str] = set()
 

@@ -208,3 +208,30 @@ async def test_what_the_brake_keeps_can_be_discarded_when_its_changes_are_gone(t
         await hub.nothing_held()
         assert (await hub.again()).state == "active"
         assert len(_shown_inactive(hub)) == 20 - kept
+
+
+async def test_who_came_back_where_changes_are_gone_is_told_of_after_a_discard(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(20)]
+        await hub.destination(wish=Subscription(style="state"))
+        await hub.caught_up()
+        for id in ids:
+            await hub.place.set(id, active=False)
+
+        def is_seen() -> bool:
+            hub.pass_time(1)
+            return hub.pump_named("payroll").brake.trip is not None
+
+        await until(is_seen, "the trip")
+        await hub.looked_at_all(await hub.again())
+        await control.pause(hub.engine, await hub.again())
+        back = next(held.resource_id for held in await hub.store.list_held((await hub.again()).key) if held.cause == "brake")
+        await hub.place.set(back, active=True)
+        await hub.place.set(back, title="back")
+        await _purge(hub)
+        await control.resume(hub.engine, await hub.again())
+        await over(hub, await hub.again())
+        await braking.decide(hub.engine, await hub.again(), Choice(), discards=True)
+        await hub.nothing_held()
+        told = [one.data["resource"].get("title") for one in hub.outside.delivered() if one.data["id"] == back]
+        assert told[-1] == "back"

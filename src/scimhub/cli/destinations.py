@@ -167,16 +167,16 @@ def replay(
     """Send events once more, marked as a replay; new ones come behind them, or, with --resource, beside them."""
     wish = {"after": after, "since": since, "resource": resource}
     shown = connection.ask(context, "POST", _path(directory, name, "replay"), json=wish)
+    obstacle = ""
     if wait and shown["replay"] is not None:
-        shown = _look_on(context, _path(directory, name), shown, is_of_all=resource is None)
+        shown, obstacle = _look_on(context, _path(directory, name), shown)
     print_destination(shown, as_json)
-    if wait and shown["status"]["waits_for"]:
-        raise output.fail([shown["status"]["waits_for"]])
-    if wait and resource is not None and shown["replay"] is not None:
-        raise output.fail([f"It is held: scimhub destination held list {name} --directory {directory}"])
+    if obstacle:
+        raise output.fail([obstacle])
 
 
-def _look_on(context: typer.Context, path: str, begun: dict[str, Any], *, is_of_all: bool) -> Any:
+def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> tuple[Any, str]:
+    """The destination when the replay is over or cannot go on, and then why."""
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     first, last = begun["cursor"], begun["replay_until"]
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -185,11 +185,31 @@ def _look_on(context: typer.Context, path: str, begun: dict[str, Any], *, is_of_
             shown = connection.ask(context, "GET", path)
             reached = shown["status"]["head"] - shown["status"]["lag"]
             progress.update(bar, completed=min(reached, last) - first)
-            # Of one resource the cursor tells nothing, and a failure holds it.
-            is_through = reached >= last if is_of_all else shown["status"]["held"]
-            if is_through or shown["replay"] != begun["replay"] or shown["status"]["waits_for"]:
-                return shown
+            obstacle = shown["status"]["waits_for"]
+            if shown["replay"] != begun["replay"] or obstacle:
+                return shown, obstacle
+            # Of one resource the cursor tells nothing.
+            if begun["replay_resource"] is None and reached >= last:
+                return shown, ""
+            if begun["replay_resource"] is not None and (obstacle := _held_of(context, path, shown)):
+                return shown, obstacle
             time.sleep(_LOOK_EVERY)
+
+
+def _held_of(context: typer.Context, path: str, shown: dict[str, Any]) -> str:
+    """Where a person must look before the replay of the one resource goes on; empty when nobody must."""
+    resource, place = shown["replay_resource"], f"{shown['name']} --directory {shown['directory']}"
+    if shown["status"]["held"]:
+        found = connection.ask(context, "GET", f"{path}/held")
+        if any(item["resource_id"] == resource for item in found["items"]):
+            return f"It is held: scimhub destination held list {place}"
+    after: int | None = 0 if shown["status"]["brake_held"] else None
+    while after is not None:
+        found = connection.ask(context, "GET", f"{path}/brake/removals", query={"after": str(after), "limit": "1000"})
+        if any(item["resource_id"] == resource and item["due"] is None for item in found["items"]):
+            return f"The brake keeps its removal: scimhub destination brake show {place}"
+        after = found["next"]
+    return ""
 
 
 # --------------------------------------------------------------------------- what is held

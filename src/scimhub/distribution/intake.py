@@ -215,8 +215,9 @@ class Intake:
         state = item.content.change
         if item.removed:
             return item
-        if hold.cause == "discarded" and state.position <= (hold.until or 0):
-            # What an administrator gave up is given up as a whole.
+        has_come_back = not item.content.kind.has_members and is_active(orjson.loads(state.after or "{}"))
+        if hold.cause == "discarded" and state.position <= (hold.until or 0) and not has_come_back:
+            # What an administrator gave up is given up as a whole; of who came back nothing is.
             return replace(item, removes=MEMBERS if item.content.kind.has_members else state.kind, removed=1)
         if hold.cause == "brake" and item.content.kind.has_members:
             return replace(item, removes=hold.removes, removed=hold.removed)
