@@ -275,3 +275,17 @@ async def test_watching_ends_even_when_news_come_at_that_moment(turns: int):
     watching.cancel()
     await asyncio.wait([watching], timeout=2)
     assert watching.cancelled()
+
+
+@pytest.mark.ci  # the hub waits fifteen seconds for a lock
+async def test_statistics_that_cannot_be_made_now_fail_nobody(open_node, url: str, caplog: pytest.LogCaptureFixture):
+    store = await open_node()
+    other = await asyncpg.connect(url)
+    try:
+        async with other.transaction():
+            # As a VACUUM or the building of an index has it.
+            await other.execute("LOCK TABLE resources IN SHARE UPDATE EXCLUSIVE MODE")
+            await store.analyze()
+        assert "the database did not look at how much there is" in caplog.text
+    finally:
+        await other.close()

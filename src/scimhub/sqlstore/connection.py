@@ -147,7 +147,9 @@ class Database(Protocol):
         """Copy the database into a new file while it runs; raises StoreUnusable."""
 
     async def analyze(self) -> None:
-        """Have the database see how much there is of what, after much was loaded: by that it chooses its ways."""
+        """Have the database see how much there is of what, after much was loaded: by that it chooses its ways.
+
+        Where it cannot now it will later by itself, and a warning is written."""
 
     async def check_alive(self) -> None:
         """Raise StoreUnavailable unless the database can be read, and the writer answers."""

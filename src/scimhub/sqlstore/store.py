@@ -104,7 +104,7 @@ class SqlStore(
         return await self.database.check()
 
     async def analyze(self) -> None:
-        """Have the database see how much there is of what, after much was loaded."""
+        """Have the database see how much there is of what, after much was loaded; a warning where it cannot now."""
         await self.database.analyze()
 
     async def check_alive(self) -> None:

@@ -241,9 +241,10 @@ class ServerDatabase:
             async with self.borrow() as raw:
                 await raw.execute(ANALYZE)
         except Exception as error:
-            if driver.is_unavailable(error):
-                raise driver.unavailable(error) from error
-            raise
+            if not driver.is_unavailable(error):
+                raise
+            # Who waits for a lock here has written everything; the server's autovacuum comes to it later.
+            _log.warning("the database did not look at how much there is", extra={"reason": str(driver.unavailable(error))})
 
     async def check_alive(self) -> None:
         if (await self.read(lambda connection: connection.fetch_one(_IS_READ_ONLY)))[0]:
