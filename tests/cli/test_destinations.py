@@ -269,17 +269,17 @@ def test_waiting_for_a_replay_of_one_resource_looks_at_that_one_only(running: Li
 
 
 def test_waiting_for_a_replay_ends_where_the_brake_keeps_it(running: LiveHub, receiver: Receiver):
-    create(receiver, "careful", "--type", "user.*", "--filter", 'title eq "careful"', "--brake", "settle_seconds=0")
+    create(receiver, "guarded", "--type", "user.*", "--filter", 'title eq "guarded"', "--brake", "settle_seconds=0")
     with running.client() as client:
-        made = [client.post("/Users", json={**user(f"careful{number}"), "title": "careful"}) for number in range(6)]
+        made = [client.post("/Users", json={**user(f"guarded{number}"), "title": "guarded"}) for number in range(6)]
         ids = [str(answer.json()["id"]) for answer in made]
         for id in ids[:4]:
             client.delete(f"/Users/{id}")
-        wait_until(lambda: status("careful")["lag"] == 0, 10, "four removals")
+        wait_until(lambda: status("guarded")["lag"] == 0, 10, "four removals")
         client.delete(f"/Users/{ids[4]}")
-    wait_until(lambda: status("careful")["brake_is_tripped"], 10, "the trip")
-    done = run("destination", "replay", "careful", "--after", "0", "--wait", "--json", "--resource", ids[0])
-    told = "The brake keeps its removal: scimhub destination brake show careful --directory default\n"
+    wait_until(lambda: status("guarded")["brake_is_tripped"], 10, "the trip")
+    done = run("destination", "replay", "guarded", "--after", "0", "--wait", "--json", "--resource", ids[0])
+    told = "The brake keeps its removal: scimhub destination brake show guarded --directory default\n"
     assert (done.code, done.errors) == (1, told)
 
 

@@ -143,14 +143,17 @@ def test_what_cannot_be_filled_is_not_made(hub: LiveHub):
     assert run("destination", "list", "--json").json["items"] == []
 
 
-def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, receiver: Receiver, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCIMHUB_EGRESS_LOOPBACK", "true")
     people(hub, "kim")
     run("destination", "create", "hook", "--url", "http://127.0.0.1:1/", "--after", "0")
+    create(receiver, "reached", "--after", "0")
+    # What it never had is no replay.
+    wait_until(lambda: types(receiver) == ["user.created"], 10, "the first of them")
     hub.stop()
     waits = run("destination", "backfill", "hook", "--wait")
     assert (waits.code, waits.errors) == (1, "No hub runs; it goes on when one does.\n")
-    replayed = run("destination", "replay", "hook", "--after", "0", "--wait")
+    replayed = run("destination", "replay", "reached", "--after", "0", "--wait")
     assert (replayed.code, replayed.errors) == (1, "No hub runs; it goes on when one does.\n")
     shown = run("destination", "update", "hook", "--filter", "active eq true", "--apply", "--wait", "--yes")
     assert (shown.code, "is running" in shown.errors) == (1, True)
