@@ -347,7 +347,8 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
         # Records that come within so many milliseconds travel together: each batch costs the library as much as ten records.
-        "linger.ms": 2,
+        # More would hardly make larger batches of what is posted together, and a resource waits for it at each event.
+        "linger.ms": 1,
         "socket.keepalive.enable": True,
         "log.connection.close": False,
         # What is worth saying comes as an outcome.
