@@ -222,7 +222,8 @@ class Intake:
         if hold.cause == "brake" and item.content.kind.has_members:
             return replace(item, removes=hold.removes, removed=hold.removed)
         if not item.content.kind.has_members:
-            return replace(item, removes=state.kind, removed=1) if await self._deactivates(state, hold, interest) else item
+            takes = not has_come_back and await self._deactivates(state, hold, interest)
+            return replace(item, removes=state.kind, removed=1) if takes else item
         owed = await self._untold(state, hold.first_position)
         taken: set[str] = set()
         for change in owed:
@@ -230,9 +231,7 @@ class Intake:
         return replace(item, removes=MEMBERS, removed=len(taken)) if taken and item.content.members else item
 
     async def _deactivates(self, state: Change, hold: Hold, interest: Interest) -> bool:
-        """Whether the state shows somebody inactive whom the destination has active, as far as that can be known."""
-        if is_active(orjson.loads(state.after or "{}")):
-            return False
+        """Whether the destination has somebody active whom the state shows inactive, as far as that can be known."""
         if hold.removed:
             return True
         owed = await self._untold(state, hold.first_position)

@@ -1,5 +1,6 @@
 """How a destination fares: as its pump knows, and as the store says where no pump of this process serves it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scimhub.directory.errors import Invalid
@@ -46,9 +47,9 @@ async def of_destination(engine: Engine, destination: Destination) -> Status:
     reader, pump = engine.given.reader, engine.find_pump(destination.key)
     head = await reader.last_position()
     cursor = destination.cursor if pump is None else pump.cursor
-    leaver_age = await _leaver_age(engine, destination) if pump is None else pump.leaver_age
     waiting = await reader.read_changes(cursor, 1)
     held = await engine.given.store.list_held(destination.key)
+    leaver_age = await _leaver_age(engine, destination, held) if pump is None else pump.leaver_age
     breaker = None if pump is None else pump.breaker
     last_success = None if pump is None else pump.last_success
     return Status(
@@ -95,13 +96,13 @@ async def _is_served_elsewhere(engine: Engine) -> bool:
     return given.store.has_many_nodes and bool(await given.store.live_nodes(given.lease_seconds))
 
 
-async def _leaver_age(engine: Engine, destination: Destination) -> float:
+async def _leaver_age(engine: Engine, destination: Destination, held: Sequence[Held]) -> float:
     """How old the oldest deletion or deactivation behind the cursor is that the destination is to be told of."""
     if destination.kind not in engine.kinds:
         return 0.0
     found = await engine.given.reader.read_leavers(destination.cursor, _MOST_LEAVERS)
-    held = {one.resource_id for one in await engine.given.store.list_held(destination.key) if one.cause == "brake"}
-    ours = [one for one in found if one.directory == destination.directory and one.resource_id not in held]
+    kept = {one.resource_id for one in held if one.cause == "brake"}
+    ours = [one for one in found if one.directory == destination.directory and one.resource_id not in kept]
     try:
         interest = (await Outlook(engine.place, destination).envelope()).interest
     except Invalid:
