@@ -1,7 +1,6 @@
 """What ``scimhub doctor`` says of destinations to who is called at night."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,15 +11,6 @@ from scimhub import clock
 from tests.cli.command import Outcome, run
 from tests.end_to_end.live import LiveHub, free_port, user, wait_until
 from tests.end_to_end.receiver import Receiver
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHub]:
-    started = LiveHub(tmp_path, {"SCIMHUB_EGRESS_LOOPBACK": "true"}).start()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SCIMHUB_DATABASE", str(tmp_path / "scimhub.db"))
-    yield started
-    started.stop()
 
 
 def told(outcome: Outcome, subject: str = "deliveries") -> list[tuple[str, str]]:

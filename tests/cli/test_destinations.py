@@ -33,12 +33,6 @@ def running(live: LiveHub, monkeypatch: pytest.MonkeyPatch) -> LiveHub:
     return live
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as opened:
-        yield opened
-
-
 def create(receiver: Receiver, name: str, *words: str) -> Any:
     made = run("destination", "create", name, "--url", receiver.url, "--json", *words).json
     receiver.secrets.append(made["secret"])

@@ -1,7 +1,6 @@
 """The verbs that tell a destination what is, on a running hub: backfill, resend, update --apply, drift and resync."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,6 @@ import pytest
 from tests.cli.command import column, run
 from tests.end_to_end.live import TOKEN, LiveHub, group, patch, user, wait_until
 from tests.end_to_end.receiver import Receiver
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHub]:
-    started = LiveHub(tmp_path, {"SCIMHUB_EGRESS_LOOPBACK": "true"}).start()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SCIMHUB_DATABASE", str(tmp_path / "scimhub.db"))
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as opened:
-        yield opened
 
 
 def people(hub: LiveHub, *names: str, **attributes: object) -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from scimhub.distribution import braking, control, restating, retention
-from scimhub.distribution.delivery import Choice, Delivered, Message, Outcome, Rejected, Subscription
+from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Rejected, Subscription
 from scimhub.distribution.retention import Limits
 from scimhub.distribution.snapshot import Pins
 from tests.distribution.outside import Hub, open_outside, until
@@ -52,6 +52,19 @@ async def test_who_is_deactivated_while_his_state_is_owed_meets_the_brake(tmp_pa
         assert len(_shown_inactive(hub)) < 30
 
 
+async def _told_again_while_they_leave(hub: Hub, made: Destination, ids: list[str], may_go_on: asyncio.Event) -> None:
+    """Their states are asked for, and they are deactivated before those go; until all but what settles is told."""
+    may_go_on.clear()
+    await restating.resend(hub.engine, await hub.again(), ids)
+    await until(lambda: hub.outside.under_way, "a state on its way")
+    for id in ids:
+        await hub.place.set(id, active=False)
+        await hub.place.set(id, title="gone")
+    may_go_on.set()
+    await until(lambda: hub.pump(made).brake_held, "what settles")
+    await until(lambda: not hub.pump(made)._lanes.states_under_way, "the end of all states")
+
+
 async def test_a_state_that_settled_is_still_a_removal(tmp_path: Path):
     # The newest change says nothing of the deactivation; the state does.
     async with open_outside(tmp_path) as hub:
@@ -59,15 +72,7 @@ async def test_a_state_that_settled_is_still_a_removal(tmp_path: Path):
         made = await hub.destination(concurrency=1)
         ids = [await hub.place.user(f"u{number}") for number in range(200)]
         await hub.caught_up()
-        may_go_on.clear()
-        await restating.resend(hub.engine, await hub.again(), ids[:40])
-        await until(lambda: hub.outside.under_way, "a state on its way")
-        for id in ids[:40]:
-            await hub.place.set(id, active=False)
-            await hub.place.set(id, title="gone")
-        may_go_on.set()
-        await until(lambda: hub.pump(made).brake_held, "what settles")
-        await until(lambda: not hub.pump(made)._lanes.states_under_way, "the end of all states")
+        await _told_again_while_they_leave(hub, made, ids[:40], may_go_on)
         assert len(_shown_inactive(hub)) <= 6
         hub.pass_time(61)
         await until(lambda: len(_shown_inactive(hub)) >= 38, "the end of what settles")
@@ -141,15 +146,7 @@ async def test_a_state_that_settled_and_then_failed_needs_another_permit(tmp_pat
         made = await hub.destination(concurrency=1)
         ids = [await hub.place.user(f"u{number}") for number in range(200)]
         await hub.caught_up()
-        may_go_on.clear()
-        await restating.resend(hub.engine, await hub.again(), ids[:20])
-        await until(lambda: hub.outside.under_way, "a state on its way")
-        for id in ids[:20]:
-            await hub.place.set(id, active=False)
-            await hub.place.set(id, title="gone")
-        may_go_on.set()
-        await until(lambda: hub.pump(made).brake_held, "what settles")
-        await until(lambda: not hub.pump(made)._lanes.states_under_way, "the end of all states")
+        await _told_again_while_they_leave(hub, made, ids[:20], may_go_on)
         refused = ids[19]
         hub.outside.scripts["payroll"] = lambda one: Rejected("No.") if refused in one.attributes["subject"] else Delivered(204)
         hub.pass_time(61)
