@@ -3,7 +3,6 @@
 import json
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -175,7 +174,7 @@ def encode(query=QUERY, end=END, *, secret=SECRET, expires=1000, **home):
 
 
 def decode(cursor, query=QUERY, *, now=999, **home):
-    return listing.decode_cursor(SECRET, replace(query, cursor=cursor), now=now, **(HOME | home))
+    return listing.decode_cursor(SECRET, query._replace(cursor=cursor), now=now, **(HOME | home))
 
 
 @given(
@@ -213,11 +212,11 @@ FORGED = [
     encode(directory=8),
     encode(source=4),
     encode(endpoint="/Groups"),
-    encode(replace(QUERY, filter='title eq "y"')),
-    encode(replace(QUERY, filter=None)),
-    encode(replace(QUERY, sort_by=None)),
-    encode(replace(QUERY, descending=True)),
-    encode(replace(QUERY, attributes=None, excluded=("userName",))),
+    encode(QUERY._replace(filter='title eq "y"')),
+    encode(QUERY._replace(filter=None)),
+    encode(QUERY._replace(sort_by=None)),
+    encode(QUERY._replace(descending=True)),
+    encode(QUERY._replace(attributes=None, excluded=("userName",))),
     encode(source=4, expires=0),
     encode(source=4, count=11),
     urlsafe_b64encode(b'[7,3,"",10,1,null,9999]').decode().rstrip("=") + ".",

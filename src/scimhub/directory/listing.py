@@ -47,9 +47,11 @@ async def list_resources(
     endpoint = ",".join(kind.endpoint for kind in kinds)
     limit = query.page_size(paging.page_size, paging.page_size_max)
     directory, source = caller.directory.key, caller.source.key
-    start = listing.decode_cursor(
-        paging.secret, query, directory=directory, source=source, endpoint=endpoint, count=limit, now=paging.clock()
-    )
+    start = None
+    if query.cursor:
+        start = listing.decode_cursor(
+            paging.secret, query, directory=directory, source=source, endpoint=endpoint, count=limit, now=paging.clock()
+        )
     selection = Selection(
         directory=directory,
         source=source,

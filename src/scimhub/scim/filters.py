@@ -128,7 +128,12 @@ def bind(
     several kinds (RFC 7644 §3.4.2.1). ``sensitive`` is meant for URLs (RFC 7644 §7.5.2); where the filter came in a
     body, the caller makes it invalidFilter. Rewritten literals are told to ``notes``.
     """
-    # A single test is bound as fast as it is looked up, and seldom comes again.
+    if isinstance(expression, Test) and isinstance(expression.value, str) and expression.operator != "pr":
+        # What is sought seldom comes again; where it is sought does.
+        compared = _compared(expression.path, expression.operator, kind, lenient, unknown)
+        if compared is not None:
+            target, leaf = compared
+            return Comparison(target, expression.operator, values.operand(leaf, expression.value, expression.path.text))
     bind_one = _bind_cached if not isinstance(expression, Test) and _is_small(expression) else _bind
     condition, rewrites = bind_one(expression, kind, lenient, unknown)
     if notes is not None:
@@ -153,6 +158,20 @@ def bind_inside(expression: Expression, target: Target, *, lenient: bool, notes:
 def _bind(expression: Expression, kind: Kind, lenient: bool, unknown: Unknown) -> tuple[Condition, tuple[str, ...]]:
     binder = _Binder(lenient, kind=kind, unknown=unknown)
     return binder.condition(expression), tuple(binder.rewrites)
+
+
+@lru_cache(maxsize=1024)
+def _compared(
+    path: AttributePath, operator: Operator, kind: Kind, lenient: bool, unknown: Unknown
+) -> tuple[Target, Attribute] | None:
+    """What such a test compares with a string, and its attribute; None where only the string tells. Raises as ``bind``."""
+    binder = _Binder(lenient, kind=kind, unknown=unknown)
+    target = binder.find(path)
+    if target is None:
+        return None
+    target, leaf = binder.compared(target, path.text, operator)
+    # A string may stand for a boolean.
+    return None if leaf.type == "boolean" else (target, leaf)
 
 
 # The key is the identity of expression and kind, both of which come from caches themselves.
@@ -206,9 +225,7 @@ class _ElementBinder:
 
     def _test(self, test: Test, target: Target) -> Condition:
         where = test.path.text
-        for attribute in (target.attribute, target.sub):
-            if attribute is not None:
-                self._refuse_hidden(attribute, where)
+        self._refuse_hidden_parts(target, where)
         if test.operator == "pr":
             return Present(target)
         if test.value is None:
@@ -218,13 +235,19 @@ class _ElementBinder:
             if test.operator == "ne":
                 return Present(target)
             raise errors.invalid_filter(f"{where} {test.operator} null compares with nothing; null goes with eq and ne only.")
-        target, leaf = self._simple(target, where)
-        if leaf.type in ("boolean", "binary") and test.operator in _ORDERING:
-            # RFC 7644 table 3: such a filter shall fail.
-            raise errors.invalid_filter(f"{where} is {leaf.type}, which has no order; use eq or ne instead of {test.operator}.")
-        if leaf.type not in ("string", "reference") and test.operator in _TEXTUAL:
-            raise errors.invalid_filter(f"{where} is of type {leaf.type}; {test.operator} looks into strings only.")
+        target, leaf = self.compared(target, where, test.operator)
         return Comparison(target, test.operator, values.operand(leaf, self._mended(leaf, test.value), where))
+
+    def compared(self, target: Target, where: str, operator: Operator) -> tuple[Target, Attribute]:
+        """The simple values of the target that can be compared so, and their attribute."""
+        self._refuse_hidden_parts(target, where)
+        target, leaf = self._simple(target, where)
+        if leaf.type in ("boolean", "binary") and operator in _ORDERING:
+            # RFC 7644 table 3: such a filter shall fail.
+            raise errors.invalid_filter(f"{where} is {leaf.type}, which has no order; use eq or ne instead of {operator}.")
+        if leaf.type not in ("string", "reference") and operator in _TEXTUAL:
+            raise errors.invalid_filter(f"{where} is of type {leaf.type}; {operator} looks into strings only.")
+        return target, leaf
 
     def _simple(self, target: Target, where: str) -> tuple[Target, Attribute]:
         """The target and its leaf, with ``value`` added where a complex attribute stands for it (spec F-023)."""
@@ -247,6 +270,11 @@ class _ElementBinder:
             return value.lower() == "true"
         return value
 
+    def _refuse_hidden_parts(self, target: Target, where: str) -> None:
+        for attribute in (target.attribute, target.sub):
+            if attribute is not None:
+                self._refuse_hidden(attribute, where)
+
     def _refuse_hidden(self, attribute: Attribute, where: str) -> None:
         # Else a filter could find out, letter by letter, what is never shown (spec F-034).
         if attribute.returned == "never" or attribute.mutability == "writeOnly":
@@ -263,7 +291,7 @@ class _Binder(_ElementBinder):
     def condition(self, expression: Expression) -> Condition:
         match expression:
             case Test():
-                target = self._find(expression.path)
+                target = self.find(expression.path)
                 return _without_value(expression) if target is None else self._test(expression, target)
             case Bracket():
                 return self._bracket(expression)
@@ -271,7 +299,7 @@ class _Binder(_ElementBinder):
                 return self._joined(expression, self.condition)
 
     def _bracket(self, expression: Bracket) -> Condition:
-        target = self._find(expression.path)
+        target = self.find(expression.path)
         if target is None:
             return Nothing()
         attribute = target.attribute
@@ -287,7 +315,8 @@ class _Binder(_ElementBinder):
             inner = And((inner, outer))
         return Elements(target, inner)
 
-    def _find(self, path: AttributePath) -> Target | None:
+    def find(self, path: AttributePath) -> Target | None:
+        """What the path denotes; None, or ScimError invalidFilter, when the kind does not have it."""
         try:
             target = self.kind.resolve(path, short_names=self.lenient)
         except AmbiguousName as error:

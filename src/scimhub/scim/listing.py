@@ -11,7 +11,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from scimhub.scim import errors, paths
 from scimhub.scim.catalog import AmbiguousName, Kind, Target
@@ -25,8 +25,7 @@ _LARGEST = 2**53
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """What is asked of a collection, checked as far as it goes without knowing the resource types."""
 
     filter: str | None = None
@@ -35,7 +34,7 @@ class ListQuery:
     # 1 for the first; what was less is 1 already (RFC 7644 §3.4.2.4).
     start_index: int = 1
     # None leaves it to us; never negative.
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]  # the protocol's word for it, which tuples have for another thing
     # None is paging by index, "" the first page by cursor (RFC 9865 §2).
     cursor: str | None = None
     attributes: tuple[str, ...] | None = None

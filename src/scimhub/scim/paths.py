@@ -5,8 +5,8 @@ with a filter in brackets, are read by ``filters``, which knows what stands betw
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from scimhub.scim import errors
 
@@ -20,8 +20,7 @@ _URN_ONLY = re.compile(r"urn:[^\s\[\]\"()]+", re.IGNORECASE)
 MAX_LENGTH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class AttributePath:
+class AttributePath(NamedTuple):
     """A path as written. Only a catalog can tell whether ``text`` is an attribute or the URN of a whole schema."""
 
     text: str
