@@ -12,7 +12,6 @@ from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Updat
 from scimhub.distribution.acknowledging import Acknowledgements
 from scimhub.distribution.delivery import Subscription
 from scimhub.scim.errors import ScimError
-from scimhub.sqlstore.postgres import database
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
 from tests.store_contract.harness import T0, Desk, applied
@@ -257,24 +256,6 @@ async def test_a_node_waits_for_as_long_as_another_one_migrates(open_node, url: 
         await asyncio.wait_for(asyncio.shield(opening := asyncio.ensure_future(open_node())), 2)
     await migrating.close()
     assert await (await opening).list_directories() == []
-
-
-@pytest.mark.parametrize("turns", range(6))
-async def test_watching_ends_even_when_news_come_at_that_moment(turns: int):
-    heard = asyncio.Event()
-
-    async def watch() -> None:
-        while True:
-            await database._hear(heard)
-
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0.01)
-    heard.set()
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    watching.cancel()
-    await asyncio.wait([watching], timeout=2)
-    assert watching.cancelled()
 
 
 @pytest.mark.ci  # the hub waits fifteen seconds for a lock

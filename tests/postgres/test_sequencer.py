@@ -7,7 +7,10 @@ from collections import defaultdict
 import asyncpg
 
 from scimhub.sqlstore.postgres import locks, sequencer
+from scimhub.sqlstore.postgres.database import _MOVED_UNTIL_CLEANED as _CLEANED
+from scimhub.sqlstore.postgres.database import PLANNING
 from scimhub.sqlstore.store import SqlStore
+from tests.store_contract.conftest import open_desk
 
 DIRECTORIES = 6
 WRITERS = 12
@@ -166,3 +169,53 @@ async def test_what_a_dead_node_left_is_numbered_by_another(open_node, url: str)
     async with asyncio.timeout(5):
         await woken.wait()
     assert [change.id for change in await store.read_changes(0, 9)] == ["c"]
+
+
+async def test_what_was_moved_away_is_cleaned_up_and_its_room_used_again(open_node, url: str):
+    store: SqlStore = await open_node()
+    database = store.database
+    connection = await asyncpg.connect(url)
+    sizes = []
+    for first in range(0, 8 * _CLEANED, _CLEANED):
+        await connection.executemany(_STAGE, [(str(number), 1, "r", number) for number in range(first, first + _CLEANED)])
+        await store.last_position()
+        async with asyncio.timeout(10):
+            while database._cleaning is not None or database._moved >= _CLEANED:
+                await asyncio.sleep(0.01)
+        sizes.append(await connection.fetchval("SELECT pg_relation_size('staged_changes')"))
+    await connection.close()
+    # What somebody might still read when it is cleaned waits for the next time.
+    assert sizes[-1] <= 4 * sizes[0]
+
+
+async def test_changes_are_looked_for_by_the_index_and_not_among_what_was_moved_away(open_node, url: str):
+    await open_node()
+    connection = await asyncpg.connect(url, server_settings=PLANNING)
+    await connection.executemany(_STAGE, [(str(number), 1, "r", number) for number in range(5000)])
+    for upkeep in ("ANALYZE staged_changes", "DELETE FROM staged_changes", sequencer.CLEAN):
+        await connection.execute(upkeep)
+        await connection.execute(f"PREPARE move (bigint) AS {sequencer._MOVE}")
+        explained = await connection.fetch(f"EXPLAIN EXECUTE move ({sequencer.LARGEST_STEP})")
+        await connection.execute("DEALLOCATE move")
+        plan = "\n".join(row[0] for row in explained)
+        assert "using staged_changes_pkey" in plan
+        assert "Seq Scan on staged_changes" not in plan
+    await connection.close()
+
+
+async def test_a_node_is_woken_once_by_what_it_wrote_and_when_that_has_its_position(open_node):
+    store: SqlStore = await open_node()
+    other: SqlStore = await open_node()
+    desk, beside = await open_desk(store, "acme"), await open_desk(other, "beside")
+    heads: list[int | None] = []
+    store.on_commit(lambda: heads.append(store.database.known_head()))
+    for count, name in enumerate(("kim", "sam", "ann"), 1):
+        await desk.user(name)
+        await store.last_position()
+        # By the time that another node's news are heard, one's own have been, too.
+        await beside.user(name)
+        await other.last_position()
+        async with asyncio.timeout(5):
+            while store.database.known_head() != 2 * count:
+                await asyncio.sleep(0.001)
+    assert heads == [1, 2, 3, 4, 5, 6]

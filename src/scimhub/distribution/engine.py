@@ -76,17 +76,7 @@ class Engine:
     async def start(self) -> None:
         """Start a pump for every active destination."""
         self._is_open = True
-        loop = asyncio.get_running_loop()
         self._head = await self.given.reader.last_position()
-
-        def wake() -> None:
-            # From the writer's thread, after each commit; one call a turn of the loop is enough.
-            if not self._is_woken:
-                self._is_woken = True
-                with contextlib.suppress(RuntimeError):  # the loop may have closed
-                    loop.call_soon_threadsafe(self._wake)
-
-        self._end_waking = self.given.reader.on_commit(wake)
         if self.given.store.has_many_nodes:
             await self._look_at_leases()
             self._minding = asyncio.create_task(self._mind_leases())
@@ -97,7 +87,7 @@ class Engine:
     async def close(self) -> None:
         """Let what is in flight end, settle, and stop."""
         self._is_open = False
-        self._end_waking()
+        self._listen_no_more()
         minding = () if self._minding is None else (self._minding,)
         for task in (*(self._tasks - self._ending), *minding):
             task.cancel()
@@ -107,6 +97,25 @@ class Engine:
             with contextlib.suppress(StoreUnavailable):
                 await self.given.store.leave(self.given.node, self.given.lease_seconds)
 
+    def _listen(self) -> None:
+        """Be woken by commits, while there is a pump: where nobody waits for changes, PostgreSQL numbers many at once."""
+        if self._end_waking is not _nothing:
+            return
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            # From the writer's thread, after each commit; one call a turn of the loop is enough.
+            if not self._is_woken:
+                self._is_woken = True
+                with contextlib.suppress(RuntimeError):  # the loop may have closed
+                    loop.call_soon_threadsafe(self._wake)
+
+        self._end_waking = self.given.reader.on_commit(wake)
+
+    def _listen_no_more(self) -> None:
+        self._end_waking()
+        self._end_waking = _nothing
+
     def _wake(self) -> None:
         self._is_woken = False
         # The task is kept, because the loop itself does not.
@@ -115,7 +124,7 @@ class Engine:
     async def _look(self) -> None:
         """Wake the pumps if the log has grown; most commits of a quiet hub only settle."""
         with contextlib.suppress(StoreUnavailable):
-            head = await self.given.reader.last_position()
+            head = await self.given.reader.known_position()
             if head != self._head:
                 self._head = head
                 for running in self._running.values():
@@ -183,6 +192,7 @@ class Engine:
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
         running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)
         self._running[destination.key] = running
+        self._listen()
         backfill = await self.given.store.find_backfill(destination.key)
         if backfill is not None and backfill.state == "running":
             running.backfill = asyncio.create_task(self._backfill(pump, Outlook(self.place, destination), backfill))
@@ -361,6 +371,8 @@ class Engine:
                 await self._begin_ours(destination)
             elif pump is not None and not is_ours:
                 self._spawn_hand_over(pump)
+        if not self._running:
+            self._listen_no_more()
 
     async def _begin_ours(self, destination: Destination) -> None:
         async with self._changing[destination.key]:

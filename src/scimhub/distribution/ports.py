@@ -241,6 +241,9 @@ class ChangeReader(Protocol):
     async def last_position(self) -> int:
         """The newest position. Whatever was committed before this was asked has one when it is answered."""
 
+    async def known_position(self) -> int:
+        """The newest position that this process knows of, for who was woken: it costs nothing, and later ones wake again."""
+
     async def purged_position(self) -> int:
         """The position up to which retention has blanked changes; 0 at first."""
 

@@ -208,6 +208,10 @@ class Changes:
         await self._database.number_changes()
         return await self._database.read(last_position)
 
+    async def known_position(self) -> int:
+        head = self._database.known_head()
+        return await self._database.read(last_position) if head is None else head
+
     async def purged_position(self) -> int:
         return await self._database.read(purged_position)
 

@@ -137,8 +137,14 @@ class Database(Protocol):
     async def number_changes(self) -> None:
         """See that all changes committed so far have their positions, where a commit does not give them."""
 
+    def known_head(self) -> int | None:
+        """The newest position that this process knows of, None where it is always as quick to read the newest there is."""
+
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have ``wake``, which must not block, called in any thread after each commit; returns what ends it."""
+        """Have ``wake``, which must not block, called in any thread after commits that may have added changes.
+
+        By then ``known_head`` is one of theirs or a later one. Returns what ends it.
+        """
 
     def arm(self, reach: Callable[[str], None]) -> None:
         """Have ``reach`` told of two places: before a commit, and after it."""

@@ -24,9 +24,10 @@ from scimhub.sqlstore.postgres.pooling import PooledConnection, Pooling, Way
 from scimhub.sqlstore.postgres.reads import Reads
 from scimhub.sqlstore.postgres.writer import Writer
 
-CHANNEL = "scimhub"
 _POLL = 0.25
 _AFTER_FAULT = 1.0
+# So many changes are moved out of the table in which they waited before it is cleaned: some milliseconds of work.
+_MOVED_UNTIL_CLEANED = 2000
 # Seconds that a statement, a lock, and a transaction that stands still may take.
 _STATEMENT_TIMEOUT, _LOCK_TIMEOUT, _IDLE_TIMEOUT = 60, 15, 10
 _CONNECT_TIMEOUT = 10.0
@@ -65,8 +66,14 @@ class ServerDatabase:
         self.cursor_secret = cursor_secret
         self._pool = pool
         self._catalog_versions = versions
+        # The newest position that this node knows of.
         self._head = -1
         self._wakes: tuple[Callable[[], None], ...] = ()
+        self._numbering: asyncio.Task[None] | None = None
+        self._has_unnumbered = False
+        # How many changes were moved since the last cleaning.
+        self._moved = 0
+        self._cleaning: asyncio.Task[None] | None = None
         self._reads = Reads(self._borrow_for_reading)
         self._writer = Writer(self.borrow, self._committed)
         self._closed = False
@@ -162,30 +169,63 @@ class ServerDatabase:
         async with contextlib.AsyncExitStack() as stack:
             if self._way.pooling == "plain":
                 await stack.enter_async_context(raw.transaction())
-            head = await sequencer.number_changes(raw)
-        if head is not None:
+            numbered = await sequencer.number_changes(raw)
+        if numbered.head is not None:
+            self._learn_head(numbered.head)
+        self._moved += numbered.moved
+        if self._moved >= _MOVED_UNTIL_CLEANED and self._cleaning is None:
+            self._moved = 0
+            self._cleaning = asyncio.create_task(self._clean())
+
+    async def _clean(self) -> None:
+        try:
+            async with self.borrow() as raw:
+                await raw.execute(sequencer.CLEAN)
+        except Exception as error:
+            # Nothing depends on it but speed, and the server's autovacuum comes by.
+            _log.info("staged changes not cleaned", extra={"error": f"{type(error).__name__}: {error}"})
+        finally:
+            self._cleaning = None
+
+    def _committed(self, claim: Claim) -> None:
+        """After each commit of this node: who waits for changes is woken when these have positions.
+
+        What nobody waits for is numbered when somebody asks, or when ``_watch`` looks: many at once cost little more than one.
+        """
+        if claim is not None and self._wakes:
+            self._has_unnumbered = True
+            if self._numbering is None:
+                self._numbering = asyncio.create_task(self._number_on())
+
+    async def _number_on(self) -> None:
+        try:
+            while self._has_unnumbered:
+                self._has_unnumbered = False
+                await self.number_changes()
+        except StoreUnavailable as fault:
+            _log.warning("changes not numbered yet", extra={"reason": str(fault)})
+        except Exception:
+            _log.exception("changes not numbered yet")
+        finally:
+            self._numbering = None
+
+    def known_head(self) -> int | None:
+        return self._head
+
+    def _learn_head(self, head: int) -> None:
+        if head > self._head:
             self._head = head
-            self._wake()
-            # At most once for many changes: a NOTIFY for each commit would have all commits wait for each other.
-            await raw.execute(f"NOTIFY {CHANNEL}, '{head}'")
-
-    async def _committed(self) -> None:
-        """After each commit of this node."""
-        self._wake()
-
-    def _wake(self) -> None:
-        for wake in self._wakes:
-            wake()
+            for wake in self._wakes:
+                wake()
 
     # ------------------------------------------------------------------ what other nodes do
 
     async def _watch(self) -> None:
         """Look after what others did, and give positions to what a node that died left without."""
-        heard = asyncio.Event()
-        listening = asyncio.create_task(self._listen(heard))
+        listening = asyncio.create_task(self._listen())
         try:
             while True:
-                await _hear(heard)
+                await asyncio.sleep(_POLL)
                 try:
                     await self._look()
                 except StoreUnavailable as fault:
@@ -198,19 +238,19 @@ class ServerDatabase:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    async def _listen(self, heard: asyncio.Event) -> None:
-        """Set the event whenever a node says that the log has grown, on a connection kept for that."""
+    async def _listen(self) -> None:
+        """Learn the head whenever a node says that the log has grown, on a connection kept for that."""
         while True:
             with contextlib.suppress(Exception):  # nothing depends on it: ``_watch`` looks by itself
-                await self._listen_once(heard)
+                await self._listen_once()
             await asyncio.sleep(_AFTER_FAULT)
 
-    async def _listen_once(self, heard: asyncio.Event) -> None:
+    async def _listen_once(self) -> None:
         gone = asyncio.Event()
         raw = await asyncpg.connect(self._way.direct, timeout=_CONNECT_TIMEOUT)
         try:
             raw.add_termination_listener(lambda _: gone.set())
-            await raw.add_listener(CHANNEL, lambda *_: heard.set())
+            await raw.add_listener(sequencer.CHANNEL, lambda *news: self._learn_head(int(news[-1])))
             await gone.wait()
         finally:
             raw.terminate()
@@ -227,9 +267,7 @@ class ServerDatabase:
         # What this node committed meanwhile is newer than what was read.
         later = {key: version for key, version in self._catalog_versions.items() if known.get(key) != version}
         self._catalog_versions = versions | later
-        if head != self._head:
-            self._head = head
-            self._wake()
+        self._learn_head(head)
 
     # ------------------------------------------------------------------ as a whole
 
@@ -267,21 +305,14 @@ class ServerDatabase:
             return
         await self._writer.close()
         self._closed = True
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
+        upkeep = [task for task in (self._watching, self._numbering, self._cleaning) if task is not None]
+        for task in upkeep:
+            task.cancel()
+        await asyncio.gather(*upkeep, return_exceptions=True)
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
             self._pool.terminate()
-
-
-async def _hear(heard: asyncio.Event) -> None:
-    """Wait for news, or until it is time to look without any."""
-    # Not wait_for, which with Python 3.11 may forget that it was cancelled: then ``close`` would wait for ever.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_POLL):
-            await heard.wait()
-    heard.clear()
 
 
 async def open_server(

@@ -11,16 +11,19 @@ earlier one was committed, so that whoever sees the later sees the earlier too, 
 because they come from the head's row, which the same transaction writes.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 _COLUMNS = """id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
     members_added, members_removed, key_id, leaver"""
+# Where nodes hear of new heads.
+CHANNEL = "scimhub"
 # So many changes are moved at once; readers wait for no longer than that takes.
 LARGEST_STEP = 2000
 
 _MOVE = f"""
 WITH head AS MATERIALIZED (
-    SELECT position FROM log_head WHERE EXISTS (SELECT 1 FROM staged_changes) FOR UPDATE
+    -- By the index: the table itself is mostly rows that were moved away.
+    SELECT position FROM log_head WHERE (SELECT min(number) FROM staged_changes) IS NOT NULL FOR UPDATE
 ), seen AS MATERIALIZED (
     SELECT number FROM staged_changes ORDER BY number LIMIT $1
 ), moved AS (
@@ -36,16 +39,30 @@ WITH head AS MATERIALIZED (
     WHERE EXISTS (SELECT 1 FROM placed)
     RETURNING position
 )
-SELECT (SELECT position FROM counted), (SELECT count(*) FROM seen)"""
+SELECT
+    (SELECT position FROM counted), (SELECT count(*) FROM seen), (SELECT count(*) FROM placed),
+    -- Once for many changes, and by whoever holds the head's row, for a NOTIFY has all others that notify wait for its commit.
+    (SELECT pg_notify('{CHANNEL}', position::text) FROM counted)"""
+# What is moved away stays in table and index until somebody cleans up, and each move reads over it. The server itself looks
+# once a minute, when there may be tens of thousands.
+CLEAN = "VACUUM (SKIP_LOCKED, TRUNCATE FALSE) staged_changes"
 
 
-async def number_changes(raw: Any) -> int | None:
-    """Move what is committed, in one transaction for each step; the new head, None when nothing was moved by this call."""
-    head = None
+class Numbered(NamedTuple):
+    """The new head, None when nothing was moved by this call, and how many changes were moved."""
+
+    head: int | None
+    moved: int
+
+
+async def number_changes(raw: Any) -> Numbered:
+    """Move what is committed, in one transaction for each step, and tell all nodes of the new head."""
+    head, count = None, 0
     while True:
-        position, seen = await raw.fetchrow(_MOVE, LARGEST_STEP)
+        position, seen, moved, _ = await raw.fetchrow(_MOVE, LARGEST_STEP)
+        count += moved
         if position is not None:
             head = int(position)
         # Counted as seen, not as moved: of a full step another may have moved all, and more may lie behind it.
         if seen < LARGEST_STEP:
-            return head
+            return Numbered(head, count)

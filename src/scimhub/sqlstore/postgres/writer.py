@@ -9,7 +9,7 @@ for the disk.
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -50,9 +50,9 @@ class _CommitUnknown(Exception):
 
 
 class Writer:
-    """The writer of one node. ``borrow`` lends a connection; ``committed`` is awaited after each commit."""
+    """The writer of one node. ``borrow`` lends a connection; ``committed`` is told the claim of each commit."""
 
-    def __init__(self, borrow: Borrow, committed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, borrow: Borrow, committed: Callable[[Claim], None]) -> None:
         self._borrow = borrow
         self._committed = committed
         self._waiting: defaultdict[Claim, deque[_Unit]] = defaultdict(deque)
@@ -117,7 +117,7 @@ class Writer:
         else:
             for unit in batch:
                 unit.note_commit()
-            await self._committed()
+            self._committed(claim)
         for unit in batch:
             if unit.future.done():  # cancelled by its waiter; the write stands
                 continue

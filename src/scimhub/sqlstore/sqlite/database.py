@@ -112,6 +112,10 @@ class FileDatabase:
     async def number_changes(self) -> None:
         """Nothing: the writer gives them."""
 
+    def known_head(self) -> int | None:
+        """Nothing is remembered of what takes microseconds to read."""
+        return None
+
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have ``wake``, which must not block, called in the writer's thread after each commit; returns what ends it."""
         self._wakes = (*self._wakes, wake)
