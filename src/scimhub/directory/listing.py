@@ -46,20 +46,14 @@ async def list_resources(
         shape = projection.parse(query.attributes, query.excluded, kinds, lenient=lenient)
     endpoint = ",".join(kind.endpoint for kind in kinds)
     limit = query.page_size(paging.page_size, paging.page_size_max)
-    directory, source = caller.directory.key, caller.source.key
-    start = None
-    if query.cursor:
-        start = listing.decode_cursor(
-            paging.secret, query, directory=directory, source=source, endpoint=endpoint, count=limit, now=paging.clock()
-        )
     selection = Selection(
-        directory=directory,
-        source=source,
+        directory=caller.directory.key,
+        source=caller.source.key,
         conditions=_conditions(kinds, query, lenient, notes),
         sort=_sort(kinds, query, lenient),
         descending=query.descending,
         offset=query.start_index - 1,
-        after=None if start is None else After(start.key, start.value),
+        after=_start(caller, query, paging, endpoint, limit),
         limit=limit,
         base_url=viewpoint.base_url,
     )
@@ -72,6 +66,22 @@ async def list_resources(
         return streaming.tell_list(store, viewpoint, caller, page.resources, shape, counts, head)
     items = await representation.render(store, viewpoint, page.resources, shape, counts=counts)
     return listing.render_list(page.total, items, start_index, next_cursor)
+
+
+def _start(caller: Caller, query: ListQuery, paging: Paging, endpoint: str, limit: int) -> After | None:
+    """Behind which resource the page begins."""
+    if not query.cursor:
+        return None
+    end = listing.decode_cursor(
+        paging.secret,
+        query,
+        directory=caller.directory.key,
+        source=caller.source.key,
+        endpoint=endpoint,
+        count=limit,
+        now=paging.clock(),
+    )
+    return None if end is None else After(end.key, end.value)
 
 
 def _conditions(kinds: Sequence[Kind], query: ListQuery, lenient: bool, notes: Notes) -> dict[Kind, Condition | None]:

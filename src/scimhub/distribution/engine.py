@@ -21,6 +21,7 @@ from scimhub.distribution.outlook import Outlook, Place
 from scimhub.distribution.ports import DestinationKind
 from scimhub.distribution.pump import Pump
 from scimhub.distribution.surroundings import Surroundings
+from scimhub.distribution.waking import Waking
 
 # A pump that ended by a defect is begun anew after so many seconds.
 _AFTER_DEFECT = 5.0
@@ -60,8 +61,8 @@ class Engine:
         # Those of them that end a pump, which must not be broken off.
         self._ending: set[asyncio.Task[None]] = set()
         self._head = 0
-        self._is_woken = False
-        self._end_waking: Callable[[], None] = _nothing
+        # On while there is a pump: where nobody waits for changes, PostgreSQL numbers many at once.
+        self._waking = Waking(given.reader, self._wake)
         self._looking: asyncio.Task[None] | None = None
         self._minding: asyncio.Task[None] | None = None
         self._is_open = False
@@ -76,7 +77,6 @@ class Engine:
     async def start(self) -> None:
         """Start a pump for every active destination."""
         self._is_open = True
-        self._head = await self.given.reader.last_position()
         if self.given.store.has_many_nodes:
             await self._look_at_leases()
             self._minding = asyncio.create_task(self._mind_leases())
@@ -87,7 +87,7 @@ class Engine:
     async def close(self) -> None:
         """Let what is in flight end, settle, and stop."""
         self._is_open = False
-        self._listen_no_more()
+        self._waking.end()
         minding = () if self._minding is None else (self._minding,)
         for task in (*(self._tasks - self._ending), *minding):
             task.cancel()
@@ -97,27 +97,7 @@ class Engine:
             with contextlib.suppress(StoreUnavailable):
                 await self.given.store.leave(self.given.node, self.given.lease_seconds)
 
-    def _listen(self) -> None:
-        """Be woken by commits, while there is a pump: where nobody waits for changes, PostgreSQL numbers many at once."""
-        if self._end_waking is not _nothing:
-            return
-        loop = asyncio.get_running_loop()
-
-        def wake() -> None:
-            # From the writer's thread, after each commit; one call a turn of the loop is enough.
-            if not self._is_woken:
-                self._is_woken = True
-                with contextlib.suppress(RuntimeError):  # the loop may have closed
-                    loop.call_soon_threadsafe(self._wake)
-
-        self._end_waking = self.given.reader.on_commit(wake)
-
-    def _listen_no_more(self) -> None:
-        self._end_waking()
-        self._end_waking = _nothing
-
     def _wake(self) -> None:
-        self._is_woken = False
         # The task is kept, because the loop itself does not.
         self._looking = asyncio.create_task(self._look())
 
@@ -185,6 +165,9 @@ class Engine:
         if lease is None or found is None or found.state != "active":
             return False
         destination = found
+        if not self._waking.is_on:
+            self._waking.begin()
+            self._head = await self.given.reader.last_position()
         opened = await opening.open_sender(self.given, kind, destination)
         holds = await self.given.store.list_held(destination.key)
         kept = [one.resource_id for one in await self.given.store.list_kept(destination.key, "", _MOST_KEPT)]
@@ -192,7 +175,6 @@ class Engine:
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
         running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)
         self._running[destination.key] = running
-        self._listen()
         backfill = await self.given.store.find_backfill(destination.key)
         if backfill is not None and backfill.state == "running":
             running.backfill = asyncio.create_task(self._backfill(pump, Outlook(self.place, destination), backfill))
@@ -372,7 +354,7 @@ class Engine:
             elif pump is not None and not is_ours:
                 self._spawn_hand_over(pump)
         if not self._running:
-            self._listen_no_more()
+            self._waking.end()
 
     async def _begin_ours(self, destination: Destination) -> None:
         async with self._changing[destination.key]:
@@ -395,7 +377,3 @@ class Engine:
         async with self._changing[pump.destination.key]:
             if self.find_pump(pump.destination.key) is pump:
                 await self._end(pump.destination.key)
-
-
-def _nothing() -> None:
-    """What ends the waking before it has begun."""

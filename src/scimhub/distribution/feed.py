@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scimhub.directory.records import Change
@@ -18,6 +18,7 @@ from scimhub.distribution.delivery import Destination, Message, Subscription
 from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.ports import ChangeReader
 from scimhub.distribution.subscription import Interest, Notice
+from scimhub.distribution.waking import Waking
 from scimhub.scim.catalog import Catalog
 
 DEFAULT_LIMIT = 100
@@ -218,38 +219,26 @@ def _item(message: Message, cursor: str) -> Item:
 
 
 class Bell:
-    """Rings after each commit, for all who wait in one event loop: one subscription to the log, whoever waits."""
+    """Rings after commits, for all who wait in one event loop: one subscription to the log, whoever waits."""
 
     def __init__(self, log: ChangeReader) -> None:
-        self._log = log
+        self._waking = Waking(log, self.ring)
         self._rung: asyncio.Event | None = None
-        self._end: Callable[[], None] | None = None
-        self._is_pending = False
 
     def listen(self) -> asyncio.Event:
         """What the next commit sets. Take it before reading, or a commit between reading and waiting is missed."""
+        self._waking.begin()
         if self._rung is None:
-            loop = asyncio.get_running_loop()
             self._rung = asyncio.Event()
-            self._end = self._log.on_commit(lambda: self._commit(loop))
         return self._rung
 
     def ring(self) -> None:
         """Wake all who wait; to be called in their loop."""
-        self._is_pending = False
         if self._rung is not None:
             former, self._rung = self._rung, asyncio.Event()
             former.set()
 
     def close(self) -> None:
         """Listen to commits no more, and wake all who wait."""
-        if self._end is not None:
-            self._end()
-            self._end = None
+        self._waking.end()
         self.ring()
-
-    def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
-        # In the writer's thread. Who is woken reads after ``ring`` has begun, so that one pending ring serves many commits.
-        if not self._is_pending and not loop.is_closed():
-            self._is_pending = True
-            loop.call_soon_threadsafe(self.ring)
