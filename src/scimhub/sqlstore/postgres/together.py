@@ -6,7 +6,7 @@ arrays have, the server says of the statement itself.
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from scimhub.sqlstore.postgres.translation import translate
 
 Values = tuple[SqlValue, ...]
 Types = tuple[str, ...]
+Varying = frozenset[int]
 
 _PARAMETER = re.compile(r"\$(\d+)")
 _INSERT = re.compile(r"(\s*INSERT INTO \w+\s+\([^)]*\))\s*VALUES \(([^)]*)\)(.*)", re.DOTALL)
@@ -38,11 +39,12 @@ async def execute_each(raw: Any, sql: str, rows: Sequence[Values]) -> None:
     if len(rows) == 1:
         await raw.execute(translate(sql), *rows[0])
         return
-    inserted = _inserted_together(sql, await _types_of(raw, sql))
-    if inserted is None:
+    types = await _types_of(raw, sql)
+    if not _is_insert_of_parameters(sql, len(types)):
         await raw.executemany(translate(sql), rows)
-    else:
-        await raw.execute(inserted, *_columns(rows))
+        return
+    varying, values = _parted(sql, rows)
+    await raw.execute(_inserted_together(sql, types, varying), *values)
 
 
 async def _types_of(raw: Any, sql: str) -> Types:
@@ -57,26 +59,59 @@ def _columns(rows: Sequence[Values]) -> list[list[SqlValue]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _arrays(types: Types) -> str:
-    return ", ".join(f"${number}::{type}[]" for number, type in enumerate(types, 1))
+# The numbers of the parameters of each INSERT that have differed within one call. What differed once is taken to differ
+# always: so a statement has few texts, however its values fall, and each is planned once.
+_varied: defaultdict[str, Varying] = defaultdict(frozenset)
+
+
+def _parted(sql: str, rows: Sequence[Values]) -> tuple[Varying, list[object]]:
+    """Which parameters are arrays, and for each parameter its array, or the one value that all rows have.
+
+    Each element of an array costs half a microsecond, and half of what is inserted is the same in all rows. A look-up
+    has arrays only: where the server knows what is the same for all, it is tempted to read all that has it, once.
+    """
+    columns = _columns(rows)
+    known = _varied[sql]
+    new = {n for n, column in enumerate(columns, 1) if n not in known and column.count(column[0]) < len(column)}
+    if new or not known:
+        # Only arrays tell how many rows there are.
+        known = _varied[sql] = known | (new or {1})
+    return known, [column if n in known else column[0] for n, column in enumerate(columns, 1)]
+
+
+def _arrays(types: Types, numbers: Iterable[int]) -> str:
+    return ", ".join(f"${number}::{types[number - 1]}[]" for number in numbers)
+
+
+def _names(numbers: Iterable[int]) -> str:
+    return ", ".join(f"v{number}" for number in numbers)
 
 
 @lru_cache(maxsize=256)
 def _asked_together(sql: str, types: Types) -> str:
     """The SELECT as a lateral one, whose last column tells which of the sets of values a row belongs to."""
     inner = _PARAMETER.sub(r"w.v\1", translate(sql))
-    names = ", ".join(f"v{number}" for number in range(1, len(types) + 1))
-    given = f"unnest({_arrays(types)}) WITH ORDINALITY AS w({names}, number)"
+    all_of_them = range(1, len(types) + 1)
+    given = f"unnest({_arrays(types, all_of_them)}) WITH ORDINALITY AS w({_names(all_of_them)}, number)"
     return f"SELECT found.*, w.number FROM {given} CROSS JOIN LATERAL ({inner}) AS found ORDER BY w.number"
 
 
 @lru_cache(maxsize=256)
-def _inserted_together(sql: str, types: Types) -> str | None:
-    """The INSERT of arrays of values; None when its values are not just the parameters in their order."""
+def _inserted_together(sql: str, types: Types, varying: Varying) -> str:
+    """The INSERT of all rows."""
+    match = _INSERT.fullmatch(translate(sql))
+    assert match is not None  # noqa: S101 - as ``_is_insert_of_parameters`` has found
+    arrays = sorted(varying)
+    values = [f"v{n}" if n in varying else f"${n}::{type}" for n, type in enumerate(types, 1)]
+    given = f"unnest({_arrays(types, arrays)}) AS w({_names(arrays)})"
+    return f"{match[1]}\nSELECT {', '.join(values)} FROM {given}{match[3]}"
+
+
+@lru_cache(maxsize=256)
+def _is_insert_of_parameters(sql: str, count: int) -> bool:
+    """Whether it inserts nothing but its parameters, in their order."""
     match = _INSERT.fullmatch(translate(sql))
     if match is None:
-        return None
+        return False
     values = [value.strip().partition("::")[0] for value in match[2].split(",")]
-    if values != [f"${number}" for number in range(1, len(types) + 1)]:
-        return None
-    return f"{match[1]}\nSELECT * FROM unnest({_arrays(types)}){match[3]}"
+    return values == [f"${number}" for number in range(1, count + 1)]
