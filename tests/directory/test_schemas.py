@@ -80,7 +80,7 @@ class Home:
 async def home(store: SqlStore) -> Home:
     directory = await sources.create_directory(store, "acme", NOW)
     source = await sources.create_source(store, directory, "okta", "lenient", "new", NOW)
-    return Home(store, Caller(directory, source, LENIENT, "exchange", NOW))
+    return Home(store, Caller(directory, source, LENIENT, "exchange", NOW, schemas.Catalogs(store)))
 
 
 # --------------------------------------------------------------------------- adding

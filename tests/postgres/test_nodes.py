@@ -3,19 +3,24 @@
 import asyncio
 
 import asyncpg
+import orjson
 import pytest
 
 from scimhub import clock
-from scimhub.directory import schemas
+from scimhub.directory import resources, schemas
 from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
+from scimhub.directory.resources import Caller
+from scimhub.directory.schemas import Catalogs
 from scimhub.distribution.acknowledging import Acknowledgements
 from scimhub.distribution.delivery import Subscription
+from scimhub.scim.dialects import LENIENT
 from scimhub.scim.errors import ScimError
+from scimhub.scim.notes import Notes
 from scimhub.sqlstore.postgres import database
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
-from tests.store_contract.harness import T0, Desk, applied
+from tests.store_contract.harness import T0, USER_URN, Desk, applied
 
 
 async def another(desk: Desk, store: SqlStore) -> Desk:
@@ -125,6 +130,23 @@ async def test_a_new_catalog_reaches_every_node_within_a_second(open_node):
         return second.catalog_version(desk.directory.key) == version
 
     await until(has_arrived, limit=1.0)
+
+
+async def test_a_node_that_has_not_heard_of_a_new_catalog_writes_by_it_all_the_same(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    badge = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number", "indexed": True}]}
+    body = {"schemas": [USER_URN, badge["id"]], "userName": "kim", badge["id"]: {"number": "B-1"}}
+    catalogs = Catalogs(second)
+    kind = (await catalogs.current(desk.directory.key)).kinds["User"]
+    await schemas.add_schema(first, desk.directory, badge, T0, clock.new_id)
+    # As if it had heard nothing yet.
+    second.database.note_catalog_version(desk.directory.key, 1)
+    caller = Caller(desk.directory, desk.source, LENIENT, "exchange", T0, catalogs)
+    written = await resources.create(second, caller, kind, body, Notes(), clock.new_id)
+    assert orjson.loads(written.resource.document)[badge["id"]] == {"number": "B-1"}
+    sql = "SELECT value FROM attribute_values WHERE path = 'urn:example:Badge:number'"
+    assert await second.database.read(lambda connection: connection.fetch(sql)) == [("b-1",)]
 
 
 async def test_schemas_added_at_two_nodes_are_all_there_or_refused(open_node):
