@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +245,23 @@ def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: Live
     done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json")
     assert (done.code, done.errors) == (1, "The destination is paused; it goes on when that is resumed.\n")
     assert (json.loads(done.output)["state"], json.loads(done.output)["cursor"]) == ("paused", 0)
+
+
+def test_waiting_for_a_replay_ends_when_another_takes_its_place(running: LiveHub, receiver: Receiver):
+    kim = person(running, "kim-replaced")
+    create(receiver, "replaced", "--after", "0")
+    wait_until(lambda: status("replaced")["lag"] == 0, 10, "the delivery")
+    receiver.answer = lambda event: 503
+    words = (sys.executable, "-m", "scimhub", "destination", "replay", "replaced", "--after", "0")
+    waiting = subprocess.Popen([*words, "--resource", kim, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    show = ("destination", "show", "replaced", "--json")
+    wait_until(lambda: run(*show).json["replay_resource"] == kim, 10, "the replay")
+    run("destination", "replay", "replaced", "--after", "0")
+    _, errors = waiting.communicate(timeout=20)
+    assert (waiting.returncode, errors) == (
+        1,
+        "Another replay has taken its place; look at that one: scimhub destination show replaced --directory default\n",
+    )
 
 
 def test_waiting_for_a_replay_of_one_resource_looks_at_that_one_only(running: LiveHub, receiver: Receiver):

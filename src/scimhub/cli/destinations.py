@@ -186,7 +186,10 @@ def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> tuple[
             reached = shown["status"]["head"] - shown["status"]["lag"]
             progress.update(bar, completed=min(reached, last) - first)
             obstacle = shown["status"]["waits_for"]
-            if shown["replay"] != begun["replay"] or obstacle:
+            if shown["replay"] not in (begun["replay"], None):
+                place = f"{shown['name']} --directory {shown['directory']}"
+                return shown, f"Another replay has taken its place; look at that one: scimhub destination show {place}"
+            if shown["replay"] is None or obstacle:
                 return shown, obstacle
             # Of one resource the cursor tells nothing.
             if begun["replay_resource"] is None and reached >= last:
