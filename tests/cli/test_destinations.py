@@ -318,6 +318,9 @@ def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: 
     assert "waits for a person" in first
     assert "The receiver answered 400 Bad Request: it does not accept this event." in first
     assert column(run("destination", "held", "list", "stuck", "--json").json["items"], "resource_id") == [kim, sam]
+    why = "2 held; the newest: The receiver answered 400 Bad Request: it does not accept this event."
+    assert next(line for line in run("destination", "list").output.splitlines() if line.startswith("stuck")).endswith(why)
+    assert f"\nheld           {why}\n" in run("destination", "show", "stuck").output
     refused.clear()
     given_up = run("destination", "held", "skip", "stuck", kim)
     assert given_up.output == "The first held event is given up; the destination stuck lacks it.\n"

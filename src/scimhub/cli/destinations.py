@@ -102,7 +102,7 @@ def list_all(context: typer.Context, directory: InDirectory = "default", as_json
             f"{item['status']['lag_seconds']:.1f}",
             str(item["status"]["held"]),
             _brake(item),
-            item["reason"] or item["status"]["error"],
+            item["reason"] or item["status"]["error"] or _held(item["status"]),
         ]
         for item in found["items"]
     ]
@@ -303,7 +303,7 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "style": wish["style"],
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
-        "held": status["held"],
+        "held": _held(status) or 0,
         "brake": _brake(shown),
         "oldest leaver": f"{status['oldest_leaver_seconds']:.1f} s",
         "on their way": f"{status['in_flight']} of at most {status['concurrency']} messages",
@@ -311,6 +311,11 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",
     }
+
+
+def _held(status: dict[str, Any]) -> str:
+    """How many resources are held, and why the last one; empty when nothing is."""
+    return f"{status['held']} held; the newest: {status['held_error'] or 'is tried again now'}" if status["held"] else ""
 
 
 def _brake(shown: dict[str, Any]) -> str:
