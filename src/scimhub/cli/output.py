@@ -80,6 +80,11 @@ def progress(what: str) -> Iterator[None]:
         yield
 
 
+def counted(count: int, noun: str) -> str:
+    """Such as ``1 resource`` or ``1,200 resources``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def shown(value: object) -> str:
     match value:
         case None:
