@@ -184,7 +184,7 @@ def open_api(store: SqlStore, limits: Limits | None = None, pins: Pins | None = 
     return FeedApi(
         store,
         Catalogs(store),
-        pins or Pins(),
+        pins or Pins(store, "node"),
         root_url=ROOT,
         now=clock.now_text,
         new_id=clock.new_id,

@@ -1,6 +1,8 @@
 """Several nodes on one database: what one does, the others know within a second; and they write side by side."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import asyncpg
 import orjson
@@ -12,8 +14,11 @@ from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
 from scimhub.directory.resources import Caller
 from scimhub.directory.schemas import Catalogs
+from scimhub.distribution import retention
 from scimhub.distribution.acknowledging import Acknowledgements
-from scimhub.distribution.delivery import Subscription
+from scimhub.distribution.delivery import Destination, Subscription
+from scimhub.distribution.retention import Limits
+from scimhub.distribution.snapshot import Pins
 from scimhub.scim.dialects import LENIENT
 from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
@@ -177,6 +182,33 @@ async def test_a_catalog_that_was_just_changed_is_not_forgotten_by_looking(open_
         version = await store.save_additions(desk.directory.key, {})
         await store.database._look()
         assert store.catalog_version(desk.directory.key) == version
+
+
+async def test_a_snapshot_at_one_node_keeps_the_retention_of_another_back(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    await desk.users(9)
+
+    async def purge() -> int:
+        lowest = Pins(second, "second").lowest
+        return await retention.purge(second, second, Limits(1, 2, 30), clock.now_text(), lowest, nobody_runs)
+
+    pins = Pins(first, "first")
+    async with pins.hold(5):
+        async with pins.hold(3):
+            assert await purge() == 3
+        assert await purge() == 5
+        # A node that died says nothing any more, and has said so much.
+        sql = "UPDATE nodes SET seen = seen - interval '11 minutes' WHERE id = 'first'"
+        await first.database.write(lambda connection: connection.run(sql), None)
+        assert await purge() == 9
+    assert await second.lowest_pin() is None
+
+
+@contextlib.asynccontextmanager
+async def nobody_runs(_: Destination) -> AsyncIterator[None]:
+    """In the place of ``Engine.halted``, where there is no engine."""
+    yield
 
 
 async def test_connections_that_are_killed_lose_nothing_that_was_acknowledged(open_node, url: str):
