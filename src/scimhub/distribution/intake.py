@@ -244,6 +244,10 @@ class Intake:
         taken: set[str] = set()
         for change in owed:
             taken = (taken | set(change.members_removed)) - set(change.members_added)
+        if any(_is_empty(change) for change in owed):
+            # Retention emptied what says who went; a ledger has whom the destination was given.
+            written = await self._given.store.list_pending(self._destination.key, state.resource_id, "written")
+            taken |= {one.member_id for one in written} - set(state.members_added)
         return replace(item, removes=MEMBERS, removed=len(taken)) if taken and item.content.members else item
 
     async def _deactivates(self, state: Change, hold: Hold, interest: Interest) -> bool:
