@@ -145,7 +145,9 @@ async def finish_jobs(store: SchemaStore, directory: Directory) -> int:
 
 async def _current(store: DirectoryStore, directory: Directory) -> tuple[int, Additions]:
     """What was added, and the catalog's version of which that is so, or of before: then saving is refused."""
-    version = store.catalog_version(directory.key)
+    # Asked for anew: a node may not have heard yet of the version that another one gave it.
+    found = await store.find_directory(directory.name)
+    version = 0 if found is None else found.catalog_version
     return version, additions.read(await store.find_additions(directory.key))
 
 
@@ -228,8 +230,22 @@ async def _rewrite_pending(store: SchemaStore, directory: Directory, version: in
                 # unguarded and not found by it.
                 _logger.warning("value is not unique", extra={"path": conflict.path, "held_by": conflict.id})
             rewritten += len(contents)
-    await store.save_additions(directory.key, replace(current, pending=()).render(), version)
+    await _note_done(store, directory, version, current)
     return rewritten
+
+
+async def _note_done(store: SchemaStore, directory: Directory, version: int, current: Additions) -> None:
+    """Note that nothing is pending any more; raises Conflict when somebody else changed the additions, who rewrites as well."""
+    done = replace(current, pending=()).render()
+    while True:
+        try:
+            await store.save_additions(directory.key, done, version)
+            return
+        except Conflict:
+            # A search index that became ready meanwhile gave the catalog its next version, too.
+            version, now = await _current(store, directory)
+            if now != current:
+                raise
 
 
 async def _pages(store: ResourceStore, directory: Directory, kind: Kind) -> AsyncIterator[Sequence[StoredResource]]:
