@@ -301,6 +301,21 @@ async def test_a_search_index_that_becomes_ready_meanwhile_does_not_end_the_job(
     assert await schemas.finish_jobs(home.store, home.directory) == 0
 
 
+async def test_a_node_that_starts_meanwhile_may_finish_the_job_as_well(home: Home, monkeypatch: pytest.MonkeyPatch):
+    await home.add(badge())
+    await home.create({"userName": "ann", BADGE: {"badgeNumber": "Ab"}})
+    reindex = home.store.reindex
+
+    async def reindex_beside_another(*given: Any) -> Any:
+        monkeypatch.undo()
+        assert await schemas.finish_jobs(home.store, home.directory) == 1
+        return await reindex(*given)
+
+    monkeypatch.setattr(home.store, "reindex", reindex_beside_another)
+    assert (await home.add(badge({"name": "badgeNumber"}, {"name": "colour"}))).rewritten == 1
+    assert await home.count(f'{BADGE}:badgeNumber eq "ab"') == 1
+
+
 # --------------------------------------------------------------------------- adopting
 
 

@@ -236,14 +236,17 @@ async def _rewrite_pending(store: SchemaStore, directory: Directory, version: in
 
 async def _note_done(store: SchemaStore, directory: Directory, version: int, current: Additions) -> None:
     """Note that nothing is pending any more; raises Conflict when somebody else changed the additions, who rewrites as well."""
-    done = replace(current, pending=()).render()
+    done = replace(current, pending=())
     while True:
         try:
-            await store.save_additions(directory.key, done, version)
+            await store.save_additions(directory.key, done.render(), version)
             return
         except Conflict:
-            # A search index that became ready meanwhile gave the catalog its next version, too.
+            # A search index that became ready meanwhile gave the catalog its next version, too; or a node that started has
+            # finished the job as well.
             version, now = await _current(store, directory)
+            if now == done:
+                return
             if now != current:
                 raise
 
