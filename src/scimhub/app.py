@@ -158,7 +158,7 @@ def _build(
     _measure_destinations(metrics, engine)
     dropped = "Exchanges and attempts that were not recorded."
     metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
-    pins = Pins()
+    pins = Pins(store, engine.given.node)
     feed = FeedApi(
         store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic
     )

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from scimhub.web.protocol import Protocol
 from scimhub.web.server import Application
 
 _logger = logging.getLogger(__name__)
+# uvicorn tells of each server when it starts and stops; of the one for this machine that would be the same lines again.
+_TOLD_ALREADY: ContextVar[bool] = ContextVar("told already", default=False)
 _NOTE_TOKENS_EVERY = 30.0
 _PURGE_EVERY = 3600.0
 
@@ -117,6 +120,7 @@ async def _serve(
 ) -> int:
     async with open_hub(settings, bootstrap=bootstrap) as hub:
         _have_little_collected()
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         server = _Server(_tcp_config(settings, hub.application))
         await hub.engine.start()
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
@@ -201,8 +205,13 @@ def _bind_local(path: Path) -> _LocalSocket:
 
 
 async def _serve_locally(local: uvicorn.Server, at: _LocalSocket | None) -> None:
+    _TOLD_ALREADY.set(True)
     if at is not None:
         await local.serve(sockets=[at.bound])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not _TOLD_ALREADY.get()
 
 
 async def _announce(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,23 @@ def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: Live
     assert (json.loads(done.output)["state"], json.loads(done.output)["cursor"]) == ("paused", 0)
 
 
+def test_waiting_for_a_replay_ends_when_another_takes_its_place(running: LiveHub, receiver: Receiver):
+    kim = person(running, "kim-replaced")
+    create(receiver, "replaced", "--after", "0")
+    wait_until(lambda: status("replaced")["lag"] == 0, 10, "the delivery")
+    receiver.answer = lambda event: 503
+    words = (sys.executable, "-m", "scimhub", "destination", "replay", "replaced", "--after", "0")
+    waiting = subprocess.Popen([*words, "--resource", kim, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    show = ("destination", "show", "replaced", "--json")
+    wait_until(lambda: run(*show).json["replay_resource"] == kim, 10, "the replay")
+    run("destination", "replay", "replaced", "--after", "0")
+    _, errors = waiting.communicate(timeout=20)
+    assert (waiting.returncode, errors) == (
+        1,
+        "Another replay has taken its place; look at that one: scimhub destination show replaced --directory default\n",
+    )
+
+
 def test_waiting_for_a_replay_of_one_resource_looks_at_that_one_only(running: LiveHub, receiver: Receiver):
     refused: set[str] = set()
     receiver.answer = lambda event: 400 if event.resource_id in refused else 204
@@ -299,6 +318,9 @@ def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: 
     assert "waits for a person" in first
     assert "The receiver answered 400 Bad Request: it does not accept this event." in first
     assert column(run("destination", "held", "list", "stuck", "--json").json["items"], "resource_id") == [kim, sam]
+    why = "2 held; the newest: The receiver answered 400 Bad Request: it does not accept this event."
+    assert next(line for line in run("destination", "list").output.splitlines() if line.startswith("stuck")).endswith(why)
+    assert f"\nheld           {why}\n" in run("destination", "show", "stuck").output
     refused.clear()
     given_up = run("destination", "held", "skip", "stuck", kim)
     assert given_up.output == "The first held event is given up; the destination stuck lacks it.\n"

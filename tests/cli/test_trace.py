@@ -27,7 +27,8 @@ def said(home: Path) -> dict[str, str]:
 def test_a_timeline_is_readable(scimhub: Scimhub, said: dict[str, str]):
     shown = scimhub("trace", "ada", "-d", "directory-0")
     assert (shown.code, shown.errors) == (0, "")
-    lines = [line.rstrip() for line in shown.output.splitlines()]
+    lines = shown.output.splitlines()
+    assert [line for line in lines if line.endswith(" ")] == []
     assert lines[0] == f"User ada, id {said['id']}"
     # The time and the word have columns of their own; what belongs to an entry stands below it.
     words = [line[26:37].strip() for line in lines[1:] if line[26:37].strip()]

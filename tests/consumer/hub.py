@@ -62,7 +62,8 @@ class Place:
         return cls(store, directory, source, await Catalogs(store).current(directory.key))
 
     def caller(self) -> Caller:
-        return Caller(self.directory, self.source, dialects.LENIENT, f"exchange-{next(self.numbers)}", clock.now_text())
+        exchange_id = f"exchange-{next(self.numbers)}"
+        return Caller(self.directory, self.source, dialects.LENIENT, exchange_id, clock.now_text(), Catalogs(self.store))
 
     async def user(self, name: str, **attributes: Any) -> str:
         return await self.create("User", {"schemas": [USER], "userName": name, **attributes})
@@ -183,7 +184,7 @@ def open_api(store: SqlStore, limits: Limits | None = None, pins: Pins | None = 
     return FeedApi(
         store,
         Catalogs(store),
-        pins or Pins(),
+        pins or Pins(store, "node"),
         root_url=ROOT,
         now=clock.now_text,
         new_id=clock.new_id,

@@ -13,9 +13,11 @@ import pytest
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.schemas import Catalogs
-from scimhub.distribution import control
+from scimhub.distribution import control, retention
 from scimhub.distribution.delivery import Delivered, Destination, Subscription
 from scimhub.distribution.engine import Engine
+from scimhub.distribution.retention import Limits
+from scimhub.distribution.snapshot import Pins
 from scimhub.sqlstore.store import SqlStore
 from tests.assembly import build_engine
 from tests.consumer.hub import USER, Place, open_sqlite
@@ -122,6 +124,24 @@ async def test_a_mapping_forms_what_the_application_gets(tmp_path: Path):
         await hub.caught_up(made)
         (there,) = hub.application.users.values()
         assert (there["userName"], there["title"]) == ("kim@corp.example", "boss")
+
+
+async def test_members_who_went_where_changes_are_gone_meet_the_brake(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(60)]
+        staff = await hub.place.group("staff", *ids)
+        made = await hub.create(Subscription(style="state"))
+        await hub.caught_up(made)
+        await control.pause(hub.engine, made)
+        await hub.place.members(staff, remove=ids[:55])
+        await hub.place.set(staff, "Group", displayName="all staff")
+        pinned = Pins(hub.store, "node").lowest
+        await retention.purge(hub.store, hub.store, Limits(1, 1, 30), "2099-01-01T00:00:00.000Z", pinned, hub.engine.halted)
+        await control.resume(hub.engine, await control.get(hub.engine, hub.place.directory, "app"))
+        await until(lambda: (pump := hub.engine.find_pump(made.key)) is not None and pump.brake.trip, "the trip")
+        trip = hub.engine.find_pump(made.key).brake.trip  # type: ignore[union-attr]
+        assert (trip.sort, trip.count, trip.population) == ("members", 55, 60)  # type: ignore[union-attr]
+        assert len(hub.application.members("staff")) == 60
 
 
 async def test_deletions_that_are_due_are_made_without_an_event(tmp_path: Path):

@@ -12,12 +12,15 @@ import pytest
 from scimhub.distribution import braking, control, looking, restating, resync
 from scimhub.distribution.delivery import Choice, Destination, Subscription
 from scimhub.distribution.drift import Drift, Unreadable
+from scimhub.distribution.plans import Plan
 from scimhub.distribution.sealing import Key
 from tests.destinations.receivers import Received
 from tests.destinations.scim_application import Answer, Application, error, once
 from tests.destinations.test_scim_app_pumped import Hub, hub_with
 from tests.distribution.outside import until
 
+EMPLOYEES = Subscription(filters={"User": 'userType eq "Employee"'})
+EIGHT_OF_NINE = "The brake will trip at 8 removals of 9 User: they wait, and the rest is done."
 ABLE = {"patch": {"supported": True}, "filter": {"supported": True}}
 
 
@@ -163,8 +166,7 @@ async def test_who_left_the_scope_unseen_is_left_over_and_removed_by_the_plan(tm
         lee = await hub.place.user("lee", userType="Employee")
         made = await hub.create(on_delete="delete")
         await settled(hub, made)
-        narrow = Subscription(filters={"User": 'userType eq "Employee"'})
-        changed = await control.update(hub.engine, made, None, narrow)
+        changed = await control.update(hub.engine, made, None, EMPLOYEES)
         assert categories(await look(hub, changed)) == {"leftover": {kim}}
         plan = await resync.make(hub.engine, changed, removes_extra=False, watch=silent)
         assert (plan.counts["remove"], plan.verdict) == ({"User": 1}, "The brake lets 1 removal leave.")
@@ -174,6 +176,12 @@ async def test_who_left_the_scope_unseen_is_left_over_and_removed_by_the_plan(tm
         assert {one["externalId"] for one in hub.application.users.values()} == {lee}
 
 
+async def narrowed(hub: Hub, made: Destination) -> tuple[Destination, Plan]:
+    """The destination, from now on for employees only, and the plan that makes it so there."""
+    changed = await control.update(hub.engine, made, None, EMPLOYEES)
+    return changed, await resync.make(hub.engine, changed, removes_extra=False, watch=silent)
+
+
 async def test_the_verdict_says_that_the_brake_will_trip(tmp_path: Path):
     async with hub_with(tmp_path, Application()) as hub:
         for number in range(8):
@@ -181,10 +189,8 @@ async def test_the_verdict_says_that_the_brake_will_trip(tmp_path: Path):
         await hub.place.user("lee", userType="Employee")
         made = await hub.create()
         await settled(hub, made)
-        narrow = Subscription(filters={"User": 'userType eq "Employee"'})
-        changed = await control.update(hub.engine, made, None, narrow)
-        plan = await resync.make(hub.engine, changed, removes_extra=False, watch=silent)
-        assert plan.verdict.startswith("The brake will trip at 8 removals of 9 User: they wait, and the rest is done.")
+        changed, plan = await narrowed(hub, made)
+        assert plan.verdict.startswith(EIGHT_OF_NINE)
         await resync.apply(hub.engine, changed, plan.id)
         pump = hub.engine.find_pump(made.key)
         assert pump is not None
@@ -206,10 +212,8 @@ async def test_the_verdict_measures_removals_against_those_who_are_active(tmp_pa
         await hub.place.user("lee", userType="Employee")
         made = await hub.create()
         await settled(hub, made)
-        narrow = Subscription(filters={"User": 'userType eq "Employee"'})
-        changed = await control.update(hub.engine, made, None, narrow)
-        plan = await resync.make(hub.engine, changed, removes_extra=False, watch=silent)
-        assert plan.verdict.startswith("The brake will trip at 8 removals of 9 User: they wait, and the rest is done.")
+        _, plan = await narrowed(hub, made)
+        assert plan.verdict.startswith(EIGHT_OF_NINE)
 
 
 async def test_who_was_to_be_deactivated_and_is_kept_is_no_drift_to_be_mended(tmp_path: Path):

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from scimhub import clock
-from scimhub.directory import resources, schemas, sources
+from scimhub.directory import indexes, resources, schemas, sources
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.ports import Selection
 from scimhub.directory.records import Directory, StoredResource
@@ -80,7 +80,7 @@ class Home:
 async def home(store: SqlStore) -> Home:
     directory = await sources.create_directory(store, "acme", NOW)
     source = await sources.create_source(store, directory, "okta", "lenient", "new", NOW)
-    return Home(store, Caller(directory, source, LENIENT, "exchange", NOW))
+    return Home(store, Caller(directory, source, LENIENT, "exchange", NOW, schemas.Catalogs(store)))
 
 
 # --------------------------------------------------------------------------- adding
@@ -281,6 +281,39 @@ async def test_a_job_that_a_crash_ended_is_finished(home: Home, monkeypatch: pyt
     assert await schemas.finish_jobs(home.store, home.directory) == 1
     assert await home.count(f'{BADGE}:badgeNumber eq "ab"') == 1
     assert await schemas.finish_jobs(home.store, home.directory) == 0
+
+
+async def test_a_search_index_that_becomes_ready_meanwhile_does_not_end_the_job(home: Home, monkeypatch: pytest.MonkeyPatch):
+    await home.add(badge())
+    await home.create({"userName": "ann", BADGE: {"badgeNumber": "Ab"}})
+    catalogs = schemas.Catalogs(home.store)
+    await indexes.add_index(home.store, await catalogs.current(home.directory.key), home.directory, "User", "title", NOW)
+    reindex = home.store.reindex
+
+    async def reindex_beside_the_builder(*given: Any) -> Any:
+        await indexes.finish(home.store, catalogs)
+        return await reindex(*given)
+
+    monkeypatch.setattr(home.store, "reindex", reindex_beside_the_builder)
+    report = await home.add(badge({"name": "badgeNumber"}, {"name": "colour"}))
+    assert (report.rewritten, report.catalog_version) == (1, home.store.catalog_version(home.directory.key))
+    assert [index.state for index in await home.store.list_indexes(home.directory.key)] == ["ready"]
+    assert await schemas.finish_jobs(home.store, home.directory) == 0
+
+
+async def test_a_node_that_starts_meanwhile_may_finish_the_job_as_well(home: Home, monkeypatch: pytest.MonkeyPatch):
+    await home.add(badge())
+    await home.create({"userName": "ann", BADGE: {"badgeNumber": "Ab"}})
+    reindex = home.store.reindex
+
+    async def reindex_beside_another(*given: Any) -> Any:
+        monkeypatch.undo()
+        assert await schemas.finish_jobs(home.store, home.directory) == 1
+        return await reindex(*given)
+
+    monkeypatch.setattr(home.store, "reindex", reindex_beside_another)
+    assert (await home.add(badge({"name": "badgeNumber"}, {"name": "colour"}))).rewritten == 1
+    assert await home.count(f'{BADGE}:badgeNumber eq "ab"') == 1
 
 
 # --------------------------------------------------------------------------- adopting

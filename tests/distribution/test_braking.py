@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,34 @@ async def test_after_an_outage_those_who_left_meanwhile_are_part_of_the_populati
         # Seven of the nine that the store has left would be too many; of sixteen they are not.
         await until(lambda: len(removed(hub.outside)) == 7, "all who left")
         assert hub.pump(made).brake.trip is None
+
+
+@pytest.mark.parametrize("filters", [{}, {"User": "userName pr"}])
+async def test_who_leaves_while_the_others_are_counted_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str]
+):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination(after=0, wish=Subscription(filters=filters))
+        ids = await people(hub, 21)
+        await hub.caught_up()
+        counting = "walk" if filters else "count_active"
+        count = getattr(hub.store, counting)
+
+        async def count_and_lose_some(*asked: Any) -> Any:
+            counted = await count(*asked)
+            monkeypatch.undo()
+            await burst(hub, ids[5:13])
+            head = await hub.store.last_position()
+            await until(lambda: hub.pump(made)._intake.read_position >= head, "the pump to read of them")
+            return counted
+
+        monkeypatch.setattr(hub.store, counting, count_and_lose_some)
+        await burst(hub, ids[:5])
+        # Thirteen of 21 are too many; of 28 they would not be.
+        await tripped(hub, made, 13)
+        trip = (await brake_of(hub)).trip
+        assert trip is not None
+        assert (trip.count, trip.population) == (13, 21)
 
 
 async def test_with_a_filter_those_who_left_elsewhere_are_no_part_of_the_population(tmp_path: Path):

@@ -87,6 +87,30 @@ async def test_what_it_removes_again_asks_the_brake_and_what_fails_is_held(tmp_p
             await control.replay_resource(hub.engine, await hub.again(), ids[2], 0)
 
 
+async def test_a_replay_of_everybody_takes_its_place_only_where_it_sends_the_same(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        kim = await hub.place.user("kim")
+        await hub.place.user("lee")
+        await hub.place.set(kim, title="boss")
+        made = await hub.destination()
+        await hub.caught_up()
+        before = len(hub.outside.delivered())
+        await control.pause(hub.engine, made)
+        await control.replay_resource(hub.engine, await hub.again(), kim, 0)
+        running = (await hub.again()).replay
+        with pytest.raises(Conflict, match=f"replay of resource {kim} runs .* at position 1; .* behind position 0 or"):
+            await control.replay(hub.engine, await hub.again(), 1)
+        with pytest.raises(Conflict, match="wait for its end"):
+            await control.replay(hub.engine, await hub.again(), 3)
+        assert (await hub.again()).replay == running
+        await control.replay(hub.engine, await hub.again(), 0)
+        await control.resume(hub.engine, await hub.again())
+        await hub.caught_up()
+        await hub.nothing_held()
+        assert [one[0] == kim for one in await told_again(hub, before)] == [True, False, True]
+        assert all(is_marked for _, _, is_marked in await told_again(hub, before))
+
+
 async def test_what_cannot_be_replayed_is_said(tmp_path: Path):
     async with open_outside(tmp_path) as hub:
         kim = await hub.place.user("kim")

@@ -50,7 +50,7 @@ async def destination(store: SqlStore, desk: Desk, cursor: int, name: str = "pay
 
 
 async def purge(store: SqlStore, limits: Limits = LIMITS, pins: Pins | None = None) -> int:
-    return await retention.purge(store, store, limits, NOW, (pins or Pins()).lowest, nobody_runs)
+    return await retention.purge(store, store, limits, NOW, (pins or Pins(store, "node")).lowest, nobody_runs)
 
 
 @contextlib.asynccontextmanager
@@ -123,8 +123,8 @@ async def test_what_is_held_is_kept(store: SqlStore, desk: Desk):
 
 
 async def test_a_running_snapshot_keeps_what_lies_behind_its_beginning(store: SqlStore, desk: Desk):
-    pins = Pins()
-    with pins.hold(18), pins.hold(25):
+    pins = Pins(store, "node")
+    async with pins.hold(18), pins.hold(25):
         assert await purge(store, pins=pins) == 18
     assert await purge(store, pins=pins) == 29
 
@@ -180,7 +180,8 @@ async def test_an_overtaken_cursor_cannot_be_resumed_but_replayed_from_later(tmp
         await control.pause(hub.engine, known)
         await hub.store.move_cursor(known.key, 1, None)
         later = clock.text(clock.parse(clock.now_text()) + timedelta(days=31))
-        assert await retention.purge(hub.store, hub.store, LIMITS, later, Pins().lowest, hub.engine.halted) == 4
+        pinned = Pins(hub.store, "node").lowest
+        assert await retention.purge(hub.store, hub.store, LIMITS, later, pinned, hub.engine.halted) == 4
         behind = await hub.again()
         assert behind.state == "behind"
         with pytest.raises(Conflict) as refused:
@@ -206,7 +207,8 @@ async def test_a_held_lane_that_retention_overtakes_does_not_take_its_destinatio
         await people(hub, 3)
         await hub.caught_up()
         later = clock.text(clock.parse(clock.now_text()) + timedelta(days=31))
-        await retention.purge(hub.store, hub.store, Limits(10, 1000, 30), later, Pins().lowest, hub.engine.halted)
+        pinned = Pins(hub.store, "node").lowest
+        await retention.purge(hub.store, hub.store, Limits(10, 1000, 30), later, pinned, hub.engine.halted)
         hub.pass_time(3601)
         await hub.place.user("late")
         await hub.caught_up()

@@ -107,7 +107,7 @@ _PURGE = Limits(1, 1, 30)
 async def _purge(hub: Hub) -> None:
     """Retention long after, which finds everything too old to be kept."""
     later = "2099-01-01T00:00:00.000Z"
-    await retention.purge(hub.store, hub.store, _PURGE, later, Pins().lowest, hub.engine.halted)
+    await retention.purge(hub.store, hub.store, _PURGE, later, Pins(hub.store, "node").lowest, hub.engine.halted)
 
 
 async def test_who_was_deactivated_where_changes_are_gone_meets_the_brake(tmp_path: Path):

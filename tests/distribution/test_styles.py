@@ -93,7 +93,8 @@ async def test_a_destination_that_retention_overtook_is_told_who_changed(tmp_pat
         before = len(hub.outside.arrivals)
         later = "2099-01-01T00:00:00.000Z"
         with caplog.at_level(logging.WARNING):
-            await retention.purge(hub.store, hub.store, Limits(1, 1, 30), later, Pins().lowest, hub.engine.halted)
+            pinned = Pins(hub.store, "node").lowest
+            await retention.purge(hub.store, hub.store, Limits(1, 1, 30), later, pinned, hub.engine.halted)
         assert "states are told in their place" in caplog.text
         assert (await hub.again()).state == "paused"
         await control.resume(hub.engine, await hub.again())

@@ -50,6 +50,14 @@ def test_the_first_start_shows_the_base_url_and_the_token_once(tmp_path: Path):
         hub.stop()
 
 
+def test_the_log_tells_once_that_the_hub_starts_and_stops(tmp_path: Path):
+    hub = LiveHub(tmp_path).start()
+    hub.stop()
+    lines = [re.sub(r"\[\d+\]", "", json.loads(line)["message"]) for line in hub.log.splitlines() if line.startswith("{")]
+    assert len(lines) == len(set(lines)), lines
+    assert {"Started server process ", "Shutting down", "Finished server process ", "listening"} <= set(lines)
+
+
 def test_a_start_that_cannot_listen_makes_no_token(live_hub: LiveHub, tmp_path: Path):
     refused = scimhub(tmp_path, "serve", database=str(tmp_path / "new.db"), port=str(live_hub.port))
     assert refused.returncode == 1

@@ -1,20 +1,30 @@
 """Several nodes on one database: what one does, the others know within a second; and they write side by side."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import asyncpg
+import orjson
 import pytest
 
 from scimhub import clock
-from scimhub.directory import schemas
+from scimhub.directory import resources, schemas
 from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
+from scimhub.directory.resources import Caller
+from scimhub.directory.schemas import Catalogs
+from scimhub.distribution import retention
 from scimhub.distribution.acknowledging import Acknowledgements
-from scimhub.distribution.delivery import Subscription
+from scimhub.distribution.delivery import Destination, Subscription
+from scimhub.distribution.retention import Limits
+from scimhub.distribution.snapshot import Pins
+from scimhub.scim.dialects import LENIENT
 from scimhub.scim.errors import ScimError
+from scimhub.scim.notes import Notes
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
-from tests.store_contract.harness import T0, Desk, applied
+from tests.store_contract.harness import T0, USER_URN, Desk, applied
 
 
 async def another(desk: Desk, store: SqlStore) -> Desk:
@@ -126,6 +136,23 @@ async def test_a_new_catalog_reaches_every_node_within_a_second(open_node):
     await until(has_arrived, limit=1.0)
 
 
+async def test_a_node_that_has_not_heard_of_a_new_catalog_writes_by_it_all_the_same(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    badge = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number", "indexed": True}]}
+    body = {"schemas": [USER_URN, badge["id"]], "userName": "kim", badge["id"]: {"number": "B-1"}}
+    catalogs = Catalogs(second)
+    kind = (await catalogs.current(desk.directory.key)).kinds["User"]
+    await schemas.add_schema(first, desk.directory, badge, T0, clock.new_id)
+    # As if it had heard nothing yet.
+    second.database.note_catalog_version(desk.directory.key, 1)
+    caller = Caller(desk.directory, desk.source, LENIENT, "exchange", T0, catalogs)
+    written = await resources.create(second, caller, kind, body, Notes(), clock.new_id)
+    assert orjson.loads(written.resource.document)[badge["id"]] == {"number": "B-1"}
+    sql = "SELECT value FROM attribute_values WHERE path = 'urn:example:Badge:number'"
+    assert await second.database.read(lambda connection: connection.fetch(sql)) == [("b-1",)]
+
+
 async def test_schemas_added_at_two_nodes_are_all_there_or_refused(open_node):
     first, second = await open_node(), await open_node()
     desk = await open_desk(first, "acme")
@@ -154,6 +181,33 @@ async def test_a_catalog_that_was_just_changed_is_not_forgotten_by_looking(open_
         version = await store.save_additions(desk.directory.key, {})
         await store.database._look()
         assert store.catalog_version(desk.directory.key) == version
+
+
+async def test_a_snapshot_at_one_node_keeps_the_retention_of_another_back(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    await desk.users(9)
+
+    async def purge() -> int:
+        lowest = Pins(second, "second").lowest
+        return await retention.purge(second, second, Limits(1, 2, 30), clock.now_text(), lowest, nobody_runs)
+
+    pins = Pins(first, "first")
+    async with pins.hold(5):
+        async with pins.hold(3):
+            assert await purge() == 3
+        assert await purge() == 5
+        # A node that died says nothing any more, and has said so much.
+        sql = "UPDATE nodes SET seen = seen - interval '11 minutes' WHERE id = 'first'"
+        await first.database.write(lambda connection: connection.run(sql), None)
+        assert await purge() == 9
+    assert await second.lowest_pin() is None
+
+
+@contextlib.asynccontextmanager
+async def nobody_runs(_: Destination) -> AsyncIterator[None]:
+    """In the place of ``Engine.halted``, where there is no engine."""
+    yield
 
 
 async def test_connections_that_are_killed_lose_nothing_that_was_acknowledged(open_node, url: str):

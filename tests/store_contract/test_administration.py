@@ -1,5 +1,6 @@
 """Directories, sources, tokens, catalogs."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -85,6 +86,22 @@ async def test_a_directory_is_deleted_in_two_steps(desk: Desk):
     assert (await other.get("other-0001")).document == user("user000").document
     # A new directory of that name is another one.
     assert (await store.create_directory("acme", T2)).key > other.directory.key
+
+
+async def test_nobody_is_written_into_a_directory_that_is_gone(desk: Desk):
+    kim = await desk.user("kim")
+    other = await open_desk(desk.store, "other")
+    await desk.store.request_directory_deletion(desk.directory.key, T1)
+    await desk.store.delete_directory(desk.directory.key)
+    # Whoever had a grant until now writes with it for up to a second more.
+    late = (desk.try_user("late"), desk.put(kim.id, user("kim2")), desk.delete(kim.id))
+    outcomes = await asyncio.gather(*late, other.try_user("sam"), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes[:3]] == ["The directory is not there any more."] * 3
+    assert isinstance(outcomes[3], Applied)
+    sql = "SELECT count(*) FROM resources WHERE directory = ?"
+    [(left,)] = await desk.store.database.read(lambda connection: connection.fetch(sql, (desk.directory.key,)))
+    assert left == 0
+    assert await desk.store.count_resources(desk.directory.key) == {}
 
 
 async def test_sources_are_listed_by_name(desk: Desk):

@@ -136,6 +136,7 @@ async def test_a_webhook_is_made_and_shown_whole(client: httpx.AsyncClient, rece
         "lag": 0,
         "lag_seconds": 0.0,
         "held": 0,
+        "held_error": "",
         "brake_held": 0,
         "brake_is_tripped": False,
         "brake_is_on": True,

@@ -554,12 +554,12 @@ async def test_members_come_in_lines_of_a_thousand_and_only_if_they_may_be_seen(
 async def test_retention_is_pinned_while_a_snapshot_runs(place: Place, store: SqlStore):
     await place.feed()
     await crowd(place, 700)
-    pins = Pins()
+    pins = Pins(store, "node")
     api = open_api(store, pins=pins)
     seen: list[int | None] = []
 
     async def send(message: Any) -> None:
-        seen.append(pins.lowest())
+        seen.append(await pins.lowest())
 
     async def receive() -> Any:
         await asyncio.Event().wait()
@@ -567,7 +567,7 @@ async def test_retention_is_pinned_while_a_snapshot_runs(place: Place, store: Sq
     await api(scope(SNAPSHOT), receive, send)
     assert len(seen) >= 4
     assert set(seen) == {700}
-    assert pins.lowest() is None
+    assert await pins.lowest() is None
     await api.close()
 
 
@@ -583,13 +583,13 @@ def scope(path: str, **headers: str) -> Json:
     }
 
 
-def test_pins_hold_the_lowest_position_and_may_be_held_twice():
-    pins = Pins()
-    with pins.hold(5), pins.hold(3):
-        with pins.hold(3):
-            assert pins.lowest() == 3
-        assert pins.lowest() == 3
-    assert pins.lowest() is None
+async def test_pins_hold_the_lowest_position_and_may_be_held_twice(store: SqlStore):
+    pins = Pins(store, "node")
+    async with pins.hold(5), pins.hold(3):
+        async with pins.hold(3):
+            assert await pins.lowest() == 3
+        assert await pins.lowest() == 3
+    assert await pins.lowest() is None
 
 
 async def test_a_feed_has_only_so_many_snapshots_at_once(place: Place, store: SqlStore):

@@ -149,7 +149,7 @@ def _decide(
         _print_removals(plan["samples"], "")
         if plan["count"] > len(plan["samples"]):
             print(f"… and {plan['count'] - len(plan['samples'])} more")
-    what = f"{plan['count']} {'resource' if plan['count'] == 1 else 'resources'}"
+    what = output.counted(plan["count"], "resource")
     if plan["count"] and not yes:
         if not sys.stdin.isatty():
             raise output.fail([f"{what} would {fates[1]} {destination}; say --yes to have it done."])
@@ -158,7 +158,7 @@ def _decide(
         done = connection.ask(context, "POST", path, json={**wish, "samples": 0})
     count = done["count"]
     # An empty choice is decided, too: it ends a brake that has tripped and holds nothing, as where all goes in order.
-    output.print_done(f"{count} {'resource' if count == 1 else 'resources'} {fates[count != 1]} {destination}.", done, as_json)
+    output.print_done(f"{output.counted(count, 'resource')} {fates[count != 1]} {destination}.", done, as_json)
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ def _print(found: dict[str, Any]) -> None:
 
 def _removal(item: dict[str, Any]) -> str:
     if item["removes"] == "members":
-        return f"{item['count']} {'membership' if item['count'] == 1 else 'memberships'}"
+        return output.counted(item["count"], "membership")
     return "deleted" if item["operation"] == "deleted" else "deactivated, or out of scope"
 
 

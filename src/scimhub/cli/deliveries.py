@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from scimhub.cli import connection
+from scimhub.cli import connection, output
 from scimhub.cli.connection import Refused, Way, path_of
 from scimhub.cli.finding import Finding
 from scimhub.directory.errors import Fault
@@ -26,7 +26,11 @@ async def examine(settings: Settings) -> list[Finding]:
     findings = [finding for one in shown for finding in _of_destination(one)]
     if findings:
         return findings
-    what = "There is no destination." if not shown else f"Nothing waits for a person at {_counted(len(shown), 'destination')}."
+    what = (
+        "There is no destination."
+        if not shown
+        else f"Nothing waits for a person at {output.counted(len(shown), 'destination')}."
+    )
     return [Finding("OK", _SUBJECT, what)]
 
 
@@ -61,10 +65,10 @@ def _of_destination(shown: Mapping[str, Any]) -> Iterator[Finding]:
             f"destination show {place}",
         )
     if status["brake_is_tripped"]:
-        held = _counted(status["brake_held"], "removal")
+        held = output.counted(status["brake_held"], "removal")
         yield _warn(f"The brake of {name} has tripped and holds {held}.", f"destination brake show {place}")
     if status["held"]:
-        held = _counted(status["held"], "resource")
+        held = output.counted(status["held"], "resource")
         yield _warn(f"{name} lacks {held} whose delivery failed.", f"destination held list {place}")
 
 
@@ -74,10 +78,6 @@ def _fail(sentence: str, verb: str) -> Finding:
 
 def _warn(sentence: str, verb: str) -> Finding:
     return Finding("WARN", _SUBJECT, f"{sentence} Next: scimhub {verb}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _duration(seconds: float) -> str:

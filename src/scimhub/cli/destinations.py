@@ -102,7 +102,7 @@ def list_all(context: typer.Context, directory: InDirectory = "default", as_json
             f"{item['status']['lag_seconds']:.1f}",
             str(item["status"]["held"]),
             _brake(item),
-            item["reason"] or item["status"]["error"],
+            item["reason"] or item["status"]["error"] or _held(item["status"]),
         ]
         for item in found["items"]
     ]
@@ -186,7 +186,10 @@ def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> tuple[
             reached = shown["status"]["head"] - shown["status"]["lag"]
             progress.update(bar, completed=min(reached, last) - first)
             obstacle = shown["status"]["waits_for"]
-            if shown["replay"] != begun["replay"] or obstacle:
+            if shown["replay"] not in (begun["replay"], None):
+                place = f"{shown['name']} --directory {shown['directory']}"
+                return shown, f"Another replay has taken its place; look at that one: scimhub destination show {place}"
+            if shown["replay"] is None or obstacle:
                 return shown, obstacle
             # Of one resource the cursor tells nothing.
             if begun["replay_resource"] is None and reached >= last:
@@ -300,7 +303,7 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "style": wish["style"],
         "cursor": f"{shown['cursor']} of {status['head']}",
         "lag": f"{status['lag']} positions, {status['lag_seconds']:.1f} s",
-        "held": status["held"],
+        "held": _held(status) or 0,
         "brake": _brake(shown),
         "oldest leaver": f"{status['oldest_leaver_seconds']:.1f} s",
         "on their way": f"{status['in_flight']} of at most {status['concurrency']} messages",
@@ -308,6 +311,11 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",
     }
+
+
+def _held(status: dict[str, Any]) -> str:
+    """How many resources are held, and why the last one; empty when nothing is."""
+    return f"{status['held']} held; the newest: {status['held_error'] or 'is tried again now'}" if status["held"] else ""
 
 
 def _brake(shown: dict[str, Any]) -> str:

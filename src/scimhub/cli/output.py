@@ -34,7 +34,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], when_empt
     for row in rows:
         # Text is not markup: a name in brackets stays what it is.
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    print_lines(table)
+
+
+def print_lines(table: Table) -> None:
+    """The table: as wide as the terminal, or wide enough for a pipe and there without blanks behind its lines."""
+    if sys.stdout.isatty():
+        Console(soft_wrap=False).print(table)
+        return
+    console = Console(width=_WIDTH_OFF_TERMINAL)
+    with console.capture() as lines:
+        console.print(table)
+    for line in lines.get().splitlines():
+        print(line.rstrip())
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -68,9 +80,9 @@ def progress(what: str) -> Iterator[None]:
         yield
 
 
-def console() -> Console:
-    """What tables are printed on: as wide as the terminal, or wide enough for a pipe."""
-    return Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=_WIDTH_OFF_TERMINAL)
+def counted(count: int, noun: str) -> str:
+    """Such as ``1 resource`` or ``1,200 resources``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def shown(value: object) -> str:

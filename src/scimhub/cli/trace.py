@@ -55,7 +55,7 @@ def trace(
         for number, (word, told) in enumerate(_lines(entry, timeline["names"])):
             time = entry["time"] if number == 0 else ""
             table.add_row(Text(time, "dim"), Text(word, _STYLES.get(word, "")), Text(told))
-    output.console().print(table)
+    output.print_lines(table)
     for note in timeline["notes"]:
         print(f"Note: {note}")
 

@@ -91,8 +91,8 @@ class KafkaSender:
         key = broker_connection.key_of(message).encode()
         size = _size(key, value, headers)
         mark = mark_of(message) if self._keys.transactional_id else None
+        production = self._connection.client
         try:
-            production = self._connection.client
             if production is None:
                 production = await self._connection.use(_itself)
             if size > production.limit:
@@ -102,11 +102,11 @@ class KafkaSender:
                 error = await production.append(key, value, headers)
             else:
                 error = await self._append(key, value, headers, mark)
-            return Delivered() if error is None else self._failed(error, size, production.noted)
+            return Delivered() if error is None else self._failed(error, size, production)
         except BufferError:
             return Retry("The producer's queue is full.", "destination")
         except KafkaException as raised:
-            return self._failed(raised.args[0], size, "")
+            return self._failed(raised.args[0], size, production)
         except Foreign as foreign:
             return Retry(f"{foreign}; give the destination another transactional_id.", "destination")
         except (Lost, OSError, TimeoutError) as failure:
@@ -123,7 +123,7 @@ class KafkaSender:
             return False
 
         def report(error: KafkaError | None) -> None:
-            tell(_DELIVERED if error is None else self._failed(error, size, production.noted))
+            tell(_DELIVERED if error is None else self._failed(error, size, production))
 
         try:
             production.produce(key, *content, report)
@@ -212,9 +212,10 @@ class KafkaSender:
             return None
         return orjson.dumps({name: value for name, value in content.items() if name not in _OF_MEMBERS}), headers
 
-    def _failed(self, error: KafkaError, size: int, noted: str) -> Outcome:
+    def _failed(self, error: KafkaError, size: int, production: "_Production | None") -> Outcome:
         code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
-        if error.fatal() or code in _LASTING:
+        # What a producer that was replaced still reports says nothing of its successor.
+        if (error.fatal() or code in _LASTING) and self._connection.client is production:
             self._connection.lose()
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             what = f"The event has {size:,} bytes; the topic {topic} takes less (max.message.bytes)"
@@ -227,7 +228,7 @@ class KafkaSender:
             taken = f"Another producer has the transactional_id {self._keys.transactional_id}"
             return Retry(f"{taken}; it must be this destination's own.", "destination")
         if code == KafkaError._MSG_TIMED_OUT:
-            cause = f"; {noted.rstrip('.')}" if noted else ""
+            cause = f"; {production.noted.rstrip('.')}" if production is not None and production.noted else ""
             return Retry(f"{self._where} did not confirm within {self._keys.timeout:g} seconds{cause}.", "destination")
         return Retry(f"Kafka does not take records for the topic {topic}: {said}.", "destination")
 
@@ -269,6 +270,7 @@ class _Production:
         self._look_at = look_at
         told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
         self._producer = Producer({**configuration, **told}, logger=_log)
+        self._is_landing = False
         self._is_over = False
         self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
         self._thread.start()
@@ -296,7 +298,7 @@ class _Production:
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
         self._producer.poll(0)
-        self._land()
+        self._begin_landing()
 
     def _poll(self) -> None:
         while not self._is_over:
@@ -304,17 +306,23 @@ class _Production:
             if self._reports:
                 # One call for all that came at once: each wakes the loop.
                 with contextlib.suppress(RuntimeError):  # the loop may have closed
-                    self._loop.call_soon_threadsafe(self._land)
+                    self._loop.call_soon_threadsafe(self._begin_landing)
 
     def _note_report(self, report: Report, error: KafkaError | None, _: object) -> None:
         self._reports.append((report, error))
 
+    def _begin_landing(self) -> None:
+        if not self._is_landing:
+            self._land()
+
     def _land(self) -> None:
+        self._is_landing = False
         for _ in range(min(len(self._reports), _REPORTS_AT_ONCE)):
             report, error = self._reports.popleft()
             report(error)
         if self._reports:
             # Others on the loop have their turn between.
+            self._is_landing = True
             self._loop.call_soon(self._land)
 
     def _note(self, error: KafkaError) -> None:

@@ -9,12 +9,12 @@ from typing import Literal, Protocol
 
 import orjson
 
-from scimhub.directory.intents import Actor, Applied, Unchanged, Update, VersionConflict
-from scimhub.directory.ports import DirectoryStore, ResourceStore
+from scimhub.directory.intents import Actor, Applied, CatalogConflict, Unchanged, Update, VersionConflict
+from scimhub.directory.ports import Catalogs, DirectoryStore, ResourceStore
 from scimhub.directory.records import Directory, Unmapped
 from scimhub.directory.resources import content_of
 from scimhub.scim import diff, paths, resource
-from scimhub.scim.catalog import AmbiguousName, Catalog, Kind, Target
+from scimhub.scim.catalog import AmbiguousName, Kind, Target
 from scimhub.scim.dialects import LENIENT
 from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
@@ -31,9 +31,10 @@ class AdoptionStore(ResourceStore, DirectoryStore, Protocol):
 
 
 async def adopt(
-    store: AdoptionStore, directory: Directory, catalog: Catalog, now: str, new_id: Callable[[], str]
+    store: AdoptionStore, directory: Directory, catalogs: Catalogs, now: str, new_id: Callable[[], str]
 ) -> tuple[int, int]:
     """Move kept content that the catalog knows into its resources: how many got it, and for how many it does not fit."""
+    catalog = await catalogs.current(directory.key)
     exchange_id = new_id()
     adopted: set[str] = set()
     failed: set[str] = set()
@@ -44,7 +45,7 @@ async def adopt(
             known = _known(orjson.loads(kept.document), kind)
             if not known:
                 continue
-            fit = await _give(store, kept, known, kind, Actor(directory.key, kept.source, exchange_id, now))
+            fit = await _give(store, catalogs, kept, known, kind, Actor(directory.key, kept.source, exchange_id, now))
             (failed if fit == "not" else adopted).add(kept.resource_id)
             (done if fit == "whole" else unfit).update(known)
     if done - unfit:
@@ -72,9 +73,12 @@ def _target(name: str, kind: Kind) -> Target | None:
         return None  # a name that is no path, or that several schemas know, has no one place
 
 
-async def _give(store: ResourceStore, kept: Unmapped, known: Mapping[str, object], kind: Kind, actor: Actor) -> Fit:
+async def _give(
+    store: ResourceStore, catalogs: Catalogs, kept: Unmapped, known: Mapping[str, object], kind: Kind, actor: Actor
+) -> Fit:
     """Put the content into the resource where it has nothing yet."""
     for _ in range(_ATTEMPTS):
+        kind = (await catalogs.current(actor.directory)).kinds.get(kind.name, kind)
         stored = await store.find(actor.directory, kind.name, kept.resource_id, kept.source)
         if stored is None:
             return "whole"
@@ -90,8 +94,11 @@ async def _give(store: ResourceStore, kept: Unmapped, known: Mapping[str, object
         if not changed:
             return fit
         content = content_of(after, kind)
-        outcome = await store.submit(Update(actor, kind.name, kept.resource_id, stored.version, content, changed))
-        if not isinstance(outcome, VersionConflict):
+        version = kind.catalog_version
+        outcome = await store.submit(
+            Update(actor, kind.name, kept.resource_id, stored.version, content, changed, catalog_version=version)
+        )
+        if not isinstance(outcome, VersionConflict | CatalogConflict):
             return fit if isinstance(outcome, Applied | Unchanged) else "not"
     return "not"
 

@@ -9,10 +9,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
-from typing import Protocol
 
 from scimhub.directory.errors import Absent, Invalid, StoreUnavailable
-from scimhub.directory.ports import IndexStore
+from scimhub.directory.ports import Catalogs, IndexStore
 from scimhub.directory.records import Directory, SearchIndex
 from scimhub.scim import paths
 from scimhub.scim.catalog import COMMON_NAMES, AmbiguousName, Catalog, Kind, Target
@@ -25,12 +24,6 @@ _LOOK_EVERY = 30.0
 _AFTER_FAULT = 5.0
 # Seconds in which every node has read the catalog that does not know the index any more.
 _UNTIL_ALL_KNOW = 2.0
-
-
-class Catalogs(Protocol):
-    """Where the catalog of a directory is remembered."""
-
-    async def current(self, directory: int) -> Catalog: ...
 
 
 async def add_index(

@@ -54,7 +54,11 @@ class ExternalId(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Store a new resource, or revive the one whose externalId this source gave (``revive``, DECISIONS 13)."""
+    """Store a new resource, or revive the one whose externalId this source gave (``revive``, DECISIONS 13).
+
+    ``catalog_version`` is, here and below, that of the catalog by which the intent was computed; None for one that does
+    not depend on it.
+    """
 
     actor: Actor
     kind: str
@@ -65,6 +69,7 @@ class Create(NamedTuple):
     revive: bool = False
     # JSON text of what no schema knows, kept per source and resource until a schema adopts it (DECISIONS 17).
     unmapped: str | None = None
+    catalog_version: int | None = None
 
 
 class Update(NamedTuple):
@@ -85,6 +90,7 @@ class Update(NamedTuple):
     # As in Create; a PATCH merges it into what is kept, a PUT (``unmapped_exact``) replaces it.
     unmapped: str | None = None
     unmapped_exact: bool = False
+    catalog_version: int | None = None
 
 
 class Delete(NamedTuple):
@@ -107,6 +113,7 @@ class Compute:
     kind: str
     id: str
     decide: "Callable[[StoredResource | None], Update | Delete | Unchanged | NotFound]"
+    catalog_version: int | None = None
 
 
 Intent = Create | Update | Delete | Compute
@@ -134,6 +141,13 @@ class VersionConflict:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogConflict:
+    """The intent was computed by another catalog than the directory's, which is at version ``current`` now."""
+
+    current: int
+
+
+@dataclass(frozen=True, slots=True)
 class UniqueConflict:
     """Another resource has the value of this path; ``id`` is that resource's."""
 
@@ -153,4 +167,6 @@ class MembersMissing:
     ids: tuple[str, ...]
 
 
-Outcome = Applied | Unchanged | VersionConflict | UniqueConflict | NotFound | MembersMissing
+# What becomes of an intent that was computed by the directory's catalog.
+Carried = Applied | Unchanged | VersionConflict | UniqueConflict | NotFound | MembersMissing
+Outcome = Carried | CatalogConflict

@@ -18,7 +18,7 @@ from scimhub.directory.records import (
     Tombstone,
     Unmapped,
 )
-from scimhub.scim.catalog import Kind, Target
+from scimhub.scim.catalog import Catalog, Kind, Target
 from scimhub.scim.filters import Condition
 
 
@@ -92,7 +92,10 @@ class ResourceStore(Protocol):
         """The resources with these keys as members in the text of a JSON array; None when one of them is gone."""
 
     async def submit(self, intent: Intent) -> Outcome:
-        """Carry out the intent; when this returns Applied, it is on disk. Raises StoreUnavailable."""
+        """Carry out the intent; when this returns Applied, it is on disk.
+
+        Raises StoreUnavailable, and ScimError 404 when the directory is not there any more.
+        """
 
 
 class DirectoryStore(Protocol):
@@ -160,6 +163,13 @@ class DirectoryStore(Protocol):
 
     async def drop_unmapped(self, directory: int, names: Sequence[str]) -> None:
         """Forget the kept content under these top-level names: a schema has adopted it."""
+
+
+class Catalogs(Protocol):
+    """Where the catalog of each directory is remembered."""
+
+    async def current(self, directory: int) -> Catalog:
+        """The directory's catalog as of now."""
 
 
 class IndexStore(DirectoryStore, Protocol):

@@ -1,10 +1,11 @@
 """The use-cases on resources: create, get, list, replace, patch, delete. Each write is one intent and one change.
 
 A write is computed against the state that was read and submitted with that state's version. Whoever loses a race reads
-again; whoever loses three has the computation made inside the writer, so that no storm of writes starves a request.
+again; whoever loses three has the computation made inside the writer, so that no storm of writes starves a request. Who
+computed by a catalog that is no longer the directory's does all of it again by the new one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +13,8 @@ import orjson
 from scimhub.directory.intents import (
     Actor,
     Applied,
+    Carried,
+    CatalogConflict,
     Compute,
     Content,
     Create,
@@ -26,7 +29,7 @@ from scimhub.directory.intents import (
     Update,
     VersionConflict,
 )
-from scimhub.directory.ports import ResourceStore
+from scimhub.directory.ports import Catalogs, ResourceStore
 from scimhub.directory.preconditions import Precondition
 from scimhub.directory.records import Directory, Source, StoredResource
 from scimhub.scim import diff, errors, patch, resource
@@ -46,6 +49,7 @@ class Caller(NamedTuple):
     dialect: Dialect
     exchange_id: str
     now: str
+    catalogs: Catalogs
 
     @property
     def actor(self) -> Actor:
@@ -71,18 +75,24 @@ async def create(
     store: ResourceStore, caller: Caller, kind: Kind, body: Mapping[str, object], notes: Notes, new_id: Callable[[], str]
 ) -> Written:
     """Store a new resource (RFC 7644 §3.3); raises ScimError, 409 uniqueness among them."""
-    submitted = resource.check_create(body, kind, caller.dialect, notes)
-    intent = Create(
-        actor=caller.actor,
-        kind=kind.name,
-        id=new_id(),
-        content=content_of(submitted.document, kind),
-        external_id=submitted.external_id,
-        members=submitted.members or (),
-        revive=caller.source.returning == "external_id" and bool(submitted.external_id),
-        unmapped=_unmapped(notes),
-    )
-    return _written(await store.submit(intent), kind, intent.id)
+    id = new_id()
+
+    async def attempt(kind: Kind) -> Outcome:
+        submitted = resource.check_create(body, kind, caller.dialect, notes)
+        intent = Create(
+            actor=caller.actor,
+            kind=kind.name,
+            id=id,
+            content=content_of(submitted.document, kind),
+            external_id=submitted.external_id,
+            members=submitted.members or (),
+            revive=caller.source.returning == "external_id" and bool(submitted.external_id),
+            unmapped=_unmapped(notes),
+            catalog_version=kind.catalog_version,
+        )
+        return await store.submit(intent)
+
+    return await _carry_through(attempt, caller, kind, id, notes)
 
 
 async def replace(
@@ -96,10 +106,13 @@ async def replace(
 ) -> Written:
     """Put the whole resource in the place of the stored one (RFC 7644 §3.5.1); it never creates."""
 
-    def decide(stored: StoredResource) -> Update:
-        return replacement(caller, kind, stored, body, notes)
+    async def attempt(kind: Kind) -> Outcome:
+        def decide(stored: StoredResource) -> Update:
+            return replacement(caller, kind, stored, body, notes)
 
-    return await _write(store, caller, kind, id, decide, notes, precondition)
+        return await _write(store, caller, kind, id, decide, notes, precondition)
+
+    return await _carry_through(attempt, caller, kind, id, notes)
 
 
 async def renew(
@@ -117,11 +130,14 @@ async def renew(
     The externalId and what is kept of unmapped content stay, unless ``names_external_id`` says that the body names one.
     """
 
-    def decide(stored: StoredResource) -> Update:
-        body = compose(orjson.loads(stored.document))
-        return replacement(caller, kind, stored, body, notes, is_whole=False, names_external_id=names_external_id)
+    async def attempt(kind: Kind) -> Outcome:
+        def decide(stored: StoredResource) -> Update:
+            body = compose(orjson.loads(stored.document))
+            return replacement(caller, kind, stored, body, notes, is_whole=False, names_external_id=names_external_id)
 
-    return await _write(store, caller, kind, id, decide, notes, None)
+        return await _write(store, caller, kind, id, decide, notes, None)
+
+    return await _carry_through(attempt, caller, kind, id, notes)
 
 
 async def modify(
@@ -134,14 +150,33 @@ async def modify(
     precondition: Precondition | None,
 ) -> Written:
     """Apply a PatchOp (RFC 7644 §3.5.2): all of it or nothing."""
+
+    async def attempt(kind: Kind) -> Outcome:
+        return await _modify(store, caller, kind, id, body, notes, precondition)
+
+    return await _carry_through(attempt, caller, kind, id, notes)
+
+
+async def _modify(
+    store: ResourceStore,
+    caller: Caller,
+    kind: Kind,
+    id: str,
+    body: object,
+    notes: Notes,
+    precondition: Precondition | None,
+) -> Outcome:
     parsed = patch.parse_patch(body, kind, caller.dialect, notes, stored_id=id)
     edit = parsed.member_edit
     members = None if edit is None else MemberEdit(edit.add, edit.remove, edit.exact)
     external_id = None if parsed.external_id is None else ExternalId(parsed.external_id.value)
     if not parsed.touches_document and external_id is None and precondition is None:
         # Members alone: nothing is read, so that the cost does not depend on the group and no two edits conflict.
-        intent = Update(caller.actor, kind.name, id, members=members or MemberEdit(), unmapped=_unmapped(notes))
-        return _written(await store.submit(intent), kind, id)
+        unmapped, version = _unmapped(notes), kind.catalog_version
+        members = members or MemberEdit()
+        return await store.submit(
+            Update(caller.actor, kind.name, id, members=members, unmapped=unmapped, catalog_version=version)
+        )
 
     def decide(stored: StoredResource) -> Update:
         before = orjson.loads(stored.document)
@@ -156,8 +191,11 @@ async def delete(store: ResourceStore, caller: Caller, kind: Kind, id: str, prec
     expected = None
     if precondition is not None:
         expected = _admitted(precondition, await get(store, caller, kind, id)).version
-    outcome = await store.submit(Delete(caller.actor, kind.name, id, expected))
-    return _written(outcome, kind, id)
+
+    async def attempt(kind: Kind) -> Outcome:
+        return await store.submit(Delete(caller.actor, kind.name, id, expected))
+
+    return await _carry_through(attempt, caller, kind, id, Notes())
 
 
 # --------------------------------------------------------------------------- computing a write
@@ -221,7 +259,23 @@ def _update(
         members=members,
         unmapped=_unmapped(notes),
         unmapped_exact=exact,
+        catalog_version=kind.catalog_version,
     )
+
+
+async def _carry_through(
+    attempt: Callable[[Kind], Awaitable[Outcome]], caller: Caller, kind: Kind, id: str, notes: Notes
+) -> Written:
+    """What comes of the attempt, made again by the kind as it is now as often as the directory's catalog has moved on."""
+    mark = notes.mark()
+    while isinstance(outcome := await attempt(kind), CatalogConflict):
+        notes.rewind(mark)
+        catalog = await caller.catalogs.current(caller.directory.key)
+        found = catalog.kinds.get(kind.name)
+        if found is None:
+            raise errors.not_found(f"The directory has no resource type {kind.name} any more.")
+        kind = found
+    return _written(outcome, kind, id)
 
 
 async def _write(
@@ -232,7 +286,7 @@ async def _write(
     decide: Callable[[StoredResource], Update],
     notes: Notes,
     precondition: Precondition | None,
-) -> Written:
+) -> Outcome:
     mark = notes.mark()
     for _ in range(_ATTEMPTS_OUTSIDE):
         stored = await get(store, caller, kind, id)
@@ -241,10 +295,10 @@ async def _write(
         notes.rewind(mark)
         intent = decide(stored)
         if is_idle(intent, stored):
-            return Written(stored, None)
+            return Unchanged(stored)
         outcome = await store.submit(intent)
         if not isinstance(outcome, VersionConflict):
-            return _written(outcome, kind, id)
+            return outcome
 
     def inside(stored: StoredResource | None) -> Update | NotFound:
         if stored is None:
@@ -254,7 +308,7 @@ async def _write(
         notes.rewind(mark)
         return decide(stored)
 
-    return _written(await store.submit(Compute(caller.actor, kind.name, id, inside)), kind, id)
+    return await store.submit(Compute(caller.actor, kind.name, id, inside, kind.catalog_version))
 
 
 def is_idle(intent: Update, stored: StoredResource) -> bool:
@@ -273,7 +327,7 @@ def _admitted(precondition: Precondition, stored: StoredResource) -> StoredResou
     return stored
 
 
-def _written(outcome: Outcome, kind: Kind, id: str) -> Written:
+def _written(outcome: Carried, kind: Kind, id: str) -> Written:
     match outcome:
         case Applied(stored, change_id):
             return Written(stored, change_id)

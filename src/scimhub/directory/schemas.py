@@ -16,7 +16,7 @@ import orjson
 from scimhub.directory import additions, adoption, indexes, narrowing
 from scimhub.directory.additions import Additions
 from scimhub.directory.errors import Absent, Conflict, Invalid
-from scimhub.directory.ports import DirectoryStore, ResourceStore, Selection
+from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore, Selection
 from scimhub.directory.records import Directory, StoredResource
 from scimhub.directory.resources import content_of
 from scimhub.scim import catalog, schema
@@ -25,10 +25,11 @@ from scimhub.scim.schema import SchemaError
 
 _logger = logging.getLogger(__name__)
 _SCAN_PAGE = 500
+_CHANGES = 1000
 _NO_SOURCE = 0
 
 
-class SchemaStore(ResourceStore, DirectoryStore, Protocol):
+class SchemaStore(ResourceStore, DirectoryStore, ChangeLog, Protocol):
     """What changing a schema needs of the store."""
 
 
@@ -103,8 +104,7 @@ async def add_schema(store: SchemaStore, directory: Directory, document: object,
     except SchemaError as error:
         raise Invalid(error.problems) from error
     report = replace(report, schemas=tuple(added.schemas), resource_types=tuple(added.resource_types))
-    built = await load_catalog(store, directory.key)
-    adopted, not_adopted = await adoption.adopt(store, directory, built, now, new_id)
+    adopted, not_adopted = await adoption.adopt(store, directory, Catalogs(store), now, new_id)
     return replace(report, adopted=adopted, not_adopted=not_adopted)
 
 
@@ -145,7 +145,9 @@ async def finish_jobs(store: SchemaStore, directory: Directory) -> int:
 
 async def _current(store: DirectoryStore, directory: Directory) -> tuple[int, Additions]:
     """What was added, and the catalog's version of which that is so, or of before: then saving is refused."""
-    version = store.catalog_version(directory.key)
+    # Asked for anew: a node may not have heard yet of the version that another one gave it.
+    found = await store.find_directory(directory.name)
+    version = 0 if found is None else found.catalog_version
     return version, additions.read(await store.find_additions(directory.key))
 
 
@@ -155,18 +157,27 @@ async def _install(store: SchemaStore, directory: Directory, version: int, curre
     ``current`` is what the catalog has at that version; raises Conflict when it has moved on.
     """
     before, after = additions.build(current, 0), additions.build(wanted, 0)
+    demands = [narrowing.compare(kind, after.kinds[name]) for name, kind in before.kinds.items() if name in after.kinds]
+    looking = [demand for demand in demands if demand.looks_at_resources]
+    seen = await store.last_position() if looking else 0
     problems = await _abandoned(store, directory, before, after)
     problems += indexes.in_the_way(await store.list_indexes(directory.key), before, after)
-    demands = [narrowing.compare(kind, after.kinds[name]) for name, kind in before.kinds.items() if name in after.kinds]
-    for demand in demands:
-        if demand.looks_at_resources:
-            problems += await _inspect(store, directory, demand)
+    problems += await _inspect(store, directory, looking)
     if problems:
         raise Conflict(" ".join(problems))
     # What must be rewritten is saved with the definition, so that a crash in between leaves a job and not wrong rows.
     pending = tuple(sorted({*wanted.pending, *(demand.kind.name for demand in demands if demand.is_rewritten)}))
     wanted = replace(wanted, pending=tuple(name for name in pending if name in after.kinds))
     version = await store.save_additions(directory.key, wanted.render(), version)
+    # What was written by the old definition until now was not inspected; from now on nothing is written by it.
+    written = await _written_since(store, directory, seen) if looking else ()
+    problems = await _abandoned(store, directory, before, after)
+    problems += await _inspect(store, directory, [demand for demand in looking if demand.kind.name in written])
+    if problems:
+        restored = replace(current, pending=tuple(name for name in pending if name in before.kinds))
+        version = await store.save_additions(directory.key, restored.render(), version)
+        await _rewrite_pending(store, directory, version, restored)
+        raise Conflict(" ".join(problems))
     rewritten = 0
     if wanted.pending:
         rewritten = await _rewrite_pending(store, directory, version, wanted)
@@ -186,12 +197,25 @@ def _are(count: int) -> str:
     return "is 1 resource" if count == 1 else f"are {count} resources"
 
 
-async def _inspect(store: ResourceStore, directory: Directory, demand: narrowing.Demands) -> list[str]:
-    inspection = narrowing.Inspection(demand)
-    async for page in _pages(store, directory, demand.kind):
-        for stored in page:
-            inspection.look_at(orjson.loads(stored.document))
-    return inspection.problems()
+async def _inspect(store: ResourceStore, directory: Directory, demands: Sequence[narrowing.Demands]) -> list[str]:
+    problems = []
+    for demand in demands:
+        inspection = narrowing.Inspection(demand)
+        async for page in _pages(store, directory, demand.kind):
+            for stored in page:
+                inspection.look_at(orjson.loads(stored.document))
+        problems += inspection.problems()
+    return problems
+
+
+async def _written_since(store: ChangeLog, directory: Directory, position: int) -> set[str]:
+    """The kinds of the directory of which anything was written behind the position."""
+    kinds: set[str] = set()
+    newest = await store.last_position()
+    while position < newest and (changes := await store.read_changes(position, _CHANGES)):
+        kinds.update(change.kind for change in changes if change.directory == directory.key)
+        position = changes[-1].position
+    return kinds
 
 
 async def _rewrite_pending(store: SchemaStore, directory: Directory, version: int, current: Additions) -> int:
@@ -202,11 +226,29 @@ async def _rewrite_pending(store: SchemaStore, directory: Directory, version: in
         async for page in _pages(store, directory, built.kinds[name]):
             contents = {stored.key: content_of(orjson.loads(stored.document), built.kinds[name]) for stored in page}
             for conflict in await store.reindex(directory.key, name, contents):
-                # Only a write between inspection and now can have made it; the resource keeps its value, unguarded.
+                # Only where a crash kept what was written meanwhile from being inspected; the resource keeps its value,
+                # unguarded and not found by it.
                 _logger.warning("value is not unique", extra={"path": conflict.path, "held_by": conflict.id})
             rewritten += len(contents)
-    await store.save_additions(directory.key, replace(current, pending=()).render(), version)
+    await _note_done(store, directory, version, current)
     return rewritten
+
+
+async def _note_done(store: SchemaStore, directory: Directory, version: int, current: Additions) -> None:
+    """Note that nothing is pending any more; raises Conflict when somebody else changed the additions, who rewrites as well."""
+    done = replace(current, pending=())
+    while True:
+        try:
+            await store.save_additions(directory.key, done.render(), version)
+            return
+        except Conflict:
+            # A search index that became ready meanwhile gave the catalog its next version, too; or a node that started has
+            # finished the job as well.
+            version, now = await _current(store, directory)
+            if now == done:
+                return
+            if now != current:
+                raise
 
 
 async def _pages(store: ResourceStore, directory: Directory, kind: Kind) -> AsyncIterator[Sequence[StoredResource]]:

@@ -85,8 +85,10 @@ class Guard:
         try:
             interest = (await self._intake.envelope()).interest
             for sort in list(self._gate.brake.asked):
+                began = await self._given.reader.last_position()
                 present = await census.count(self._given.store, self._destination.directory, interest, sort)
-                self._gate.learn(sort, present, await self._count_unread(interest, sort), self._given.now())
+                unread, twice = await self._count_leaving(interest, sort, began)
+                self._gate.learn(sort, max(0, present - twice), unread, self._given.now())
         except StoreUnavailable as fault:
             _log.warning("population not counted", extra={**self._names, "reason": str(fault)})
             await asyncio.sleep(_AFTER_FAULT)
@@ -95,18 +97,22 @@ class Guard:
         finally:
             self._counting = None
 
-    async def _count_unread(self, interest: Interest, sort: str) -> int:
-        """How many of a resource type left behind what was read; 0, by which the brake is stricter, where that is not known.
+    async def _count_leaving(self, interest: Interest, sort: str, began: int) -> tuple[int, int]:
+        """How many of the sort left behind what was read, and how many left since the count began, at that position.
 
-        With a filter it is not: most of those who left may never have been in the scope.
+        The former is 0, by which the brake is stricter, where it is not known: with a filter most of those who left may never
+        have been in the scope. The latter wait, and may have been counted as present before; so the brake is stricter by those
+        who had gone by then.
         """
         is_known = sort in interest.wishes and interest.wants_all(sort)
-        for _ in range(_MOST_COUNTS if is_known else 0):
+        reader, directory, unread, twice = self._given.reader, self._destination.directory, 0, 0
+        for _ in range(_MOST_COUNTS):
             read = self._intake.read_position
-            found = await self._given.store.count_leavers(self._destination.directory, sort, read)
+            unread = await self._given.store.count_leavers(directory, sort, read) if is_known else 0
+            twice = await self._intake.count_removals(sort, began, await reader.last_position() if is_known else read)
             if read == self._intake.read_position:
-                return found
-        return 0
+                return unread, twice
+        return 0, twice
 
     @property
     def _names(self) -> dict[str, str]:

@@ -165,6 +165,17 @@ class Intake:
             item = None if notice is None else await self._with_removals(self._item(notice), hold, interest)
             self._lanes.refill(lane, [] if item is None else [item], covered)
 
+    async def count_removals(self, sort: str, after: int, until: int) -> int:
+        """How many of the sort the changes behind ``after``, up to ``until``, take away from the destination."""
+        interest = (await self.envelope()).interest
+        count = 0
+        while after < until and (changes := await self._given.reader.read_changes(after, min(_MANY, until - after))):
+            notices = (self._assess(change, interest.assess) for change in changes)
+            removals = (self._removal(notice) for notice in notices if notice is not None)
+            count += sum(removed for removes, removed in removals if removes == sort)
+            after = changes[-1].position
+        return count
+
     async def envelope(self) -> envelope.Envelope:
         """How the destination is told of changes now."""
         try:
@@ -198,17 +209,22 @@ class Intake:
         touched = len(change.members_added) + len(change.members_removed)
         size = len(change.after or "") + 40 * touched
         weight = touched if notice.is_run and self._joins_runs else 0
-        removes, removed = "", 0
-        is_kept = change.resource_id in self._kept
-        if is_kept and notice.returns:
+        if notice.returns:
             self._no_longer_kept(change.resource_id)
-        # To a destination that keeps somebody, whatever shows that he is inactive is his removal.
-        if notice.takes or (is_kept and '"active":false' in (change.after or "")):
-            removes, removed = notice.kind.name, 1
-        elif notice.members and change.members_removed:
-            removes, removed = MEMBERS, len(change.members_removed)
+        removes, removed = self._removal(notice)
         is_state = self._tells_states and not notice.kind.has_members and not notice.ask
         return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
+
+    def _removal(self, notice: Notice) -> tuple[str, int]:
+        """As what, and how often, the brake counts what the notice takes away; nothing is no time."""
+        change = notice.change
+        # To a destination that keeps somebody, whatever shows that he is inactive is his removal.
+        is_kept = change.resource_id in self._kept
+        if notice.takes or (is_kept and '"active":false' in (change.after or "")):
+            return notice.kind.name, 1
+        if notice.members and change.members_removed:
+            return MEMBERS, len(change.members_removed)
+        return "", 0
 
     async def _with_removals(self, item: Item[Notice], hold: Hold, interest: Interest) -> Item[Notice]:
         """The state with what it takes away that nobody was told of: the brake asks of that, too."""
@@ -228,6 +244,10 @@ class Intake:
         taken: set[str] = set()
         for change in owed:
             taken = (taken | set(change.members_removed)) - set(change.members_added)
+        if any(_is_empty(change) for change in owed):
+            # Retention emptied what says who went; a ledger has whom the destination was given.
+            written = await self._given.store.list_pending(self._destination.key, state.resource_id, "written")
+            taken |= {one.member_id for one in written} - set(state.members_added)
         return replace(item, removes=MEMBERS, removed=len(taken)) if taken and item.content.members else item
 
     async def _deactivates(self, state: Change, hold: Hold, interest: Interest) -> bool:

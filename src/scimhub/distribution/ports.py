@@ -185,6 +185,16 @@ class LeaseStore(Protocol):
         """The node is not there any more."""
 
 
+class PinStore(Protocol):
+    """What the snapshots of other nodes need of the log; where there are none, nothing is written or read."""
+
+    async def pin(self, owner: str, position: int | None) -> None:
+        """The node needs what lies behind the position, None: nothing any more. A node that dies needs nothing soon after."""
+
+    async def lowest_pin(self) -> int | None:
+        """The lowest position that a node needs, which was seen within ten minutes."""
+
+
 class BrakeStore(Protocol):
     """What the brake on removals needs of the store. Counts go by chunks of resources in order of key."""
 

@@ -5,7 +5,7 @@ Positions, ids and versions stay for ever; only what a change says of a person g
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -38,7 +38,7 @@ async def purge(
     store: SharedStore,
     limits: Limits,
     now: str,
-    pinned: Callable[[], int | None],
+    pinned: Callable[[], Awaitable[int | None]],
     halted: Halted,
     new_id: Callable[[], str] = clock.new_id,
 ) -> int:
@@ -55,7 +55,7 @@ async def purge(
     for destination in destinations:
         held = await store.list_held(destination.key)
         needed += [destination.cursor, *(one.first_position - 1 for one in held if not one.ask)]
-    pin = pinned()
+    pin = await pinned()
     needed += [] if pin is None else [pin]
     target = max(min(max(old, head - limits.count), *needed), ancient)
     # Told before anything goes: no pump may meet a change that is gone and not know why.

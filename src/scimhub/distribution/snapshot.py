@@ -8,16 +8,18 @@ group's version says, and later changes come in the feed.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 
+from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.records import StoredResource
 from scimhub.distribution import envelope
 from scimhub.distribution.feed import View
+from scimhub.distribution.ports import PinStore
 from scimhub.scim.catalog import Kind
 
 FORMAT = 1
@@ -44,25 +46,38 @@ class Walk(ResourceWalk, Protocol):
 
 
 class Pins:
-    """Positions behind which retention must keep everything, because a snapshot began there."""
+    """Positions behind which retention must keep everything, because a snapshot of the node began there.
 
-    def __init__(self) -> None:
+    The store tells other nodes, whose retention would overtake it.
+    """
+
+    def __init__(self, store: PinStore, node: str) -> None:
+        self._store = store
+        self._node = node
         self._held: Counter[int] = Counter()
 
-    @contextmanager
-    def hold(self, position: int) -> Iterator[None]:
+    @asynccontextmanager
+    async def hold(self, position: int) -> AsyncIterator[None]:
         """Have changes behind the position kept until this ends."""
         self._held[position] += 1
         try:
+            await self._tell()
             yield
         finally:
             self._held[position] -= 1
             if not self._held[position]:
                 del self._held[position]
+            with suppress(StoreUnavailable):  # who next asks for the lowest tells it
+                await self._tell()
 
-    def lowest(self) -> int | None:
-        """The position behind which everything must be kept; None when no snapshot runs."""
-        return min(self._held, default=None)
+    async def lowest(self) -> int | None:
+        """The position behind which everything must be kept, at whatever node; None when no snapshot runs."""
+        await self._tell()
+        pins = (min(self._held, default=None), await self._store.lowest_pin())
+        return min((pin for pin in pins if pin is not None), default=None)
+
+    async def _tell(self) -> None:
+        await self._store.pin(self._node, min(self._held, default=None))
 
 
 @dataclass(slots=True)

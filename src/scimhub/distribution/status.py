@@ -23,6 +23,8 @@ class Status:
     lag: int
     lag_seconds: float
     held: int
+    # Why the one of them failed that was held last, empty when nothing is held.
+    held_error: str
     # Resources whose removal the brake keeps; whether it has tripped; whether it is on.
     brake_held: int
     brake_is_tripped: bool
@@ -52,11 +54,13 @@ async def of_destination(engine: Engine, destination: Destination) -> Status:
     leaver_age = await _leaver_age(engine, destination, held) if pump is None else pump.leaver_age
     breaker = None if pump is None else pump.breaker
     last_success = None if pump is None else pump.last_success
+    failed = [one for one in held if has_failed(one)]
     return Status(
         head=head,
         lag=head - cursor,
         lag_seconds=max(0.0, engine.given.now() - times.seconds(waiting[0].time)) if waiting else 0.0,
-        held=sum(has_failed(one) for one in held),
+        held=len(failed),
+        held_error=max(failed, key=lambda one: one.since).error if failed else "",
         brake_held=sum(one.cause == "brake" for one in held),
         brake_is_tripped="trip" in destination.brake_state,
         brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,

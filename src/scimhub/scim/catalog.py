@@ -98,6 +98,8 @@ class Kind:
     base: Schema
     extensions: Mapping[str, Schema]
     required_extensions: frozenset[str]
+    # The version of the catalog that it belongs to.
+    catalog_version: int = 0
     # By the key of the attribute's path.
     searches: Mapping[str, Search] = field(default_factory=dict)
     # What follows is asked for with every request and is worked out once.
@@ -207,7 +209,7 @@ def build_catalog(version: int, schemas: Iterable[Schema], resource_types: Itera
         by_urn[schema.id] = schema
     kinds: dict[str, Kind] = {}
     for resource_type in resource_types:
-        kind = _build_kind(resource_type, by_urn, problems)
+        kind = _build_kind(resource_type, by_urn, version, problems)
         if kind is None:
             continue
         if any(kind.name.lower() == other.lower() for other in kinds):
@@ -231,7 +233,7 @@ def with_searches(catalog: Catalog, searches: Mapping[str, Mapping[str, Search]]
 _RESERVED_ENDPOINTS = {"/me", "/bulk", "/schemas", "/resourcetypes", "/serviceproviderconfig", "/serviceproviderconfigs"}
 
 
-def _build_kind(resource_type: ResourceType, schemas: Mapping[str, Schema], problems: list[str]) -> Kind | None:
+def _build_kind(resource_type: ResourceType, schemas: Mapping[str, Schema], version: int, problems: list[str]) -> Kind | None:
     base = schemas.get(resource_type.schema)
     if base is None:
         problems.append(f"The resource type {resource_type.name} names the schema {resource_type.schema}, which is not there.")
@@ -252,7 +254,7 @@ def _build_kind(resource_type: ResourceType, schemas: Mapping[str, Schema], prob
         if attribute.name.lower() in _COMMON
     ]
     required = frozenset(extension.schema for extension in resource_type.extensions if extension.required)
-    return Kind(resource_type, base, extensions, required)
+    return Kind(resource_type, base, extensions, required, version)
 
 
 # --------------------------------------------------------------------------- the standard catalog

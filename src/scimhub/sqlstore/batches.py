@@ -4,12 +4,14 @@ One unit's refusal leaves its neighbours alone. A savepoint costs a third of a w
 batch first runs without savepoints, and is run again with one for each unit where a unit left behind what it should not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scimhub.directory.intents import MembersMissing, NotFound, UniqueConflict, VersionConflict
+from scimhub.directory.intents import CatalogConflict, Delete, MembersMissing, NotFound, UniqueConflict, VersionConflict
+from scimhub.scim import errors
 from scimhub.sqlstore.connection import Connection
+from scimhub.sqlstore.execution import CarryOut
 
 LARGEST_BATCH = 256
 # Answers that undo what their unit wrote before it found out.
@@ -29,6 +31,37 @@ class Unit:
         """What the unit did is on disk."""
         if self.error is None and self.committed is not None:
             self.committed(self.value)
+
+
+def catalog_versions(batch: Iterable[Unit]) -> list[int | None]:
+    """For each intent of the batch the version of the catalog by which it was computed, None where it depends on none."""
+    return [_catalog_version(unit.work) for unit in batch if isinstance(unit.work, CarryOut)]
+
+
+def _catalog_version(work: CarryOut) -> int | None:
+    intent = work.intent
+    return None if isinstance(intent, Delete) else intent.catalog_version
+
+
+def admitted(batch: Sequence[Unit], version_of: Callable[[int], int | None]) -> list[Unit]:
+    """The units that may run; the others have their answer.
+
+    ``version_of`` gives the version of a directory's catalog as the transaction finds it: 0 of one that is gone, into which
+    nothing is written any more, None where it does not matter. Rows that were computed by another catalog would lack what
+    this one looks up.
+    """
+    going = []
+    for unit in batch:
+        if isinstance(unit.work, CarryOut):
+            current = version_of(unit.work.intent.actor.directory)
+            if current == 0:
+                unit.error = errors.not_found("The directory is not there any more.")
+                continue
+            if current is not None and _catalog_version(unit.work) not in (None, current):
+                unit.value, unit.error = CatalogConflict(current), None
+                continue
+        going.append(unit)
+    return going
 
 
 class WritingConnection(Connection, Protocol):

@@ -213,8 +213,9 @@ class Directories:
             self._database.note_catalog_version(directory, version)
 
         text = orjson.dumps(additions).decode()
+        # Nobody writes to the directory meanwhile, so that each write finds the catalog as it was computed by or as it is now.
         return await self._database.write(
-            lambda connection: save_additions(connection, directory, text, expected), committed=note
+            lambda connection: save_additions(connection, directory, text, expected), directory, "alone", note
         )
 
     async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:

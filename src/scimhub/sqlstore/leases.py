@@ -1,4 +1,4 @@
-"""Leases on destinations, and which nodes are alive; see ``distribution.ports.LeaseStore``.
+"""Leases on destinations, and which nodes are alive and what they pin; see ``distribution.ports``: LeaseStore, PinStore.
 
 Where the database has one process only, a lease is that process's for the taking. Where it has many, the database's clock
 decides: the nodes' own clocks need not agree.
@@ -23,6 +23,12 @@ _GIVE_ALL = "UPDATE destinations SET lease_owner = NULL WHERE lease_owner = ?"
 _ASK = "UPDATE destinations SET lease_wanted = TRUE WHERE key = ? AND lease_owner IS NOT NULL"
 _BE_SEEN = "INSERT INTO nodes (id, seen) VALUES (?, now()) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen"
 _FORGET = "DELETE FROM nodes WHERE seen < now() - make_interval(secs => ?)"
+# A node that was seen so lately may be about to send what its snapshots need.
+_PIN_SECONDS = 600
+_PIN = """
+INSERT INTO nodes (id, seen, pinned) VALUES (?, now(), ?) ON CONFLICT (id) DO UPDATE SET pinned = excluded.pinned"""
+_UNPIN = "UPDATE nodes SET pinned = NULL WHERE id = ?"
+_LOWEST_PIN = "SELECT min(pinned) FROM nodes WHERE seen >= now() - make_interval(secs => ?)"
 _ALIVE = "SELECT id FROM nodes WHERE seen >= now() - make_interval(secs => ?) ORDER BY id"
 
 
@@ -59,6 +65,18 @@ class Leases:
 
     async def live_nodes(self, seconds: float) -> Sequence[str]:
         return [row[0] for row in await self._database.read(lambda connection: connection.fetch(_ALIVE, (seconds,)))]
+
+    async def pin(self, owner: str, position: int | None) -> None:
+        if not self._database.is_shared:
+            return
+        sql, values = (_UNPIN, (owner,)) if position is None else (_PIN, (owner, position))
+        await self._database.write(lambda connection: connection.run(sql, values), None)
+
+    async def lowest_pin(self) -> int | None:
+        if not self._database.is_shared:
+            return None
+        row = await self._database.read(lambda connection: connection.fetch_one(_LOWEST_PIN, (_PIN_SECONDS,)))
+        return None if row[0] is None else int(row[0])
 
     async def leave(self, owner: str, seconds: float) -> None:
         def work(connection: Connection) -> None:

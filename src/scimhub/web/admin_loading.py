@@ -167,7 +167,7 @@ async def _open(parts: Administration, directory: str, wish: ImportTerms) -> tup
     except ScimError as error:
         raise Invalid([error.detail]) from error
     dialect = dialects.find(source.dialect) or dialects.LENIENT
-    caller = Caller(home, source, dialect, parts.new_id(), parts.now())
+    caller = Caller(home, source, dialect, parts.new_id(), parts.now(), parts.catalogs)
     key = loading.find_key(kind, wish.key)
     return caller, catalog, Terms(kind, key, wish.mode, wish.dry_run, places, wish.keep_ids, wish.absent)
 

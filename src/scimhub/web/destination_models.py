@@ -100,6 +100,7 @@ class StatusShown(BaseModel):
     lag: int = Field(description="How many positions it is behind.")
     lag_seconds: float = Field(description="The age of the oldest change that it lacks.")
     held: int = Field(description="How many resources wait because their delivery failed.")
+    held_error: str = Field(description="Why the one of them failed that was held last; empty when nothing is held.")
     brake_held: int = Field(description="How many resources wait because the brake keeps their removal.")
     brake_is_tripped: bool = Field(description="No removal is sent before an administrator has looked.")
     brake_is_on: bool = Field(description="False where it was switched off, and for a feed, which has none.")

@@ -289,7 +289,7 @@ class FeedApi:
             if not has_room:
                 return feed_requests.crowded("snapshots")
             position = await self._store.last_position()
-            with self._pins.hold(position):
+            async with self._pins.hold(position):
                 await self._send_snapshot(client, view, position)
             return None
 

@@ -180,7 +180,7 @@ class _Visit:
         base_url = services.base_url(request, route.directory)
         self.viewpoint = Viewpoint(catalog, base_url, services.store.log_epoch)
         dialect = dialects.find(grant.source.dialect) or dialects.LENIENT
-        self.caller = Caller(grant.directory, grant.source, dialect, draft.request_id, draft.now)
+        self.caller = Caller(grant.directory, grant.source, dialect, draft.request_id, draft.now, services.catalogs)
 
     async def get(self, kind: Kind) -> Answer:
         auth.require(self.grant, "read")

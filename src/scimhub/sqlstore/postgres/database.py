@@ -75,7 +75,7 @@ class ServerDatabase:
         self._moved = 0
         self._cleaning: asyncio.Task[None] | None = None
         self._reads = Reads(self._borrow_for_reading)
-        self._writer = Writer(self.borrow, self._committed)
+        self._writer = Writer(self.borrow, self._committed, self.note_catalog_version)
         self._closed = False
         self._watching = asyncio.create_task(self._watch())
 

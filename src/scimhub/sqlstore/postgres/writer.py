@@ -21,8 +21,7 @@ from scimhub.directory.errors import StoreUnavailable
 from scimhub.scim import errors
 from scimhub.sqlstore import batches
 from scimhub.sqlstore.batches import LARGEST_BATCH, Unit
-from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Manner
-from scimhub.sqlstore.execution import CarryOut
+from scimhub.sqlstore.connection import Claim, Manner
 from scimhub.sqlstore.postgres import buffering, driver, locks
 from scimhub.sqlstore.postgres.buffering import BufferedConnection
 
@@ -50,11 +49,15 @@ class _CommitUnknown(Exception):
 
 
 class Writer:
-    """The writer of one node. ``borrow`` lends a connection; ``committed`` is told the claim of each commit."""
+    """The writer of one node. ``borrow`` lends a connection; ``committed`` is told the claim of each commit.
 
-    def __init__(self, borrow: Borrow, committed: Callable[[Claim], None]) -> None:
+    ``note_catalog`` hears of a directory whose catalog another node has changed, and of its version.
+    """
+
+    def __init__(self, borrow: Borrow, committed: Callable[[Claim], None], note_catalog: Callable[[int, int], None]) -> None:
         self._borrow = borrow
         self._committed = committed
+        self._note_catalog = note_catalog
         self._waiting: defaultdict[Claim, deque[_Unit]] = defaultdict(deque)
         self._draining: dict[Claim, asyncio.Task[None]] = {}
         self._unclaimed: set[asyncio.Task[None]] = set()
@@ -144,8 +147,7 @@ class Writer:
     async def _transact(self, raw: Any, claim: Claim, batch: list[_Unit], *, savepoints: bool = False) -> bool:
         """Run the units and commit; False, with nothing written, when they must be run again with savepoints."""
         try:
-            going = batch if await _begin(raw, claim) else _without_intents(batch)
-            is_done = await _run(raw, going, savepoints=savepoints)
+            is_done = await _run(raw, await self._begin(raw, claim, batch), savepoints=savepoints)
             self.reach("after_write")
         except BaseException:
             await _roll_back(raw)
@@ -162,27 +164,28 @@ class Writer:
         self.reach("after_commit")
         return True
 
+    async def _begin(self, raw: Any, claim: Claim, batch: list[_Unit]) -> Sequence[Unit]:
+        """Begin a transaction that has the claim to itself; the units that may run in it."""
+        if claim is None:
+            await raw.execute("BEGIN")
+            return batch
+        lock = f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})"
+        versions = batches.catalog_versions(batch)
+        if not versions:
+            await raw.execute(lock)
+            return batch
+        newest = max((version for version in versions if version is not None), default=None)
+        # In one way to the server. The last statement sees what was committed by whoever had the lock before.
+        is_at = "" if newest is None else f" AND catalog_version = {newest}"
+        found = await raw.execute(f"{lock}; SELECT FROM directories WHERE key = {claim}{is_at}")
+        current = newest
+        if found != "SELECT 1":
+            current = await raw.fetchval("SELECT catalog_version FROM directories WHERE key = $1", claim) or 0
+            self._note_catalog(claim, current)
+        return batches.admitted(batch, lambda _: current)
 
-async def _begin(raw: Any, claim: Claim) -> bool:
-    """Begin a transaction that has the claim to itself; False when that is a directory which is not there any more."""
-    if claim is None:
-        await raw.execute("BEGIN")
-        return True
-    # In one way to the server. The last statement sees what was committed by whoever had the lock before.
-    lock = f"BEGIN; SELECT pg_advisory_xact_lock({locks.WRITING}, {claim})"
-    found = await raw.execute(f"{lock}; SELECT FROM directories WHERE key = {claim}")
-    return claim == ADMINISTRATION or found == "SELECT 1"
 
-
-def _without_intents(batch: list[_Unit]) -> list[_Unit]:
-    """The batch without what would leave a resource in no directory; that is refused."""
-    for unit in batch:
-        if isinstance(unit.work, CarryOut):
-            unit.error = errors.not_found("The directory is not there any more.")
-    return [unit for unit in batch if unit.error is None]
-
-
-async def _run(raw: Any, batch: list[_Unit], *, savepoints: bool) -> bool:
+async def _run(raw: Any, batch: Sequence[Unit], *, savepoints: bool) -> bool:
     """Run the units within the open transaction, and have all that they write written; see ``batches.run``."""
     connection = BufferedConnection(raw)
 

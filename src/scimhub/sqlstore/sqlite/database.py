@@ -48,7 +48,7 @@ class FileDatabase:
         # One process owns the file, so memory may answer what every request asks.
         self._catalog_versions: dict[int, int] = dict(connection.fetch("SELECT key, catalog_version FROM directories"))
         self._checkpointer = Checkpointer(path, connection, self._committed)
-        self._writer = Writer(connection)
+        self._writer = Writer(connection, self.catalog_version)
 
     async def read(self, work: FileWork[T]) -> T:
         """What the work returns, on the caller's thread."""

@@ -44,10 +44,15 @@ class _Unit(Unit):
 
 
 class Writer:
-    """Owns the writing connection. ``submit`` may be called from any event loop."""
+    """Owns the writing connection. ``submit`` may be called from any event loop.
 
-    def __init__(self, connection: SqliteConnection) -> None:
+    ``catalog_version`` tells that of a directory, 0 of one that is gone. What changes it goes ``alone`` and notes it in its
+    ``committed``, so that for the units of a batch it is what the transaction finds.
+    """
+
+    def __init__(self, connection: SqliteConnection, catalog_version: Callable[[int], int]) -> None:
         self._connection = connection
+        self._catalog_version = catalog_version
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         # What each loop submitted and has not handed over. Guarded by the lock, as is ``_closed``.
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
@@ -109,7 +114,7 @@ class Writer:
             if unit.manner == "shared":
                 self._gather(batch, held)
             try:
-                _carry_out(connection, batch)
+                self._carry_out(batch)
             except Exception as error:
                 # A defect of ours. The thread must live on, or everyone who writes would wait for ever.
                 _log.exception("writer failed", extra={"units": len(batch)})
@@ -134,39 +139,39 @@ class Writer:
                 return
             batch.append(unit)
 
-
-def _carry_out(connection: SqliteConnection, batch: list[_Unit]) -> None:
-    """Give each unit of the batch its value or its error, and have the values on disk."""
-    try:
-        if batch[0].manner == "bare":
-            batch[0].value = batch[0].work(connection)
-        else:
-            if not _transact(connection, batch):
-                _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
-                connection.execute("ROLLBACK")
-                _transact(connection, batch, savepoints=True)
-    except Exception as error:  # whatever it is, the waiters must hear of it
-        _roll_back(connection)
-        _log.error("transaction failed", extra={"units": len(batch), "error": f"{type(error).__name__}: {error}"})
-        if len(batch) > 1 and not isinstance(error, apsw.BusyError):
-            # The fault may be one unit's, such as the one too large for what is left of the disk: the innocent go on.
+    def _carry_out(self, batch: list[_Unit]) -> None:
+        """Give each unit of the batch its value or its error, and have the values on disk."""
+        connection = self._connection
+        try:
+            if batch[0].manner == "bare":
+                batch[0].value = batch[0].work(connection)
+            else:
+                if not self._transact(batch):
+                    _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
+                    connection.execute("ROLLBACK")
+                    self._transact(batch, savepoints=True)
+        except Exception as error:  # whatever it is, the waiters must hear of it
+            _roll_back(connection)
+            _log.error("transaction failed", extra={"units": len(batch), "error": f"{type(error).__name__}: {error}"})
+            if len(batch) > 1 and not isinstance(error, apsw.BusyError):
+                # The fault may be one unit's, such as the one too large for what is left of the disk: the innocent go on.
+                for unit in batch:
+                    self._carry_out([unit])
+                return
             for unit in batch:
-                _carry_out(connection, [unit])
+                unit.value, unit.error = None, _translated(error)
             return
         for unit in batch:
-            unit.value, unit.error = None, _translated(error)
-        return
-    for unit in batch:
-        unit.note_commit()
+            unit.note_commit()
 
-
-def _transact(connection: SqliteConnection, batch: list[_Unit], *, savepoints: bool = False) -> bool:
-    """Run the units and commit; False, with the transaction open, when they must be run again with savepoints."""
-    connection.execute("BEGIN IMMEDIATE")
-    is_done = batches.run(connection, batch, savepoints=savepoints)
-    if is_done:
-        connection.execute("COMMIT")
-    return is_done
+    def _transact(self, batch: list[_Unit], *, savepoints: bool = False) -> bool:
+        """Run the units and commit; False, with the transaction open, when they must be run again with savepoints."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        is_done = batches.run(connection, batches.admitted(batch, self._catalog_version), savepoints=savepoints)
+        if is_done:
+            connection.execute("COMMIT")
+        return is_done
 
 
 def _roll_back(connection: SqliteConnection) -> None:
