@@ -15,22 +15,21 @@ from yarl import URL
 
 from scimhub.destinations import (
     http_api_configuration,
-    http_authorization,
     http_client,
     http_configuration,
     http_outcomes,
     personal,
     redaction,
 )
-from scimhub.destinations.brought_secret import BroughtSecret
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_api_configuration import TEST, Configuration, Operation
 from scimhub.destinations.http_authorization import AUTHORIZATION, Authorizer
 from scimhub.destinations.http_client import Answer, HttpClient
+from scimhub.destinations.http_kind import HttpKind
 from scimhub.destinations.http_outcomes import Failure
 from scimhub.destinations.templates import Source, Unfit
 from scimhub.distribution import rules, times
-from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Purpose, Rejected, Retry, Secret
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Rejected, Retry, Secret
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote, RemoteState
 
@@ -39,24 +38,14 @@ _NO_TEST: Final = "No operation test is configured: only the credentials were ma
 _CONTENT_TYPES: Final[Mapping[str, str]] = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 
 
-class HttpApi(BroughtSecret):
-    """The kind. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
+class HttpApi(HttpKind):
+    """The kind."""
 
     name = "http_api"
-    joins_runs = True
-
-    def __init__(self, policy: Policy, now_seconds: Callable[[], float], ledger: Ledger) -> None:
-        self._policy = policy
-        self._now_seconds = now_seconds
-        self._ledger = ledger
 
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
         """The configuration with defaults filled in; raises Invalid with every mistake."""
         return http_api_configuration.check(configuration, self._policy)
-
-    def purpose(self, configuration: Mapping[str, object]) -> Purpose | None:
-        """The password of its auth, if that has one."""
-        return http_authorization.purpose(configuration.get("auth"))
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> "HttpApiSender":
         """A sender that asks the API and notes what it was told in the ledger."""

@@ -16,7 +16,6 @@ from weakref import WeakValueDictionary
 import orjson
 
 from scimhub.destinations import (
-    http_authorization,
     personal,
     scim_ability,
     scim_app_configuration,
@@ -24,10 +23,10 @@ from scimhub.destinations import (
     scim_content,
     scim_listing,
 )
-from scimhub.destinations.brought_secret import BroughtSecret
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Authorizer
 from scimhub.destinations.http_client import HttpClient
+from scimhub.destinations.http_kind import HttpKind
 from scimhub.destinations.http_outcomes import Failure
 from scimhub.destinations.scim_ability import Ability
 from scimhub.destinations.scim_app_configuration import Configuration
@@ -36,7 +35,7 @@ from scimhub.destinations.scim_memberships import Memberships
 from scimhub.destinations.scim_resources import Event, Resources
 from scimhub.distribution import amendments, times
 from scimhub.distribution.amendments import Amendment
-from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Purpose, Rejected, Secret
+from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Rejected, Secret
 from scimhub.distribution.drift import Comparison, Desired, Shown, Sight, Unreadable
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
@@ -46,24 +45,14 @@ _DUE_AT_ONCE: Final = 100
 _log = logging.getLogger(__name__)
 
 
-class ScimApp(BroughtSecret):
-    """The kind. ``policy`` says which addresses may be reached; ``now_seconds`` is the Unix time."""
+class ScimApp(HttpKind):
+    """The kind."""
 
     name = "scim_app"
-    joins_runs = True
-
-    def __init__(self, policy: Policy, now_seconds: Callable[[], float], ledger: Ledger) -> None:
-        self._policy = policy
-        self._now_seconds = now_seconds
-        self._ledger = ledger
 
     def check(self, configuration: Mapping[str, object]) -> Mapping[str, object]:
         """The configuration with defaults filled in; raises Invalid with every mistake."""
         return scim_app_configuration.check(configuration, self._policy)
-
-    def purpose(self, configuration: Mapping[str, object]) -> Purpose | None:
-        """The password of its auth, if that has one."""
-        return http_authorization.purpose(configuration.get("auth"))
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> "ScimAppSender":
         """A sender that writes to the application and notes it in the ledger."""
