@@ -84,11 +84,10 @@ class _Wish:
     # The paths of the allow-list, None when there is none.
     visible: tuple[str, ...] | None
     mapped: Mapped | None
-
-    @property
-    def looks_inside(self) -> bool:
-        """Whether it depends on any value of a resource what is told, and not just on a few names at its top."""
-        return self.condition is not None or self.mapped is not None
+    # Whether it depends on any value of a resource what is told, and not just on a few names at its top; whether the resource
+    # is shown as it is.
+    looks_inside: bool
+    shows_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +156,13 @@ class Interest:
         """What the destination may see of a resource of the kind, which it wants."""
         return self.wishes[kind.name].projection
 
-    def mapped(self, kind: Kind) -> Mapped | None:
-        """What it sees in the place of that, None when it sees just that."""
-        return self.wishes[kind.name].mapped
+    def shown(self, kind: Kind, resource: str) -> str:
+        """The text of a resource of the kind, as the destination may see it."""
+        wish = self.wishes[kind.name]
+        if wish.shows_all:
+            return resource
+        shown = wish.projection.apply(orjson.loads(resource), kind)
+        return orjson.dumps(shown if wish.mapped is None else wish.mapped.apply(shown)).decode()
 
 
 def bind(subscription: Subscription, catalog: Catalog) -> Interest:
@@ -172,18 +175,12 @@ def bind(subscription: Subscription, catalog: Catalog) -> Interest:
     if problems:
         raise Invalid(problems)
     names = list(subscription.attributes) or None
-    wishes = {
-        kind.name: _Wish(
-            kind,
-            verbs[kind.name],
-            conditions.get(kind.name),
-            projection.parse(names, None, [kind]),
-            visible,
-            mapped.get(kind.name),
-        )
-        for kind in catalog.kinds.values()
-        if verbs[kind.name]
-    }
+    wishes = {}
+    for kind in catalog.kinds.values():
+        if wanted := verbs[kind.name]:
+            condition, seen_as, shown = conditions.get(kind.name), mapped.get(kind.name), projection.parse(names, None, [kind])
+            looks_inside, shows_all = not (condition is seen_as is None), seen_as is None and shown.shows_all(kind)
+            wishes[kind.name] = _Wish(kind, wanted, condition, shown, visible, seen_as, looks_inside, shows_all)
     return Interest(wishes)
 
 
