@@ -145,9 +145,7 @@ def _shown_after(envelope: Envelope, kind: Kind, change: Change) -> str:
     return _shown(envelope, kind, id, version, time, document or "{}", external_id)
 
 
-def _shown(
-    envelope: Envelope, kind: Kind, id: str, version: int, modified: str, document: str, external_id: str | None
-) -> str:
+def _shown(envelope: Envelope, kind: Kind, id: str, version: int, modified: str, document: str, external_id: str | None) -> str:
     named = "" if external_id is None else f',"externalId":{orjson.dumps(external_id).decode()}'
     _, base_url, epoch = envelope.viewpoint
     # Spliced, not parsed; see ``directory.representation``.

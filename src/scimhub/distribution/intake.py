@@ -194,21 +194,23 @@ class Intake:
         return assess(change)
 
     def _item(self, notice: Notice) -> Item[Notice]:
-        change = notice.change
-        touched = len(change.members_added) + len(change.members_removed)
-        size = len(change.after or "") + 40 * touched
-        weight = touched if notice.is_run and self._joins_runs else 0
+        # Taken apart at once: a named field costs three times as much, and this runs for each change.
+        position, _, _, _, _, resource_id, _, _, _, _, after, _, _, members_added, members_removed = notice.change
+        _, kind, _, _, _, members, takes, returns, ask = notice
+        touched = len(members_added) + len(members_removed)
+        size = len(after or "") + 40 * touched
+        weight = touched if touched and notice.is_run and self._joins_runs else 0
         removes, removed = "", 0
-        is_kept = change.resource_id in self._kept
-        if is_kept and notice.returns:
-            self._no_longer_kept(change.resource_id)
+        is_kept = resource_id in self._kept
+        if is_kept and returns:
+            self._no_longer_kept(resource_id)
         # To a destination that keeps somebody, whatever shows that he is inactive is his removal.
-        if notice.takes or (is_kept and '"active":false' in (change.after or "")):
-            removes, removed = notice.kind.name, 1
-        elif notice.members and change.members_removed:
-            removes, removed = MEMBERS, len(change.members_removed)
-        is_state = self._tells_states and not notice.kind.has_members and not notice.ask
-        return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
+        if takes or (is_kept and '"active":false' in (after or "")):
+            removes, removed = kind.name, 1
+        elif members and members_removed:
+            removes, removed = MEMBERS, len(members_removed)
+        is_state = self._tells_states and not kind.has_members and not ask
+        return Item(position, notice, weight, size, removes, removed, returns, is_state)
 
     async def _with_removals(self, item: Item[Notice], hold: Hold, interest: Interest) -> Item[Notice]:
         """The state with what it takes away that nobody was told of: the brake asks of that, too."""

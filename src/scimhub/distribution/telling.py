@@ -17,6 +17,8 @@ def is_plain(unit: Unit[Notice]) -> bool:
 
 def plain(wrapping: Envelope, unit: Unit[Notice]) -> list[Message]:
     """The messages of a plain unit, one after the other."""
+    if len(unit.items) == 1:
+        return envelope.of_notice(wrapping, unit.items[0].content)
     return envelope.of_run(wrapping, [item.content for item in unit.items])
 
 
