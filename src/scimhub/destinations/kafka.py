@@ -274,4 +274,4 @@ def mark_of(message: Message) -> Mark | None:
 
 @cache
 def _header_names(attributes: tuple[str, ...]) -> Sequence[str]:
-    return ["content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes]
+    return tuple("content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes)

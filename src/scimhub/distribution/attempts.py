@@ -18,7 +18,18 @@ def attempt_of(
     _, change_id, _, _, _, resource_id, *_ = last.content.change
     detail, excerpt = ("", "") if isinstance(outcome, Delivered) else (outcome.reason, outcome.excerpt)
     return Attempt(
-        *(begun, destination.directory_name, destination.name, message.delivery_id, change_id, resource_id),
-        *(items[0].position, last.position, unit.number, _NAMES[type(outcome)], outcome.status, round(lasted * 1_000_000)),
-        *(detail, excerpt),
+        begun,
+        destination.directory_name,
+        destination.name,
+        message.delivery_id,
+        change_id,
+        resource_id,
+        items[0].position,
+        last.position,
+        unit.number,
+        _NAMES[type(outcome)],
+        outcome.status,
+        round(lasted * 1_000_000),
+        detail,
+        excerpt,
     )

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import NamedTuple
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, telling, times, turns
@@ -23,17 +22,9 @@ from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 
 # To post so many messages is as much work as to begin ``turns.AT_ONCE`` of them with a task each.
-_POSTED_IN_A_TURN = 16
+_POSTED_IN_A_TURN = 24
 
 _log = logging.getLogger(__name__)
-
-
-class _Posted(NamedTuple):
-    """A unit that was posted, and when: in seconds since 1970, and as a text."""
-
-    unit: Unit[Notice]
-    begun: float
-    text: str
 
 
 class Sending:
@@ -66,8 +57,8 @@ class Sending:
         self._guard = guard
         self._note, self._land, self._fail, self._ended = note, land, fail, ended
         self._posting = sender if isinstance(sender, Posting) else None
-        # By the delivery ids of their messages.
-        self._posted: dict[str, _Posted] = {}
+        # What was posted and has not landed, by its message's delivery id; and when, in seconds since 1970 and as a text.
+        self._posted: dict[str, tuple[Unit[Notice], float, str]] = {}
         if self._posting is not None:
             self._posting.listen(self._arrive)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,7 +135,7 @@ class Sending:
                 if len(messages) > 1 or not sender.post(messages[0]):
                     self._spawn(self._send(unit))
                 else:
-                    self._posted[messages[0].delivery_id] = _Posted(unit, begun, text)
+                    self._posted[messages[0].delivery_id] = (unit, begun, text)
                 return
         except Exception as error:
             self._turn_back(unit, error)
