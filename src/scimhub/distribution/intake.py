@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-import orjson
-
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times, turns
@@ -14,7 +12,7 @@ from scimhub.distribution.gate import STREAM
 from scimhub.distribution.lane import Hold, Item, Unit
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.owing import OwingLanes
-from scimhub.distribution.subscription import Interest, Notice, is_active
+from scimhub.distribution.subscription import Interest, Notice, tells_active
 from scimhub.distribution.surroundings import Surroundings
 
 # Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
@@ -217,7 +215,7 @@ class Intake:
         state = item.content.change
         if item.removed:
             return item
-        has_come_back = not item.content.kind.has_members and is_active(orjson.loads(state.after or "{}"))
+        has_come_back = not item.content.kind.has_members and tells_active(state.after)
         if hold.cause == "discarded" and state.position <= (hold.until or 0) and not has_come_back:
             # What an administrator gave up is given up as a whole; of who came back nothing is.
             return replace(item, removes=MEMBERS if item.content.kind.has_members else state.kind, removed=1)

@@ -137,8 +137,11 @@ class Interest:
         wish = self.wishes.get(change.kind)
         if wish is None:
             return None
-        image = None if change.after is None else orjson.loads(change.after)
-        if image is not None and self.contains(change.kind, change.resource_id, image):
+        after, image = change.after, None
+        # To read the document costs most of all.
+        if after is not None and (wish.condition is not None or activation.may_be_met(after, wish.kind)):
+            image = orjson.loads(after)
+        if after is not None and (image is None or self.contains(change.kind, change.resource_id, image)):
             if not wish.verbs & _TELL_STATE:
                 return None
             members = wish.kind.has_members and _is_visible("members", wish.visible)
@@ -307,6 +310,11 @@ def is_active(document: Mapping[str, object]) -> bool:
     """Whether the resource is not said to be inactive."""
     # RFC 7643 §4.1.1 leaves open what a user without ``active`` is; identity providers take it for an active one.
     return document.get("active") is not False
+
+
+def tells_active(document: str | None) -> bool:
+    """The same of the text of a stored document; nothing is said by none."""
+    return document is None or '"active":false' not in document or is_active(orjson.loads(document))
 
 
 def _is_visible(path: str, visible: tuple[str, ...] | None) -> bool:
