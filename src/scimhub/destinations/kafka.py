@@ -211,9 +211,9 @@ class KafkaSender:
         return kafka_production.record(key, value, _header_names(tuple(attributes)), attributes.values())
 
     def _landed(self, reports: Reports, noted: str) -> None:
-        outcomes = [_DELIVERED if error is None else self._failed(error, size, noted) for _, size, error in reports]
+        told = [(message, self._failed(error, size, noted) if error else _DELIVERED) for message, size, error in reports]
         if self._tell is not None:
-            self._tell([(message, outcome) for (message, _, _), outcome in zip(reports, outcomes, strict=True)])
+            self._tell(told)
 
     def _failed(self, error: KafkaError, size: int, noted: str) -> Outcome:
         code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
