@@ -1,6 +1,9 @@
 """What is Kafka's own: partitions, idempotence without gaps, what brokers answer, compacted topics."""
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from scimhub.destinations import kinds
-from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
+from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from tests.destinations.broker import HERE, opened, send
 from tests.destinations.broker_kafka import MockKafkaBroker, fetch
 from tests.destinations.broker_list import open_broker
@@ -127,6 +130,57 @@ async def test_a_producer_that_can_go_on_no_more_is_replaced(broker: MockKafkaBr
         await sender.send(of("u"))
         broker.cluster.clear_errors(PRODUCE)
         await until_delivered(sender, of("u", "e2"))
+
+
+async def test_reports_leave_others_their_turn_however_many_come(broker: MockKafkaBroker):
+    await broker.create("reports")
+    async with opened("kafka", broker.configuration("reports")) as sender:
+        assert await sender.send(of("u", "e0")) == Delivered()
+        round, rounds, told = 0, [], sender._connection.client._reports
+        sender.listen(lambda some: rounds.extend([round] * len(some)))
+        for number in range(200):
+            assert sender.post(of(f"u{number}"))
+            # The loop stands still, so that the library's thread calls it more than once.
+            wait_here(lambda number=number: len(told) > number)
+        while len(rounds) < 200:
+            await asyncio.sleep(0)
+            round += 1
+    assert max(Counter(rounds).values()) == 32
+
+
+async def test_late_reports_of_a_producer_that_was_replaced_leave_its_successor_alone(broker: MockKafkaBroker):
+    await broker.create("late")
+    async with opened("kafka", broker.configuration("late")) as sender:
+        assert await sender.send(of("u", "e0")) == Delivered()
+        former = sender._connection.client
+        told: list[Outcome] = []
+
+        def tell(some: Sequence[tuple[Message, Outcome]]) -> None:
+            told.extend(outcome for _, outcome in some)
+            # Reports come in over many rounds of the loop, as those of ten thousand records do.
+            end = time.monotonic() + 0.0001 * len(some)
+            wait_here(lambda: time.monotonic() > end)
+
+        sender.listen(tell)
+        broker.kill()
+        for number in range(8000):
+            assert sender.post(of(f"u{number}"))
+        broker.cluster.push_errors(PRODUCE, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 500)
+        broker.start()
+        await until(lambda: sender._connection.client is not former, "the first report")
+        broker.cluster.clear_errors(PRODUCE)
+        await until_delivered(sender, of("u", "e1"))
+        assert len(told) < 8000
+        successor = sender._connection.client
+        await until(lambda: len(told) == 8000, "the last report")
+        assert sender._connection.client is successor
+
+
+def wait_here(is_so: Callable[[], bool]) -> None:
+    """Wait without giving others on the loop a turn."""
+    end = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < end
 
 
 async def test_records_that_time_out_leave_no_gap_behind_them(broker: MockKafkaBroker, tmp_path: Path):

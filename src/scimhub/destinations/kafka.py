@@ -83,8 +83,8 @@ class KafkaSender:
         if record is None:
             return Delivered()
         mark = mark_of(message) if self._keys.transactional_id else None
+        production = self._connection.client
         try:
-            production = self._connection.client
             if production is None:
                 production = await self._connection.use(_itself)
             if record.size > production.limit:
@@ -94,11 +94,11 @@ class KafkaSender:
                 error = await production.append(record)
             else:
                 error = await self._append(record, mark)
-            return Delivered() if error is None else self._failed(error, record.size, production.noted)
+            return Delivered() if error is None else self._failed(error, record.size, production)
         except BufferError:
             return Retry("The producer's queue is full.", "destination")
         except KafkaException as raised:
-            return self._failed(raised.args[0], record.size, "")
+            return self._failed(raised.args[0], record.size, production)
         except Foreign as foreign:
             return Retry(f"{foreign}; give the destination another transactional_id.", "destination")
         except (Lost, OSError, TimeoutError) as failure:
@@ -210,14 +210,15 @@ class KafkaSender:
             value = orjson.dumps({name: value for name, value in content.items() if name not in _OF_MEMBERS})
         return kafka_production.record(key, value, _header_names(tuple(attributes)), attributes.values())
 
-    def _landed(self, reports: Reports, noted: str) -> None:
-        told = [(message, self._failed(error, size, noted) if error else _DELIVERED) for message, size, error in reports]
+    def _landed(self, production: Production, reports: Reports) -> None:
+        told = [(message, self._failed(error, size, production) if error else _DELIVERED) for message, size, error in reports]
         if self._tell is not None:
             self._tell(told)
 
-    def _failed(self, error: KafkaError, size: int, noted: str) -> Outcome:
+    def _failed(self, error: KafkaError, size: int, production: Production | None) -> Outcome:
         code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
-        if error.fatal() or code in _LASTING:
+        # What a producer that was replaced still reports says nothing of its successor.
+        if (error.fatal() or code in _LASTING) and self._connection.client is production:
             self._connection.lose()
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             what = f"The event has {size:,} bytes; the topic {topic} takes less (max.message.bytes)"
@@ -230,7 +231,7 @@ class KafkaSender:
             taken = f"Another producer has the transactional_id {self._keys.transactional_id}"
             return Retry(f"{taken}; it must be this destination's own.", "destination")
         if code == KafkaError._MSG_TIMED_OUT:
-            cause = f"; {noted.rstrip('.')}" if noted else ""
+            cause = f"; {production.noted.rstrip('.')}" if production is not None and production.noted else ""
             return Retry(f"{self._where} did not confirm within {self._keys.timeout:g} seconds{cause}.", "destination")
         return Retry(f"Kafka does not take records for the topic {topic}: {said}.", "destination")
 

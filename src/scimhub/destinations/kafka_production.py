@@ -64,7 +64,7 @@ class Production:
         limit: int,
         configuration: Mapping[str, Any],
         look_at: Callable[[Sequence[Server]], None],
-        landed: Callable[[Reports, str], None],
+        landed: Callable[["Production", Reports], None],
     ) -> None:
         self.limit = limit
         # The last thing that the library said about the cluster as a whole.
@@ -77,6 +77,7 @@ class Production:
         self._look_at, self._landed = look_at, landed
         told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
         self._producer = Producer({**configuration, **told}, logger=_log)
+        self._is_landing = False
         self._is_over = False
         self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
         self._thread.start()
@@ -103,7 +104,7 @@ class Production:
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
         self._producer.poll(0)
-        self._land()
+        self._begin_landing()
 
     def _poll(self) -> None:
         while not self._is_over:
@@ -111,7 +112,7 @@ class Production:
             if self._reports or self._answers:
                 # One call for all that came at once: each wakes the loop.
                 with contextlib.suppress(RuntimeError):  # the loop may have closed
-                    self._loop.call_soon_threadsafe(self._land)
+                    self._loop.call_soon_threadsafe(self._begin_landing)
 
     def _note_report(self, message: Message, size: int, error: KafkaError | None, _: object) -> None:
         self._reports.append((message, size, error))
@@ -119,15 +120,21 @@ class Production:
     def _note_answer(self, said: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
         self._answers.append((said, error))
 
+    def _begin_landing(self) -> None:
+        if not self._is_landing:
+            self._land()
+
     def _land(self) -> None:
+        self._is_landing = False
         if count := min(len(self._reports), _REPORTS_AT_ONCE):
-            self._landed([self._reports.popleft() for _ in range(count)], self.noted)
+            self._landed(self, [self._reports.popleft() for _ in range(count)])
         for _ in range(min(len(self._answers), _REPORTS_AT_ONCE)):
             said, error = self._answers.popleft()
             if not said.done():
                 said.set_result(error)
         if self._reports or self._answers:
             # Others on the loop have their turn between.
+            self._is_landing = True
             self._loop.call_soon(self._land)
 
     def _note(self, error: KafkaError) -> None:
