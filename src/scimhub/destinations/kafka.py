@@ -30,7 +30,7 @@ from scimhub.destinations.broker_configuration import Server
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy, Refused
 from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
-from scimhub.destinations.kafka_production import Production, Record, Reports
+from scimhub.destinations.kafka_production import Names, Production, Record, Reports
 from scimhub.destinations.kafka_transactions import Foreign, Mark, Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
@@ -58,6 +58,7 @@ _LEAST_TRANSACTION_MS: Final = 60_000
 _TRANSACTION_PATIENCE: Final = 3
 
 _DELIVERED: Final = Delivered()
+_STRUCTURED: Final = Names(("content-type",), len("content-type"))
 
 _log = logging.getLogger(__name__)
 
@@ -198,7 +199,7 @@ class KafkaSender:
         attributes = message.attributes
         key = broker_connection.key_of(message).encode()
         if self._keys.format == "structured":
-            return kafka_production.record(key, message.body, ("content-type",), (cloudevents_http.STRUCTURED,))
+            return kafka_production.record(key, message.body, _STRUCTURED, (cloudevents_http.STRUCTURED,))
         value: bytes | None = message.data
         if self._keys.compacted and attributes["type"].endswith(".deleted"):
             # Nothing as the value is what lets the topic forget the key; the headers still tell what happened.
@@ -274,5 +275,6 @@ def mark_of(message: Message) -> Mark | None:
 
 
 @cache
-def _header_names(attributes: tuple[str, ...]) -> Sequence[str]:
-    return tuple("content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes)
+def _header_names(attributes: tuple[str, ...]) -> Names:
+    texts = ["content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes]
+    return Names(texts, len("".join(texts)))

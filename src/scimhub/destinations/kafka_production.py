@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -42,17 +42,18 @@ class Record(NamedTuple):
     size: int
 
 
-def record(key: bytes, value: bytes | None, names: Sequence[str], values: Collection[str]) -> Record:
+class Names(NamedTuple):
+    """The names of a record's headers, in order, and how many bytes they have together."""
+
+    texts: Sequence[str]
+    size: int
+
+
+def record(key: bytes, value: bytes | None, names: Names, values: Collection[str]) -> Record:
     """The record of that key, with a header of each name."""
-    size = _RECORD_OVERHEAD + len(key) + len(value or b"") + _length(names) + len("".join(values).encode())
+    size = _RECORD_OVERHEAD + len(key) + len(value or b"") + names.size + len("".join(values).encode())
     # The library takes a text as quickly as its bytes.
-    return Record(key, value, list(zip(names, values, strict=True)), size)
-
-
-# The names are nearly always the same.
-@cache
-def _length(names: Sequence[str]) -> int:
-    return len("".join(names))
+    return Record(key, value, list(zip(names.texts, values, strict=True)), size)
 
 
 class Production:
