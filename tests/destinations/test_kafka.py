@@ -157,8 +157,8 @@ async def test_late_reports_of_a_producer_that_was_replaced_leave_its_successor_
 
         def tell(some: Sequence[tuple[Message, Outcome]]) -> None:
             told.extend(outcome for _, outcome in some)
-            # Reports come in over many rounds of the loop, as those of ten thousand records do.
-            end = time.monotonic() + 0.0001 * len(some)
+            # Reports come in over many rounds of the loop, and for longer than the successor needs to begin.
+            end = time.monotonic() + 0.0004 * len(some)
             wait_here(lambda: time.monotonic() > end)
 
         sender.listen(tell)
