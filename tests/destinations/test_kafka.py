@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,9 @@ async def test_reports_leave_others_their_turn_however_many_come(broker: MockKaf
     async with opened("kafka", broker.configuration("reports")) as sender:
         assert await sender.send(of("u", "e0")) == Delivered()
         round, rounds, told = 0, [], sender._connection.client._reports
+        sender.listen(lambda some: rounds.extend([round] * len(some)))
         for number in range(200):
-            assert sender.post(of(f"u{number}"), lambda _: rounds.append(round))
+            assert sender.post(of(f"u{number}"))
             # The loop stands still, so that the library's thread calls it more than once.
             wait_here(lambda number=number: len(told) > number)
         while len(rounds) < 200:
@@ -154,15 +155,16 @@ async def test_late_reports_of_a_producer_that_was_replaced_leave_its_successor_
         former = sender._connection.client
         told: list[Outcome] = []
 
-        def tell(outcome: Outcome) -> None:
-            told.append(outcome)
-            # Reports come in over many rounds of the loop, as those of ten thousand records do.
-            end = time.monotonic() + 0.0001
+        def tell(some: Sequence[tuple[Message, Outcome]]) -> None:
+            told.extend(outcome for _, outcome in some)
+            # Reports come in over many rounds of the loop, and for longer than the successor needs to begin.
+            end = time.monotonic() + 0.0004 * len(some)
             wait_here(lambda: time.monotonic() > end)
 
+        sender.listen(tell)
         broker.kill()
         for number in range(8000):
-            assert sender.post(of(f"u{number}"), tell)
+            assert sender.post(of(f"u{number}"))
         broker.cluster.push_errors(PRODUCE, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 500)
         broker.start()
         await until(lambda: sender._connection.client is not former, "the first report")

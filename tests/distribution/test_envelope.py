@@ -137,6 +137,21 @@ def test_the_same_change_has_the_same_bytes_every_time(wish: Json):
     assert first[0].body == second[0].body
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        change(7, before={"title": None}, after={**KIM, "title": 'a "quoted" \\ \u2028 \U0001f980 \x01'}, external_id='"\\\n'),
+        change(7, "created", after=KIM),
+        change(7, "deleted", before=KIM),
+        change(7, kind="Group", before={"displayName": 'x"'}, after=STAFF, added=["m1"], removed=["m2"]),
+        change(7, "created", "Group", after=STAFF, added=[f"m{number}" for number in range(2 * MEMBERS_PER_EVENT)]),
+    ],
+)
+def test_data_is_the_shortest_text_of_what_it_says(made: Change):
+    for message in messages(wrapping(), made):
+        assert message.data == orjson.dumps(orjson.loads(message.data))
+
+
 def test_bytes_differ_as_soon_as_the_change_does():
     wrap = wrapping()
     bodies = {messages(wrap, change(position, after=KIM, before={"title": old}))[0].body for position in (7, 8) for old in "ab"}

@@ -18,11 +18,16 @@ class PostingLine(Line):
 
     goes: asyncio.Event
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    tell: Callable[[Sequence[tuple[Message, Outcome]]], None] | None = None
 
-    def post(self, message: Message, tell: Callable[[Outcome], None]) -> bool:
+    def listen(self, tell: Callable[[Sequence[tuple[Message, Outcome]]], None]) -> None:
+        self.tell = tell
+
+    def post(self, message: Message) -> bool:
         async def answer() -> None:
             await self.goes.wait()
-            tell(await self.send(message))
+            assert self.tell is not None
+            self.tell([(message, await self.send(message))])
 
         self.tasks.add(task := asyncio.get_running_loop().create_task(answer()))
         task.add_done_callback(self.tasks.discard)
@@ -89,11 +94,11 @@ async def test_a_defect_in_posting_ends_the_pump_and_loses_nothing(
     posted = PostingLine.post
     raised: list[Message] = []
 
-    def explode_once(line: PostingLine, message: Message, tell: Callable[[Outcome], None]) -> bool:
+    def explode_once(line: PostingLine, message: Message) -> bool:
         if not raised:
             raised.append(message)
             raise ZeroDivisionError
-        return posted(line, message, tell)
+        return posted(line, message)
 
     monkeypatch.setattr(PostingLine, "post", explode_once)
     async with open_outside(tmp_path) as hub:

@@ -8,7 +8,7 @@ import pytest
 from scimhub.directory.ports import After, Selection
 from scimhub.scim import filters
 from scimhub.scim.catalog import ENTERPRISE_URN, Catalog
-from scimhub.sqlstore import lookup, memberships, rows, selection
+from scimhub.sqlstore import braking, lookup, memberships, rows, selection
 from scimhub.sqlstore.postgres.database import PLANNING
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.selection import Asked
@@ -146,3 +146,16 @@ def test_a_plain_list_walks_an_index_without_sorting(connection: Blocking, after
     plan = plan_of(connection, f"SELECT key FROM ({keys.sql}) AS chosen ORDER BY key LIMIT 10", keys.values)
     assert re.search(r"Index (Only )?Scan using (resources_by_kind|resources_pkey)", plan), plan
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("sql, more", [(braking._COUNT, 0), (braking._KEPT_IDS, 0), (braking._KEPT_REMOVALS, 2)])
+def test_the_log_is_not_walked_for_each_removal_that_the_brake_keeps(postgres_server: Server, sql: str, more: int):
+    # A statement is planned once, and this one while nothing is held and the log is empty.
+    with blocking.opened(postgres_server) as fresh:
+        for name, value in PLANNING.items():
+            fresh.execute(f"SET {name} = {value}")
+        fresh.execute(f"PREPARE kept (bigint, text, text{', bigint' * more}) AS {sql}")
+        plan = plan_of(fresh, f"EXECUTE kept (1, NULL, NULL{', 0' * more})", ())
+        assert "Seq Scan on changes" not in plan, plan
+        # Nothing of the log is read where all are meant.
+        assert "Join" not in plan.split("SubPlan")[0], plan

@@ -8,25 +8,30 @@ import asyncio
 import contextlib
 import logging
 import socket
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
-from itertools import chain
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Final, TypeVar
 
 import orjson
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling, kafka_transactions
+from scimhub.destinations import (
+    broker_configuration,
+    broker_connection,
+    cloudevents_http,
+    dialling,
+    kafka_production,
+    kafka_transactions,
+)
 from scimhub.destinations.broker_configuration import Server
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy, Refused
 from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
-from scimhub.destinations.kafka_transactions import Foreign, Headers, Mark, Transactions
+from scimhub.destinations.kafka_production import Names, Production, Record, Reports
+from scimhub.destinations.kafka_transactions import Foreign, Mark, Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
 
@@ -43,27 +48,17 @@ _FENCED: Final = frozenset((KafkaError._FENCED, KafkaError.PRODUCER_FENCED, Kafk
 # Events that tell of one change, whose positions say which: replays and states are repetitions that are meant.
 _OF_CHANGES: Final = frozenset((*VERBS, MEMBERS_CHANGED))
 _OF_MARKS: Final = frozenset(("sequence", "epoch"))
-# A record is larger than what is in it by about so many bytes.
-_RECORD_OVERHEAD: Final = 100
 # Parts of an event's data that make no sense as a state.
 _OF_MEMBERS: Final = frozenset(("members", "part", "parts"))
-_POLL_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 2.0
-# How often the brokers of the cluster are looked at again, in milliseconds.
-_LOOK_EVERY_MS: Final = 5000
-# What librdkafka would take by itself, and the least that it may be told, in bytes.
+# What librdkafka would take by itself, in bytes.
 _USUAL_LIMIT: Final = 1_000_000
-_LEAST_LIMIT: Final = 1000
 _LEAST_TRANSACTION_MS: Final = 60_000
 # A transaction may wait for the one before it.
 _TRANSACTION_PATIENCE: Final = 3
 
-# So many reports are told in one round of the loop.
-_REPORTS_AT_ONCE: Final = 32
 _DELIVERED: Final = Delivered()
-
-# Told what the brokers say of a record, None when all is well.
-Report = Callable[[KafkaError | None], None]
+_STRUCTURED: Final = Names(("content-type",), len("content-type"))
 
 _log = logging.getLogger(__name__)
 
@@ -79,54 +74,51 @@ class KafkaSender:
         self._policy = policy
         self._servers = broker_configuration.read_servers(keys.servers, PORT)
         self._where = ", ".join(broker_configuration.address(server) for server in self._servers)
-        self._connection: Connection[_Production] = Connection(self._connect, _Production.end, keys.timeout)
+        self._connection: Connection[Production] = Connection(self._connect, Production.end, keys.timeout)
         self._transactions: Connection[Transactions] = Connection(self._begin, Transactions.end, keys.timeout)
+        self._tell: Callable[[Sequence[tuple[Message, Outcome]]], None] | None = None
 
     async def send(self, message: Message) -> Outcome:
         """Produce it and wait for the report; of a compacted topic's member lists there is nothing to send."""
-        content = self._content(message)
-        if content is None:
+        record = self._record_of(message)
+        if record is None:
             return Delivered()
-        value, headers = content
-        key = broker_connection.key_of(message).encode()
-        size = _size(key, value, headers)
         mark = mark_of(message) if self._keys.transactional_id else None
         production = self._connection.client
         try:
             if production is None:
                 production = await self._connection.use(_itself)
-            if size > production.limit:
-                return broker_connection.too_large(size, production.limit, self._limit_is_whose())
+            if record.size > production.limit:
+                return broker_connection.too_large(record.size, production.limit, self._limit_is_whose())
             # The library's own time limit ends the waiting; another one here would let it send what we gave up.
             if mark is None:
-                error = await production.append(key, value, headers)
+                error = await production.append(record)
             else:
-                error = await self._append(key, value, headers, mark)
-            return Delivered() if error is None else self._failed(error, size, production)
+                error = await self._append(record, mark)
+            return Delivered() if error is None else self._failed(error, record.size, production)
         except BufferError:
             return Retry("The producer's queue is full.", "destination")
         except KafkaException as raised:
-            return self._failed(raised.args[0], size, production)
+            return self._failed(raised.args[0], record.size, production)
         except Foreign as foreign:
             return Retry(f"{foreign}; give the destination another transactional_id.", "destination")
         except (Lost, OSError, TimeoutError) as failure:
             return broker_connection.of_failure(failure, self._where, self._keys.timeout)
 
-    def post(self, message: Message, tell: Callable[[Outcome], None]) -> bool:
+    def listen(self, tell: Callable[[Sequence[tuple[Message, Outcome]]], None]) -> None:
+        """Have ``tell`` called with what comes of messages that are posted."""
+        self._tell = tell
+
+    def post(self, message: Message) -> bool:
         """Produce it without waiting, if the producer is there and takes it at once."""
-        production, content = self._connection.client, self._content(message)
-        if production is None or content is None or self._keys.transactional_id:
+        production = self._connection.client
+        if production is None or self._keys.transactional_id:
             return False
-        key = broker_connection.key_of(message).encode()
-        size = _size(key, *content)
-        if size > production.limit:
+        record = self._record_of(message)
+        if record is None or record.size > production.limit:
             return False
-
-        def report(error: KafkaError | None) -> None:
-            tell(_DELIVERED if error is None else self._failed(error, size, production))
-
         try:
-            production.produce(key, *content, report)
+            production.post(record, message)
         except (BufferError, KafkaException):
             return False
         return True
@@ -136,7 +128,7 @@ class KafkaSender:
         await self._transactions.close()
         await self._connection.close()
 
-    async def _append(self, key: bytes, value: bytes | None, headers: Headers, mark: Mark) -> KafkaError | None:
+    async def _append(self, record: Record, mark: Mark) -> KafkaError | None:
         """Have it committed, unless it is in the topic."""
         transactions = self._transactions.client
         if transactions is None:
@@ -144,7 +136,7 @@ class KafkaSender:
         error: KafkaError | None = KafkaError(KafkaError._TIMED_OUT)
         try:
             async with asyncio.timeout(_TRANSACTION_PATIENCE * self._keys.timeout):
-                error = await transactions.produce(key, value, headers, mark)
+                error = await transactions.produce(record.key, record.value, record.headers, mark)
         finally:
             if error is not None and self._transactions.client is transactions:
                 # Whether it was committed nobody knows; the next one reads it.
@@ -156,18 +148,24 @@ class KafkaSender:
         plain, seconds = self._connection.client, self._keys.timeout
         limit = _USUAL_LIMIT if plain is None else plain.limit
         configuration = {
-            **options(self._keys, self._password, limit, servers),
+            **kafka_production.options(self._keys, self._password, limit, servers),
             "transactional.id": self._keys.transactional_id,
             "transaction.timeout.ms": max(_LEAST_TRANSACTION_MS, int(seconds * 1000)),
         }
         return await Transactions.begin(self._keys.topic, configuration, seconds)
 
-    async def _connect(self) -> "_Production":
+    async def _connect(self) -> "Production":
         servers = await self._judged_servers()
         await self._judge_members(await asyncio.to_thread(self._ask_members, servers))
         asked = None if self._keys.largest_message else await asyncio.to_thread(self._ask_limit, servers)
         limit = self._keys.largest_message or asked or _USUAL_LIMIT
-        return _Production(self._keys.topic, limit, options(self._keys, self._password, limit, servers), self._look_at)
+        return Production(
+            self._keys.topic,
+            limit,
+            kafka_production.options(self._keys, self._password, limit, servers),
+            self._look_at,
+            self._landed,
+        )
 
     async def _judged_servers(self) -> str:
         """Where to begin; without TLS by address, so that no name is asked for again. Raises Refused."""
@@ -196,23 +194,29 @@ class KafkaSender:
 
         self._looking = asyncio.ensure_future(look())
 
-    def _content(self, message: Message) -> tuple[bytes | None, Headers] | None:
-        """Value and headers; None when a compacted topic is not to be told."""
-        if self._keys.format == "structured":
-            return message.body, [("content-type", cloudevents_http.STRUCTURED.encode())]
+    def _record_of(self, message: Message) -> Record | None:
+        """The record; None when a compacted topic is not to be told."""
         attributes = message.attributes
-        headers = list(zip(_header_names(tuple(attributes)), map(str.encode, attributes.values()), strict=True))
-        if not self._keys.compacted:
-            return message.data, headers
-        if message.attributes["type"].endswith(".deleted"):
+        key = broker_connection.key_of(message).encode()
+        if self._keys.format == "structured":
+            return kafka_production.record(key, message.body, _STRUCTURED, (cloudevents_http.STRUCTURED,))
+        value: bytes | None = message.data
+        if self._keys.compacted and attributes["type"].endswith(".deleted"):
             # Nothing as the value is what lets the topic forget the key; the headers still tell what happened.
-            return None, headers
-        content = orjson.loads(message.data)
-        if content.get("part", 1) > 1:
-            return None
-        return orjson.dumps({name: value for name, value in content.items() if name not in _OF_MEMBERS}), headers
+            value = None
+        elif self._keys.compacted:
+            content = orjson.loads(message.data)
+            if content.get("part", 1) > 1:
+                return None
+            value = orjson.dumps({name: value for name, value in content.items() if name not in _OF_MEMBERS})
+        return kafka_production.record(key, value, _header_names(tuple(attributes)), attributes.values())
 
-    def _failed(self, error: KafkaError, size: int, production: "_Production | None") -> Outcome:
+    def _landed(self, production: Production, reports: Reports) -> None:
+        told = [(message, self._failed(error, size, production) if error else _DELIVERED) for message, size, error in reports]
+        if self._tell is not None:
+            self._tell(told)
+
+    def _failed(self, error: KafkaError, size: int, production: Production | None) -> Outcome:
         code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
         # What a producer that was replaced still reports says nothing of its successor.
         if (error.fatal() or code in _LASTING) and self._connection.client is production:
@@ -240,7 +244,7 @@ class KafkaSender:
     def _ask_members(self, servers: str) -> list[Server]:
         """The brokers of the cluster as it names them, before any of them is connected to; empty when nobody answers."""
         with contextlib.suppress(Exception):  # why nobody answers the first record tells
-            admin = AdminClient(options(self._keys, self._password, _USUAL_LIMIT, servers), logger=_log)
+            admin = AdminClient(kafka_production.options(self._keys, self._password, _USUAL_LIMIT, servers), logger=_log)
             told = admin.list_topics(self._keys.topic, _ASK_SECONDS)
             return [(str(broker.host), broker.port) for broker in told.brokers.values()]
         return []
@@ -249,135 +253,10 @@ class KafkaSender:
         """How many bytes a batch of the topic may have; None when the hub may not know. Waits for the cluster."""
         resource = ConfigResource(ResourceType.TOPIC, self._keys.topic)
         with contextlib.suppress(Exception):  # without the answer the usual limit holds
-            admin = AdminClient(options(self._keys, self._password, _USUAL_LIMIT, servers), logger=_log)
+            admin = AdminClient(kafka_production.options(self._keys, self._password, _USUAL_LIMIT, servers), logger=_log)
             told = admin.describe_configs([resource], request_timeout=_ASK_SECONDS)[resource].result(_ASK_SECONDS)
             return int(told["max.message.bytes"].value)
         return None
-
-
-class _Production:
-    """A producer that works, and its thread."""
-
-    def __init__(
-        self, topic: str, limit: int, configuration: Mapping[str, Any], look_at: Callable[[Sequence[Server]], None]
-    ) -> None:
-        self.limit = limit
-        # The last thing that the library said about the cluster as a whole.
-        self.noted = ""
-        self._topic = topic
-        self._loop = asyncio.get_running_loop()
-        self._reports: deque[tuple[Report, KafkaError | None]] = deque()
-        self._look_at = look_at
-        told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
-        self._producer = Producer({**configuration, **told}, logger=_log)
-        self._is_landing = False
-        self._is_over = False
-        self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
-        self._thread.start()
-
-    def produce(self, key: bytes, value: bytes | None, headers: Headers, report: Report) -> None:
-        """Have ``report`` called on the loop with what the brokers say of the record; raises BufferError and KafkaException."""
-        # The library takes more kinds of values than these, and its lists are invariant.
-        wide: Any = headers
-        self._producer.produce(self._topic, value, key, headers=wide, on_delivery=partial(self._note_report, report))
-
-    async def append(self, key: bytes, value: bytes | None, headers: Headers) -> KafkaError | None:
-        """The same, and wait for it."""
-        said: asyncio.Future[KafkaError | None] = self._loop.create_future()
-
-        def report(error: KafkaError | None) -> None:
-            if not said.done():
-                said.set_result(error)
-
-        self.produce(key, value, headers, report)
-        return await said
-
-    async def end(self) -> None:
-        """Forget what is not confirmed, tell who waits for it, and stop."""
-        self._is_over = True
-        self._producer.purge()
-        await asyncio.to_thread(self._thread.join)
-        self._producer.poll(0)
-        self._begin_landing()
-
-    def _poll(self) -> None:
-        while not self._is_over:
-            self._producer.poll(_POLL_SECONDS)
-            if self._reports:
-                # One call for all that came at once: each wakes the loop.
-                with contextlib.suppress(RuntimeError):  # the loop may have closed
-                    self._loop.call_soon_threadsafe(self._begin_landing)
-
-    def _note_report(self, report: Report, error: KafkaError | None, _: object) -> None:
-        self._reports.append((report, error))
-
-    def _begin_landing(self) -> None:
-        if not self._is_landing:
-            self._land()
-
-    def _land(self) -> None:
-        self._is_landing = False
-        for _ in range(min(len(self._reports), _REPORTS_AT_ONCE)):
-            report, error = self._reports.popleft()
-            report(error)
-        if self._reports:
-            # Others on the loop have their turn between.
-            self._is_landing = True
-            self._loop.call_soon(self._land)
-
-    def _note(self, error: KafkaError) -> None:
-        self.noted = error.str()
-
-    def _note_members(self, statistics: str) -> None:
-        """Called by the library now and then, with JSON that has the brokers it knows."""
-        brokers = orjson.loads(statistics)["brokers"].values()
-        names = [broker["nodename"].rpartition(":") for broker in brokers if broker["nodeid"] >= 0]
-        members = [(host.strip("[]"), int(port)) for host, _, port in names if host and int(port) > 0]
-        with contextlib.suppress(RuntimeError):  # the loop may have closed
-            self._loop.call_soon_threadsafe(self._look_at, members)
-
-
-def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[str, Any]:
-    """How librdkafka names what we want of it; ``limit`` is in bytes, for a record and for a batch."""
-    security = ("SASL_" if keys.authentication != "none" else "") + ("SSL" if keys.tls else "PLAINTEXT")
-    chosen: dict[str, Any] = {
-        "bootstrap.servers": servers,
-        "client.id": "scimhub",
-        "security.protocol": security,
-        # It brings acks=all and order with it.
-        "enable.idempotence": True,
-        # As Java's clients do, so that their records of the same key are in the same partition.
-        "partitioner": "murmur2_random",
-        "compression.type": keys.compression,
-        "message.max.bytes": max(_LEAST_LIMIT, limit),
-        # A broker refuses a batch that is too large, and with it records that are not.
-        "batch.size": max(1, limit),
-        "message.timeout.ms": int(keys.timeout * 1000),
-        "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
-        # Records that come within so many milliseconds travel together: each batch costs the library as much as ten records.
-        # More would hardly make larger batches of what is posted together, and a resource waits for it at each event.
-        "linger.ms": 1,
-        "socket.keepalive.enable": True,
-        "log.connection.close": False,
-        # What is worth saying comes as an outcome.
-        "log_level": 2,
-    }
-    if keys.authentication != "none":
-        chosen |= {
-            "sasl.mechanism": keys.authentication.upper(),
-            "sasl.username": keys.username,
-            "sasl.password": password,
-        }
-    files = {
-        "ssl.ca.location": keys.ca_file,
-        "ssl.certificate.location": keys.certificate_file,
-        "ssl.key.location": keys.key_file,
-    }
-    return chosen | {name: path for name, path in files.items() if path}
-
-
-def _size(key: bytes, value: bytes | None, headers: Headers) -> int:
-    return _RECORD_OVERHEAD + len(key) + len(value or b"") + sum(map(len, chain.from_iterable(headers)))
 
 
 async def _itself(client: C) -> C:
@@ -396,5 +275,6 @@ def mark_of(message: Message) -> Mark | None:
 
 
 @cache
-def _header_names(attributes: tuple[str, ...]) -> Sequence[str]:
-    return ["content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes]
+def _header_names(attributes: tuple[str, ...]) -> Names:
+    texts = ["content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes]
+    return Names(texts, len("".join(texts)))

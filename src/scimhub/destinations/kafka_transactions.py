@@ -27,7 +27,7 @@ _LOOK_SECONDS: Final = 0.02
 
 _log = logging.getLogger(__name__)
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str]]
 
 
 class Foreign(Exception):

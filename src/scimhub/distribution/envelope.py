@@ -7,10 +7,11 @@ its own attributes; the caller then brings the members of the moment, to which l
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 
+from scimhub.directory.records import Change
 from scimhub.directory.representation import Viewpoint
 from scimhub.distribution import subscription
 from scimhub.distribution.delivery import Destination, Message, Replay
@@ -33,8 +34,8 @@ class Envelope:
     viewpoint: Viewpoint
     interest: Interest
     replay: Replay | None = None
-    # The attributes of each sort of event, by type and verb, with the values that all of them have.
-    attributes: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, compare=False)
+    # By type and verb: what all such events have in common.
+    forms: dict[tuple[str, str], "_Form"] = field(default_factory=dict, compare=False)
 
 
 def of_destination(
@@ -73,17 +74,18 @@ def of_notice(envelope: Envelope, notice: Notice, members: Sequence[str] = ()) -
     ``members`` are those of a group that enters the scope; see above. A state is the same event for the same wish only, so
     that a receiver which has seen the state takes it again when it is asked for again.
     """
-    event_id = f"{notice.change.id}_{notice.ask}" if notice.ask else notice.change.id
-    data = _content(notice)
-    if notice.verb != "deleted":
-        data["changed"] = notice.changed
-        data["resource"] = orjson.Fragment(render(envelope, notice))
-    if not notice.kind.has_members:
-        return [_message(envelope, notice, notice.verb, event_id, orjson.dumps(data))]
+    change, kind, verb, _, changed, tells_members, _, _, ask = notice
+    event_id = f"{change.id}_{ask}" if ask else change.id
+    content = ""
+    if verb != "deleted":
+        paths = orjson.dumps(changed).decode() if changed else "[]"
+        content = f',"changed":{paths},"resource":{_shown_after(envelope, kind, change)}'
+    if not kind.has_members:
+        return [_message(envelope, notice, verb, event_id, content)]
     touched = _Members(dict.fromkeys(members, True))
-    if notice.members:
+    if tells_members:
         touched.note(notice)
-    return list(_parts(envelope, notice, event_id, data, touched))
+    return list(_parts(envelope, notice, event_id, content, touched))
 
 
 def of_check(id: str, destination: Destination, now: str) -> Message:
@@ -112,71 +114,65 @@ def of_run(envelope: Envelope, notices: Sequence[Notice]) -> list[Message]:
     for notice in notices:
         touched.note(notice)
     verbs = {notice.verb for notice in notices}
-    data = _content(last)
-    data["fromVersion"] = first.change.version
-    data["changed"] = []
-    data["resource"] = orjson.Fragment(render(envelope, last))
+    first_version = first.change.version
+    content = f',"fromVersion":{first_version},"changed":[],"resource":{_shown_after(envelope, last.kind, last.change)}'
     merged = last if len(verbs) == 1 else Notice(last.change, last.kind, MEMBERS_CHANGED, "write", members=True)
-    return list(_parts(envelope, merged, f"{first.change.id}_{last.change.id}", data, touched))
-
-
-def render(envelope: Envelope, notice: Notice) -> bytes:
-    """The resource after the change, which is no delete, as the destination may see it; without members and groups."""
-    change, document = notice.change, notice.change.after or "{}"
-    return render_state(envelope, notice.kind, change.resource_id, change.version, change.time, document, change.external_id)
+    return list(_parts(envelope, merged, f"{first.change.id}_{last.change.id}", content, touched, first_version))
 
 
 def render_state(
     envelope: Envelope, kind: Kind, id: str, version: int, modified: str, document: str, external_id: str | None
 ) -> bytes:
     """A resource as the destination may see it, without members and groups; ``document`` is the stored one."""
-    viewpoint = envelope.viewpoint
-    head: dict[str, object] = {"id": id}
-    if external_id is not None:
-        head["externalId"] = external_id
-    meta = {
-        "resourceType": kind.name,
-        "lastModified": modified,
-        "location": viewpoint.location(kind, id),
-        "version": viewpoint.etag(version),
-    }
-    text = b"".join((orjson.dumps(head)[:-1], b",", document.encode()[1:-1], b',"meta":', orjson.dumps(meta), b"}"))
-    projection, mapped = envelope.interest.projection(kind), envelope.interest.mapped(kind)
-    if mapped is None and projection.shows_all(kind):
-        return text
-    shown = projection.apply(orjson.loads(text), kind)
-    return orjson.dumps(shown if mapped is None else mapped.apply(shown))
+    return _shown(envelope, kind, id, version, modified, document, external_id).encode()
 
 
 # --------------------------------------------------------------------------- the parts
 
 
-def _content(notice: Notice) -> dict[str, Any]:
-    change = notice.change
-    return {
-        "resourceType": notice.kind.name,
-        "id": change.resource_id,
-        "version": change.version,
-        "position": change.position,
-        "cause": notice.cause,
-    }
+class _Form(NamedTuple):
+    """What all events of one type and verb have in common."""
+
+    # All attributes, in their order; empty are those that are each event's own.
+    attributes: dict[str, str]
+    # The text of the data in front of the resource's id.
+    beginning: str
 
 
-def _parts(envelope: Envelope, notice: Notice, event_id: str, data: dict[str, Any], members: _Members) -> Iterator[Message]:
+def _shown_after(envelope: Envelope, kind: Kind, change: Change) -> str:
+    """The resource after the change, which is no delete, as the destination may see it; without members and groups."""
+    _, _, _, _, _, id, version, _, _, time, document, _, external_id, _, _ = change
+    return _shown(envelope, kind, id, version, time, document or "{}", external_id)
+
+
+def _shown(envelope: Envelope, kind: Kind, id: str, version: int, modified: str, document: str, external_id: str | None) -> str:
+    named = "" if external_id is None else f',"externalId":{orjson.dumps(external_id).decode()}'
+    _, base_url, epoch = envelope.viewpoint
+    # Spliced, not parsed; see ``directory.representation``.
+    text = (
+        f'{{"id":"{id}"{named},{document[1:-1]},"meta":{{"resourceType":"{kind.name}","lastModified":"{modified}",'
+        f'"location":"{base_url}{kind.endpoint}/{id}","version":"W/\\"{epoch}.{version}\\""}}}}'
+    )
+    return envelope.interest.shown(kind, text)
+
+
+def _parts(
+    envelope: Envelope, notice: Notice, event_id: str, content: str, members: _Members, first_version: int | None = None
+) -> Iterator[Message]:
+    """The event of a group: its first part has the content, each part some of the members."""
     parts = list(members.parts())
+    has_members = notice.kind.has_members and notice.verb != "deleted"
+    is_whole = notice.verb == STATE
+    begins = "" if first_version is None else f',"fromVersion":{first_version}'
     for number, part in enumerate(parts, 1):
-        is_whole = notice.verb == STATE
-        part_id = event_id if number == 1 else f"{event_id}_{number}"
         verb = notice.verb if number == 1 or is_whole else _verb_of(part)
-        content = data if number == 1 else {name: data[name] for name in _IN_EVERY_PART if name in data}
-        if notice.kind.has_members and notice.verb != "deleted":
-            content = content | {"members": {**part, "whole": True} if is_whole and notice.members else part}
+        text, more = (content, "") if number == 1 else ("", begins)
+        if has_members:
+            told = {**part, "whole": True} if is_whole and notice.members else part
+            text += f',"members":{orjson.dumps(told).decode()}'
         if len(parts) > 1:
-            content = content | {"part": number, "parts": len(parts)}
-        yield _message(envelope, notice, verb, part_id, orjson.dumps(content))
-
-
-_IN_EVERY_PART = ("resourceType", "id", "version", "fromVersion", "position", "cause")
+            text += f',"part":{number},"parts":{len(parts)}'
+        yield _message(envelope, notice, verb, event_id if number == 1 else f"{event_id}_{number}", text, more)
 
 
 def _verb_of(part: dict[str, list[str]]) -> str:
@@ -185,28 +181,39 @@ def _verb_of(part: dict[str, list[str]]) -> str:
     return "member.added" if part["added"] else "member.removed"
 
 
-def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, data: bytes) -> Message:
-    change = notice.change
-    name = notice.kind.name
-    known = envelope.attributes.get((name, verb))
-    if known is None:
-        known = envelope.attributes[name, verb] = _attributes(envelope, name.lower(), verb)
-    attributes = known.copy()
+def _message(envelope: Envelope, notice: Notice, verb: str, event_id: str, content: str, more: str = "") -> Message:
+    """The event with that text behind what the data of each part has, and ``more`` behind the version."""
+    change, kind, _, cause, *_ = notice
+    position, _, _, _, _, resource_id, version, _, exchange_id, time, *_ = change
+    form = envelope.forms.get((kind.name, verb)) or _form(envelope, kind.name, verb)
+    attributes = form.attributes.copy()
     attributes["id"] = delivery_id = event_id
-    attributes["subject"] = attributes["partitionkey"] = change.resource_id
-    attributes["time"] = change.time
+    attributes["subject"] = attributes["partitionkey"] = resource_id
+    attributes["time"] = time
     # Compared as a text, hence the zeros (CloudEvents extension ``sequence``).
-    attributes["sequence"] = f"{change.position:020}"
-    attributes["requestid"] = change.exchange_id
-    replay = envelope.replay if notice.cause != "state" else None
-    if replay is not None and change.position <= replay.until and replay.resource_id in (None, change.resource_id):
+    attributes["sequence"] = f"{position:020}"
+    attributes["requestid"] = exchange_id
+    replay = envelope.replay
+    if replay is not None and _is_replayed(replay, notice):
         attributes["replayid"] = replay.id
         delivery_id = f"{event_id}_{replay.id}"
-    return Message(delivery_id, attributes, data)
+    # Names and ids hold no character that JSON would escape.
+    data = f'{form.beginning}{resource_id}","version":{version}{more},"position":{position},"cause":"{cause}"{content}}}'
+    return Message(delivery_id, attributes, data.encode())
+
+
+def _form(envelope: Envelope, resource_type: str, verb: str) -> _Form:
+    attributes = _attributes(envelope, resource_type.lower(), verb)
+    form = envelope.forms[resource_type, verb] = _Form(attributes, f'{{"resourceType":"{resource_type}","id":"')
+    return form
+
+
+def _is_replayed(replay: Replay, notice: Notice) -> bool:
+    change = notice.change
+    return notice.cause != "state" and change.position <= replay.until and replay.resource_id in (None, change.resource_id)
 
 
 def _attributes(envelope: Envelope, resource: str, verb: str) -> dict[str, str]:
-    """All attributes of such events, in their order; empty are those that are each event's own."""
     # CloudEvents: names are lower-case letters and digits; values may be logged anywhere, so that none is personal.
     return {
         "specversion": "1.0",

@@ -52,17 +52,18 @@ class Flow:
 
         ``under_way`` counts those on their way, this one among them: what is not used up does not have to grow.
         """
-        seconds = max(0.0, now - begun)
+        seconds = now - begun if now > begun else 0.0
         if isinstance(outcome, Delivered):
-            self._grow(under_way)
+            if under_way >= self.limit:
+                self._grow()
             self._time(seconds)
         is_late = self._timeout is not None and seconds >= self._timeout
         if begun >= self._fell_at and (outcome.status in _TOO_MUCH or is_late or self._is_slow):
             self.limit, self._successes, self._fell_at = max(1, self.limit // 2), 0, now
             self._usual = None
 
-    def _grow(self, under_way: int) -> None:
-        self._successes += under_way >= self.limit
+    def _grow(self) -> None:
+        self._successes += 1
         if self._successes >= self.limit:
             self.limit, self._successes = min(self._most, self.limit + self._step), 0
 
@@ -72,10 +73,11 @@ class Flow:
 
     @property
     def _is_slow(self) -> bool:
+        usual = self._usual
         # Alone, slowness is the destination's own and not a queue's.
-        if self._usual is None or self._quickest is None or self.limit == 1:
+        if usual is None or usual <= _SLOW or self._quickest is None or self.limit == 1:
             return False
-        return self._usual > max(_SLOW, _SLOWER * self._quickest)
+        return usual > _SLOWER * self._quickest
 
 
 def of_configuration(configuration: Mapping[str, object]) -> Flow:

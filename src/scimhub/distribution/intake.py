@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-import orjson
-
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times, turns
@@ -14,7 +12,7 @@ from scimhub.distribution.gate import STREAM
 from scimhub.distribution.lane import Hold, Item, Unit
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.owing import OwingLanes
-from scimhub.distribution.subscription import Interest, Notice, is_active
+from scimhub.distribution.subscription import Interest, Notice, tells_active
 from scimhub.distribution.surroundings import Surroundings
 
 # Changes asked for at once: few, which are read on the spot, and many while there is much to catch up with.
@@ -205,15 +203,18 @@ class Intake:
         return assess(change)
 
     def _item(self, notice: Notice) -> Item[Notice]:
-        change = notice.change
-        touched = len(change.members_added) + len(change.members_removed)
-        size = len(change.after or "") + 40 * touched
-        weight = touched if notice.is_run and self._joins_runs else 0
-        if notice.returns:
-            self._no_longer_kept(change.resource_id)
-        removes, removed = self._removal(notice)
-        is_state = self._tells_states and not notice.kind.has_members and not notice.ask
-        return Item(change.position, notice, weight, size, removes, removed, notice.returns, is_state)
+        # Taken apart at once: a named field costs three times as much, and this runs for each change.
+        position, _, _, _, _, resource_id, _, _, _, _, after, _, _, members_added, members_removed = notice.change
+        _, kind, _, _, _, _, takes, returns, ask = notice
+        touched = len(members_added) + len(members_removed)
+        size = len(after or "") + 40 * touched
+        weight = touched if touched and notice.is_run and self._joins_runs else 0
+        if returns:
+            self._no_longer_kept(resource_id)
+        may_remove = takes or members_removed or resource_id in self._kept
+        removes, removed = self._removal(notice) if may_remove else ("", 0)
+        is_state = self._tells_states and not kind.has_members and not ask
+        return Item(position, notice, weight, size, removes, removed, returns, is_state)
 
     def _removal(self, notice: Notice) -> tuple[str, int]:
         """As what, and how often, the brake counts what the notice takes away; nothing is no time."""
@@ -231,7 +232,7 @@ class Intake:
         state = item.content.change
         if item.removed:
             return item
-        has_come_back = not item.content.kind.has_members and is_active(orjson.loads(state.after or "{}"))
+        has_come_back = not item.content.kind.has_members and tells_active(state.after)
         if hold.cause == "discarded" and state.position <= (hold.until or 0) and not has_come_back:
             # What an administrator gave up is given up as a whole; of who came back nothing is.
             return replace(item, removes=MEMBERS if item.content.kind.has_members else state.kind, removed=1)

@@ -13,7 +13,8 @@ T = TypeVar("T")
 LET_GO: frozenset[HeldCause] = frozenset(("released", "discarded"))
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, since one is made for each change: to set the fields of a frozen one takes five times as long.
+@dataclass(slots=True)
 class Item(Generic[T]):
     """One wanted change. ``weight`` is how many members it touches when it may travel in a run, else 0.
 
@@ -37,7 +38,7 @@ class Item(Generic[T]):
         return self.removed > 0 and self.removes != MEMBERS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Unit(Generic[T]):
     """What travels as one message.
 
@@ -118,17 +119,20 @@ class Lane(Generic[T]):
 
     def cut(self, most: int) -> tuple[Item[T], ...]:
         """The first item, or the run of membership changes that begins with it, of at most so many members (DECISIONS 10)."""
-        taken = [self.items.popleft()]
-        while taken[0].is_state and self.items and self.items[0].is_state:
+        first = self.items.popleft()
+        if not (first.weight or first.is_state):
+            return (first,)
+        taken = [first]
+        while first.is_state and self.items and self.items[0].is_state:
             taken.append(self.items.popleft())
-        weight = taken[0].weight
+        weight = first.weight
         # What a person gives up, or the brake keeps, takes nothing else along.
         is_apart = self.hold is not None and self.hold.cause in ("brake", "discarded")
         while weight and self.items and self.items[0].weight and weight + self.items[0].weight <= most:
             following = self.items[0]
-            if is_apart and (following.removed > 0) != (taken[0].removed > 0):
+            if is_apart and (following.removed > 0) != (first.removed > 0):
                 break
-            if self.hold is not None and taken[0].position <= (self.hold.until or 0) < following.position:
+            if self.hold is not None and first.position <= (self.hold.until or 0) < following.position:
                 break
             taken.append(self.items.popleft())
             weight += taken[-1].weight

@@ -163,7 +163,7 @@ class Lanes(Generic[T]):
 
         ``untried_first`` prefers a lane that has not failed: as a probe it tells most.
         """
-        self.wake(now)
+        self._queues.wake(now)
         turn = self._queues.take(untried_first=untried_first)
         if turn is None:
             return None
@@ -180,7 +180,7 @@ class Lanes(Generic[T]):
         state.attempts = state.tries = 0
         if unit.is_removal:
             state.leavers -= sum(item.is_leaver for item in unit.items)
-        size = sum([item.size for item in unit.items])
+        size = unit.items[0].size if len(unit.items) == 1 else sum([item.size for item in unit.items])
         if state.hold is not None:
             self._recalled -= len(unit.items)
             self._recalled_bytes -= size

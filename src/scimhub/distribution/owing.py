@@ -83,12 +83,14 @@ class OwingLanes(Lanes[T]):
 
     def _land(self, unit: Unit[T]) -> Lane[T]:
         state = super()._land(unit)
-        self._states_in_flight -= state.owes_state
+        if self._states_in_flight:
+            self._states_in_flight -= state.owes_state
         return state
 
     def deliver(self, unit: Unit[T]) -> None:
         super().deliver(unit)
-        self._grant(unit.lane)
+        if self._wishes:
+            self._grant(unit.lane)
 
     def postpone(self, unit: Unit[T]) -> None:
         super().postpone(unit)

@@ -305,11 +305,11 @@ class Sender(Protocol):
 class Posting(Protocol):
     """A sender that need not be waited for."""
 
-    def post(self, message: Message, tell: Callable[[Outcome], None]) -> bool:
-        """Begin to send it; False, and nothing was begun, when ``send`` must do it.
+    def listen(self, tell: Callable[[Sequence[tuple[Message, Outcome]]], None]) -> None:
+        """Have ``tell`` called on the event loop with what came of messages that were posted, of each once."""
 
-        ``tell`` is called once with what came of it, on the event loop and not before this has returned.
-        """
+    def post(self, message: Message) -> bool:
+        """Begin to send it; False, and nothing was begun, when ``send`` must do it. Nothing is told before it returns."""
 
 
 class DestinationKind(Protocol):

@@ -251,9 +251,9 @@ class Pump:
             units.append(unit)
         self._sending.begin(units)
 
-    def _note(self, outcome: Outcome, begun: float) -> None:
+    def _note(self, outcome: Outcome, begun: float, now: float) -> None:
         if self.breaker.state == "closed":
-            self.flow.note(outcome, begun, self._given.now(), self.in_flight)
+            self.flow.note(outcome, begun, now, self._sending.in_flight)
 
     def _note_fault(self, fault: Exception) -> None:
         self._fault = self._fault or fault

@@ -51,20 +51,14 @@ class Queues(Generic[T]):
 
         Of those who have not failed yet if ``untried_first``.
         """
-        name = None
-        others = (self._told, self._ready) if self.states_go_first else (self._ready, self._told)
+        first, second = (self._told, self._ready) if self.states_go_first else (self._ready, self._told)
         if untried_first:
-            names = (name for queue in (self._urgent, *others) for name in queue)
+            names = (name for queue in (self._urgent, first, second) for name in queue)
             name = next((name for name in names if self._lanes[name].tries == 0), None)
-        if name is not None:
-            self.remove(name, self._lanes[name])
-        elif queue := self._urgent or others[0] or others[1]:
-            name = queue.popleft()
-        else:
-            return None
-        lane = self._lanes[name]
-        lane.is_queued = False
-        return name, lane
+            if name is not None:
+                self.remove(name, lane := self._lanes[name])
+                return name, lane
+        return self._next_of(self._urgent or first or second)
 
     def recall(self) -> tuple[str, Lane[T]] | None:
         """Whose turn it is to be read again."""

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, telling, times, turns
@@ -23,7 +22,7 @@ from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 
 # To post so many messages is as much work as to begin ``turns.AT_ONCE`` of them with a task each.
-_POSTED_IN_A_TURN = 16
+_POSTED_IN_A_TURN = 24
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ _log = logging.getLogger(__name__)
 class Sending:
     """Sends units. ``in_flight`` counts them from ``begin`` until nothing more will become of them.
 
-    ``note`` hears the outcome of each try and when it was begun, in seconds since 1970; ``land`` the outcome of each unit, None
-    when it was not sent; ``fail`` what went wrong on our side; ``ended`` that one is in flight no longer.
+    ``note`` hears the outcome of each try, and when it was begun and known, in seconds since 1970; ``land`` the outcome of each
+    unit, None when it was not sent; ``fail`` what went wrong on our side; ``ended`` that some are in flight no longer.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Sending:
         intake: Intake,
         guard: Guard,
         *,
-        note: Callable[[Outcome, float], None],
+        note: Callable[[Outcome, float, float], None],
         land: Callable[[Unit[Notice], Outcome | None], None],
         fail: Callable[[Exception], None],
         ended: Callable[[], None],
@@ -58,6 +57,10 @@ class Sending:
         self._guard = guard
         self._note, self._land, self._fail, self._ended = note, land, fail, ended
         self._posting = sender if isinstance(sender, Posting) else None
+        # What was posted and has not landed, by its message's delivery id; and when, in seconds since 1970 and as a text.
+        self._posted: dict[str, tuple[Unit[Notice], float, str]] = {}
+        if self._posting is not None:
+            self._posting.listen(self._arrive)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
@@ -103,7 +106,7 @@ class Sending:
         begun = self._given.now()
         outcome = await self._sender.send(message)
         self._given.reach("after_send")
-        self._record(unit, message, outcome, begun, times.text(begun))
+        self._record(unit, message, outcome, begun, times.text(begun), self._given.now())
         return outcome
 
     # ------------------------------------------------------------------ posted
@@ -129,28 +132,33 @@ class Sending:
             else:
                 messages = telling.plain(wrapping, unit)
                 self._given.reach("before_send")
-                if len(messages) > 1 or not sender.post(messages[0], partial(self._arrive, unit, messages[0], begun, text)):
+                if len(messages) > 1 or not sender.post(messages[0]):
                     self._spawn(self._send(unit))
+                else:
+                    self._posted[messages[0].delivery_id] = (unit, begun, text)
                 return
         except Exception as error:
             self._turn_back(unit, error)
         self._end()
 
-    def _arrive(self, unit: Unit[Notice], message: Message, begun: float, text: str, outcome: Outcome) -> None:
-        try:
-            self._given.reach("after_send")
-            self._record(unit, message, outcome, begun, text)
-            self._land(unit, outcome)
-        except Exception as error:
-            self._turn_back(unit, error)
-        self._end()
+    def _arrive(self, told: Sequence[tuple[Message, Outcome]]) -> None:
+        now = self._given.now()
+        for message, outcome in told:
+            unit, begun, text = self._posted.pop(message.delivery_id)
+            try:
+                self._given.reach("after_send")
+                self._record(unit, message, outcome, begun, text, now)
+                self._land(unit, outcome)
+            except Exception as error:
+                self._turn_back(unit, error)
+            self.in_flight -= 1
+        self._ended()
 
     # ------------------------------------------------------------------ within
 
-    def _record(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: float, text: str) -> None:
-        self._note(outcome, begun)
-        lasted = self._given.now() - begun
-        self._given.attempts.record_attempt(attempts.attempt_of(self._destination, unit, message, outcome, text, lasted))
+    def _record(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: float, text: str, now: float) -> None:
+        self._note(outcome, begun, now)
+        self._given.attempts.record_attempt(attempts.attempt_of(self._destination, unit, message, outcome, text, now - begun))
 
     def _turn_back(self, unit: Unit[Notice], error: Exception) -> None:
         if isinstance(error, StoreUnavailable | LeaseLost):

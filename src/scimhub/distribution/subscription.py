@@ -34,6 +34,9 @@ _TELL_STATE = frozenset(("created", "updated"))
 # What an update means depends on these alone in the document, and not on them unless it changes them.
 _DECIDING = activation.ATTRIBUTES | {"active"}
 
+# What decides nothing need not be looked at.
+_NOTHING: Mapping[str, object] = {}
+
 Cause = Literal["write", "scope", "state"]
 
 
@@ -84,11 +87,10 @@ class _Wish:
     # The paths of the allow-list, None when there is none.
     visible: tuple[str, ...] | None
     mapped: Mapped | None
-
-    @property
-    def looks_inside(self) -> bool:
-        """Whether it depends on any value of a resource what is told, and not just on a few names at its top."""
-        return self.condition is not None or self.mapped is not None
+    # Whether it depends on any value of a resource what is told, and not just on a few names at its top; whether the resource
+    # is shown as it is.
+    looks_inside: bool
+    shows_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,15 @@ class Interest:
         wish = self.wishes.get(change.kind)
         if wish is None:
             return None
-        before, after = images(change, wish.kind) if wish.looks_inside else _outlines(change, wish.kind)
+        if wish.looks_inside:
+            before, after = images(change, wish.kind)
+        elif not _decides_nothing(change, wish.kind):
+            before, after = _outlines(change)
+        elif change.operation == "created":
+            # To read the document would cost most of all.
+            before, after = None, _NOTHING
+        else:
+            return _of_update(wish, change, _NOTHING, _NOTHING)
         if (after is not None and activation.rule_met(after, wish.kind)) or (
             before is not None and activation.rule_met(before, wish.kind)
         ):
@@ -127,8 +137,11 @@ class Interest:
         wish = self.wishes.get(change.kind)
         if wish is None:
             return None
-        image = None if change.after is None else orjson.loads(change.after)
-        if image is not None and self.contains(change.kind, change.resource_id, image):
+        after, image = change.after, None
+        # To read the document costs most of all.
+        if after is not None and (wish.condition is not None or activation.may_be_met(after, wish.kind)):
+            image = orjson.loads(after)
+        if after is not None and (image is None or self.contains(change.kind, change.resource_id, image)):
             if not wish.verbs & _TELL_STATE:
                 return None
             members = wish.kind.has_members and _is_visible("members", wish.visible)
@@ -157,9 +170,13 @@ class Interest:
         """What the destination may see of a resource of the kind, which it wants."""
         return self.wishes[kind.name].projection
 
-    def mapped(self, kind: Kind) -> Mapped | None:
-        """What it sees in the place of that, None when it sees just that."""
-        return self.wishes[kind.name].mapped
+    def shown(self, kind: Kind, resource: str) -> str:
+        """The text of a resource of the kind, as the destination may see it."""
+        wish = self.wishes[kind.name]
+        if wish.shows_all:
+            return resource
+        shown = wish.projection.apply(orjson.loads(resource), kind)
+        return orjson.dumps(shown if wish.mapped is None else wish.mapped.apply(shown)).decode()
 
 
 def bind(subscription: Subscription, catalog: Catalog) -> Interest:
@@ -172,18 +189,12 @@ def bind(subscription: Subscription, catalog: Catalog) -> Interest:
     if problems:
         raise Invalid(problems)
     names = list(subscription.attributes) or None
-    wishes = {
-        kind.name: _Wish(
-            kind,
-            verbs[kind.name],
-            conditions.get(kind.name),
-            projection.parse(names, None, [kind]),
-            visible,
-            mapped.get(kind.name),
-        )
-        for kind in catalog.kinds.values()
-        if verbs[kind.name]
-    }
+    wishes = {}
+    for kind in catalog.kinds.values():
+        if wanted := verbs[kind.name]:
+            condition, seen_as, shown = conditions.get(kind.name), mapped.get(kind.name), projection.parse(names, None, [kind])
+            looks_inside, shows_all = bool(condition or seen_as), seen_as is None and shown.shows_all(kind)
+            wishes[kind.name] = _Wish(kind, wanted, condition, shown, visible, seen_as, looks_inside, shows_all)
     return Interest(wishes)
 
 
@@ -200,18 +211,21 @@ def images(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Map
     return _rebuilt(after, change.before, kind), after
 
 
-def _outlines(change: Change, kind: Kind) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
-    """As ``images``, as far as it matters where nothing is asked of what is inside; to read a document costs most of all.
+def _decides_nothing(change: Change, kind: Kind) -> bool:
+    """Whether nothing in the document decides what is told, where nothing is asked of what is inside."""
+    _, _, _, _, _, _, _, _, _, _, after, before, _, _, _ = change
+    return after is not None and _DECIDING.isdisjoint(before) and not activation.may_be_met(after, kind)
 
-    Where it matters at all, the former state has its simple values at the top only; to build the whole takes ten times as long.
+
+def _outlines(change: Change) -> tuple[Mapping[str, object] | None, Mapping[str, object] | None]:
+    """As ``images``, where nothing is asked of what is inside.
+
+    The former state has its simple values at the top only; to build the whole takes ten times as long.
     """
     if change.after is None:
         return change.before, None
-    is_created = change.operation == "created"
-    if _DECIDING.isdisjoint(change.before) and not activation.may_be_met(change.after, kind):
-        return (None if is_created else {}), {}
     after = orjson.loads(change.after)
-    return (None if is_created else {**after, **change.before}), after
+    return (None if change.operation == "created" else {**after, **change.before}), after
 
 
 def _rebuilt(after: Mapping[str, object], before: Mapping[str, object], kind: Kind) -> Mapping[str, object]:
@@ -267,6 +281,8 @@ def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after:
     seen = tuple(change.before) if visible is None else tuple(path for path in change.before if _is_visible(path, visible))
     changed = seen if wish.mapped is None else _mapped_differences(wish, wish.mapped, before, after)
     members = bool(change.members_added or change.members_removed) and _is_visible("members", visible)
+    if not members and "active" not in seen:
+        return Notice(change, wish.kind, "updated", "write", changed) if changed and "updated" in wish.verbs else None
     takes = "active" in seen and is_active(before) and not is_active(after)
     returns = "active" in seen and is_active(after) and not is_active(before)
     told = {
@@ -294,6 +310,11 @@ def is_active(document: Mapping[str, object]) -> bool:
     """Whether the resource is not said to be inactive."""
     # RFC 7643 §4.1.1 leaves open what a user without ``active`` is; identity providers take it for an active one.
     return document.get("active") is not False
+
+
+def tells_active(document: str | None) -> bool:
+    """The same of the text of a stored document; nothing is said by none."""
+    return document is None or '"active":false' not in document or is_active(orjson.loads(document))
 
 
 def _is_visible(path: str, visible: tuple[str, ...] | None) -> bool:

@@ -1,13 +1,11 @@
 """What a unit is told as: an event of its change, of a run of membership changes, or the state of the moment."""
 
-import orjson
-
 from scimhub.distribution import envelope
 from scimhub.distribution.delivery import Message
 from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.lane import Unit
 from scimhub.distribution.ports import ChangeReader
-from scimhub.distribution.subscription import STATE, Notice, is_active
+from scimhub.distribution.subscription import STATE, Notice, tells_active
 
 
 def is_plain(unit: Unit[Notice]) -> bool:
@@ -17,6 +15,8 @@ def is_plain(unit: Unit[Notice]) -> bool:
 
 def plain(wrapping: Envelope, unit: Unit[Notice]) -> list[Message]:
     """The messages of a plain unit, one after the other."""
+    if len(unit.items) == 1:
+        return envelope.of_notice(wrapping, unit.items[0].content)
     return envelope.of_run(wrapping, [item.content for item in unit.items])
 
 
@@ -39,10 +39,7 @@ async def _state(reader: ChangeReader, wrapping: Envelope, last: Notice) -> list
     # That it goes, or is deactivated, is told by the unit which says so: only that has asked the brake.
     if notice.verb != STATE and last.verb != "deleted":
         return []
-    if notice.verb == STATE and last.change.after is not None and not _is_active(notice) and _is_active(last):
+    was, now = last.change.after, notice.change.after
+    if notice.verb == STATE and was is not None and not tells_active(now) and tells_active(was):
         return []
     return envelope.of_notice(wrapping, notice)
-
-
-def _is_active(notice: Notice) -> bool:
-    return is_active(orjson.loads(notice.change.after or "{}"))

@@ -1,0 +1,189 @@
+"""A producer that works, and the thread that waits for what the brokers say of its records."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import orjson
+from confluent_kafka import KafkaError, Producer
+
+from scimhub.destinations.broker_configuration import Server
+from scimhub.destinations.kafka_configuration import KafkaKeys
+from scimhub.destinations.kafka_transactions import Headers
+from scimhub.distribution.delivery import Message
+
+# A record is larger than what is in it by about so many bytes.
+_RECORD_OVERHEAD: Final = 100
+_POLL_SECONDS: Final = 0.1
+# How often the brokers of the cluster are looked at again, in milliseconds.
+_LOOK_EVERY_MS: Final = 5000
+# The least that librdkafka may be told, in bytes.
+_LEAST_LIMIT: Final = 1000
+# So many reports are told in one round of the loop.
+_REPORTS_AT_ONCE: Final = 32
+
+# What came of records that were posted: of each the message, its size in bytes, and what the brokers say, None if all is well.
+Reports = Sequence[tuple[Message, int, KafkaError | None]]
+
+_log = logging.getLogger(__name__)
+
+
+class Record(NamedTuple):
+    """What is appended; ``size`` is in bytes, a little more than what a batch would need for it alone."""
+
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    size: int
+
+
+class Names(NamedTuple):
+    """The names of a record's headers, in order, and how many bytes they have together."""
+
+    texts: Sequence[str]
+    size: int
+
+
+def record(key: bytes, value: bytes | None, names: Names, values: Collection[str]) -> Record:
+    """The record of that key, with a header of each name."""
+    size = _RECORD_OVERHEAD + len(key) + len(value or b"") + names.size + len("".join(values).encode())
+    # The library takes a text as quickly as its bytes.
+    return Record(key, value, list(zip(names.texts, values, strict=True)), size)
+
+
+class Production:
+    """A producer that works, and its thread."""
+
+    def __init__(
+        self,
+        topic: str,
+        limit: int,
+        configuration: Mapping[str, Any],
+        look_at: Callable[[Sequence[Server]], None],
+        landed: Callable[["Production", Reports], None],
+    ) -> None:
+        self.limit = limit
+        # The last thing that the library said about the cluster as a whole.
+        self.noted = ""
+        self._topic = topic
+        self._loop = asyncio.get_running_loop()
+        # What came of records: of those that were posted, and of those for which somebody waits.
+        self._reports: deque[tuple[Message, int, KafkaError | None]] = deque()
+        self._answers: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
+        self._look_at, self._landed = look_at, landed
+        told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
+        self._producer = Producer({**configuration, **told}, logger=_log)
+        self._is_landing = False
+        self._is_over = False
+        self._thread = threading.Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
+        self._thread.start()
+
+    def post(self, record: Record, message: Message) -> None:
+        """Have what the brokers say of the record told; raises BufferError and KafkaException."""
+        self._produce(record, partial(self._note_report, message, record.size))
+
+    async def append(self, record: Record) -> KafkaError | None:
+        """Wait for it; raises the same."""
+        said: asyncio.Future[KafkaError | None] = self._loop.create_future()
+        self._produce(record, partial(self._note_answer, said))
+        return await said
+
+    def _produce(self, record: Record, note: Callable[[KafkaError | None, object], None]) -> None:
+        key, value, headers, _ = record
+        # The library takes more kinds of values than these, and its lists are invariant.
+        wide: Any = headers
+        self._producer.produce(self._topic, value, key, headers=wide, on_delivery=note)
+
+    async def end(self) -> None:
+        """Forget what is not confirmed, tell who waits for it, and stop."""
+        self._is_over = True
+        self._producer.purge()
+        await asyncio.to_thread(self._thread.join)
+        self._producer.poll(0)
+        self._begin_landing()
+
+    def _poll(self) -> None:
+        while not self._is_over:
+            self._producer.poll(_POLL_SECONDS)
+            if self._reports or self._answers:
+                # One call for all that came at once: each wakes the loop.
+                with contextlib.suppress(RuntimeError):  # the loop may have closed
+                    self._loop.call_soon_threadsafe(self._begin_landing)
+
+    def _note_report(self, message: Message, size: int, error: KafkaError | None, _: object) -> None:
+        self._reports.append((message, size, error))
+
+    def _note_answer(self, said: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
+        self._answers.append((said, error))
+
+    def _begin_landing(self) -> None:
+        if not self._is_landing:
+            self._land()
+
+    def _land(self) -> None:
+        self._is_landing = False
+        if count := min(len(self._reports), _REPORTS_AT_ONCE):
+            self._landed(self, [self._reports.popleft() for _ in range(count)])
+        for _ in range(min(len(self._answers), _REPORTS_AT_ONCE)):
+            said, error = self._answers.popleft()
+            if not said.done():
+                said.set_result(error)
+        if self._reports or self._answers:
+            # Others on the loop have their turn between.
+            self._is_landing = True
+            self._loop.call_soon(self._land)
+
+    def _note(self, error: KafkaError) -> None:
+        self.noted = error.str()
+
+    def _note_members(self, statistics: str) -> None:
+        """Called by the library now and then, with JSON that has the brokers it knows."""
+        brokers = orjson.loads(statistics)["brokers"].values()
+        names = [broker["nodename"].rpartition(":") for broker in brokers if broker["nodeid"] >= 0]
+        members = [(host.strip("[]"), int(port)) for host, _, port in names if host and int(port) > 0]
+        with contextlib.suppress(RuntimeError):  # the loop may have closed
+            self._loop.call_soon_threadsafe(self._look_at, members)
+
+
+def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[str, Any]:
+    """How librdkafka names what we want of it; ``limit`` is in bytes, for a record and for a batch."""
+    security = ("SASL_" if keys.authentication != "none" else "") + ("SSL" if keys.tls else "PLAINTEXT")
+    chosen: dict[str, Any] = {
+        "bootstrap.servers": servers,
+        "client.id": "scimhub",
+        "security.protocol": security,
+        # It brings acks=all and order with it.
+        "enable.idempotence": True,
+        # As Java's clients do, so that their records of the same key are in the same partition.
+        "partitioner": "murmur2_random",
+        "compression.type": keys.compression,
+        "message.max.bytes": max(_LEAST_LIMIT, limit),
+        # A broker refuses a batch that is too large, and with it records that are not.
+        "batch.size": max(1, limit),
+        "message.timeout.ms": int(keys.timeout * 1000),
+        "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
+        # Records that come within so many milliseconds travel together: each batch costs the library as much as ten records.
+        # More would hardly make larger batches of what is posted together, and a resource waits for it at each event.
+        "linger.ms": 1,
+        "socket.keepalive.enable": True,
+        "log.connection.close": False,
+        # What is worth saying comes as an outcome.
+        "log_level": 2,
+    }
+    if keys.authentication != "none":
+        chosen |= {
+            "sasl.mechanism": keys.authentication.upper(),
+            "sasl.username": keys.username,
+            "sasl.password": password,
+        }
+    files = {
+        "ssl.ca.location": keys.ca_file,
+        "ssl.certificate.location": keys.certificate_file,
+        "ssl.key.location": keys.key_file,
+    }
+    return chosen | {name: path for name, path in files.items() if path}
