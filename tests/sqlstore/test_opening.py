@@ -107,6 +107,13 @@ def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path
     open_sqlite(tmp_path).database.close_here()
 
 
+def test_a_second_process_is_told_that_postgresql_takes_several(tmp_path: Path):
+    first = open_sqlite(tmp_path)
+    with pytest.raises(StoreUnusable, match="PostgreSQL"):
+        open_sqlite(tmp_path)
+    first.database.close_here()
+
+
 def test_a_second_store_in_the_same_process_is_refused(tmp_path: Path):
     first = open_sqlite(tmp_path)
     with pytest.raises(StoreUnusable, match=str(os.getpid())):
