@@ -147,9 +147,9 @@ async def test_all_groups_of_a_large_directory_are_a_burst_of_their_own(tmp_path
         await until(lambda: hub.pump(made).brake.trip is not None, "the brake")
         trip = hub.pump(made).brake.trip
         assert trip is not None
-        # Who goes while they are counted may be counted twice.
         assert trip.sort == "Group"
-        assert 8 <= trip.population <= 16
+        # Who goes while they are counted may be left out, and nobody is counted twice.
+        assert trip.count <= trip.population <= 8
 
 
 async def test_after_an_outage_those_who_left_meanwhile_are_part_of_the_population(tmp_path: Path):

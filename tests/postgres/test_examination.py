@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -14,7 +15,7 @@ from scimhub.cli import diagnosis
 from scimhub.directory.errors import StoreUnavailable, StoreUnusable
 from scimhub.settings import Settings
 from scimhub.sqlstore.connection import Finding
-from scimhub.sqlstore.postgres import examination
+from scimhub.sqlstore.postgres import driver, examination, sequencer
 from scimhub.sqlstore.postgres.examination import Circumstances
 from scimhub.sqlstore.store import SqlStore, open_store
 from tests.servers import postgres
@@ -107,6 +108,9 @@ async def test_privileges_are_those_that_the_user_has(durable: Server, url: str,
         await raw.execute("SET ROLE reader")
         finding = (await found(raw))["privileges"]
         assert (finding.verdict, "does not own the hub's tables" in finding.sentence) == ("WARN", True)
+        # The server does nothing for him, and calls it a warning: nobody may take it for done.
+        await raw.execute("RESET ROLE; REVOKE ALL ON staged_changes FROM reader; SET ROLE reader")
+        assert "permission denied to vacuum" in await driver.vacuum(raw, sequencer.CLEAN)
     finally:
         await raw.execute("RESET ROLE; DROP OWNED BY reader; DROP ROLE reader")
 
@@ -116,6 +120,28 @@ async def test_privileges_are_those_that_the_user_has(durable: Server, url: str,
 )
 def test_clocks_that_differ_are_told_apart(ahead: float, verdict: str):
     assert examination._clocks(ahead).verdict == verdict
+
+
+async def test_a_vacuum_that_was_done_meets_no_objection(raw: Any):
+    assert await driver.vacuum(raw, sequencer.CLEAN) == ""
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ("sslmode=verify-full", "name the file of the authority's certificate in the URL: sslrootcert=FILE"),
+        ("sslmode=verify-full&sslrootcert=missing.pem", "a file that its URL names is not there"),
+        ("sslmode=nonsense", "`sslmode` parameter must be one of"),
+    ],
+)
+async def test_what_a_url_lacks_is_told_without_a_part_of_it(
+    url: str, options: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(StoreUnusable) as refused:
+        await open_store(f"{url}?{options}", new_id=clock.new_id, now=clock.now_text)
+    assert sentence in str(refused.value)
+    assert str(urlsplit(url).password) not in str(refused.value)
 
 
 async def test_behind_a_pooler_the_commands_are_told_that_set_what_it_does_not_send(raw: Any):

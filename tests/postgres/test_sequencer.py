@@ -7,8 +7,8 @@ from collections import defaultdict
 import asyncpg
 
 from scimhub.sqlstore.postgres import locks, sequencer
-from scimhub.sqlstore.postgres.database import _MOVED_UNTIL_CLEANED as _CLEANED
 from scimhub.sqlstore.postgres.database import PLANNING
+from scimhub.sqlstore.postgres.numbering import MOVED_UNTIL_CLEANED
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_desk
 
@@ -106,7 +106,7 @@ async def keep_numbering(url: str, done: asyncio.Event) -> None:
     """Another node, which gives positions as well."""
     connection = await asyncpg.connect(url)
     while not done.is_set():
-        await sequencer.number_changes(connection)
+        await sequencer.number_changes(connection, "epoch")
         await asyncio.sleep(0)
     await connection.close()
 
@@ -147,7 +147,7 @@ async def test_who_waited_for_another_to_number_a_step_gets_what_lies_behind_it_
     size = 2 * sequencer.LARGEST_STEP + 10
     await other.executemany(_STAGE, [(str(number), 1, "r", number) for number in range(size)])
     await other.execute("BEGIN")
-    await other.fetchrow(sequencer._MOVE, sequencer.LARGEST_STEP)
+    await other.fetchrow(sequencer._MOVE, sequencer.LARGEST_STEP, "epoch")
     asking = asyncio.create_task(store.last_position())
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     async with asyncio.timeout(5):
@@ -173,14 +173,16 @@ async def test_what_a_dead_node_left_is_numbered_by_another(open_node, url: str)
 
 async def test_what_was_moved_away_is_cleaned_up_and_its_room_used_again(open_node, url: str):
     store: SqlStore = await open_node()
-    database = store.database
+    numbering = store.database.numbering
     connection = await asyncpg.connect(url)
     sizes = []
-    for first in range(0, 8 * _CLEANED, _CLEANED):
-        await connection.executemany(_STAGE, [(str(number), 1, "r", number) for number in range(first, first + _CLEANED)])
+    for first in range(0, 8 * MOVED_UNTIL_CLEANED, MOVED_UNTIL_CLEANED):
+        await connection.executemany(
+            _STAGE, [(str(number), 1, "r", number) for number in range(first, first + MOVED_UNTIL_CLEANED)]
+        )
         await store.last_position()
         async with asyncio.timeout(10):
-            while database._cleaning is not None or database._moved >= _CLEANED:
+            while numbering.cleaning is not None or numbering.moved >= MOVED_UNTIL_CLEANED:
                 await asyncio.sleep(0.01)
         sizes.append(await connection.fetchval("SELECT pg_relation_size('staged_changes')"))
     await connection.close()
@@ -194,8 +196,8 @@ async def test_changes_are_looked_for_by_the_index_and_not_among_what_was_moved_
     await connection.executemany(_STAGE, [(str(number), 1, "r", number) for number in range(5000)])
     for upkeep in ("ANALYZE staged_changes", "DELETE FROM staged_changes", sequencer.CLEAN):
         await connection.execute(upkeep)
-        await connection.execute(f"PREPARE move (bigint) AS {sequencer._MOVE}")
-        explained = await connection.fetch(f"EXPLAIN EXECUTE move ({sequencer.LARGEST_STEP})")
+        await connection.execute(f"PREPARE move (bigint, text) AS {sequencer._MOVE}")
+        explained = await connection.fetch(f"EXPLAIN EXECUTE move ({sequencer.LARGEST_STEP}, 'epoch')")
         await connection.execute("DEALLOCATE move")
         plan = "\n".join(row[0] for row in explained)
         assert "using staged_changes_pkey" in plan

@@ -61,7 +61,6 @@ class Engine:
         # Those of them that end a pump, which must not be broken off.
         self._ending: set[asyncio.Task[None]] = set()
         self._head = 0
-        # On while there is a pump: where nobody waits for changes, PostgreSQL numbers many at once.
         self._waking = Waking(given.reader, self._wake)
         self._looking: asyncio.Task[None] | None = None
         self._minding: asyncio.Task[None] | None = None
@@ -77,6 +76,8 @@ class Engine:
     async def start(self) -> None:
         """Start a pump for every active destination."""
         self._is_open = True
+        self._head = await self.given.reader.last_position()
+        self._waking.begin()
         if self.given.store.has_many_nodes:
             await self._look_at_leases()
             self._minding = asyncio.create_task(self._mind_leases())
@@ -165,9 +166,6 @@ class Engine:
         if lease is None or found is None or found.state != "active":
             return False
         destination = found
-        if not self._waking.is_on:
-            self._waking.begin()
-            self._head = await self.given.reader.last_position()
         opened = await opening.open_sender(self.given, kind, destination)
         holds = await self.given.store.list_held(destination.key)
         kept = [one.resource_id for one in await self.given.store.list_kept(destination.key, "", _MOST_KEPT)]
@@ -353,8 +351,6 @@ class Engine:
                 await self._begin_ours(destination)
             elif pump is not None and not is_ours:
                 self._spawn_hand_over(pump)
-        if not self._running:
-            self._waking.end()
 
     async def _begin_ours(self, destination: Destination) -> None:
         async with self._changing[destination.key]:

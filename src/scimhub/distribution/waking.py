@@ -16,10 +16,6 @@ class Waking:
         self._is_pending = False
         self._end: Callable[[], None] | None = None
 
-    @property
-    def is_on(self) -> bool:
-        return self._end is not None
-
     def begin(self) -> None:
         """What is committed from now on wakes."""
         if self._end is None:

@@ -20,14 +20,13 @@ from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.postgres import driver, examination, migrate, pooling, sequencer
 from scimhub.sqlstore.postgres.dialect import POSTGRES
 from scimhub.sqlstore.postgres.driver import PostgresConnection
+from scimhub.sqlstore.postgres.numbering import Numbering
 from scimhub.sqlstore.postgres.pooling import PooledConnection, Pooling, Way
 from scimhub.sqlstore.postgres.reads import Reads
 from scimhub.sqlstore.postgres.writer import Writer
 
 _POLL = 0.25
 _AFTER_FAULT = 1.0
-# So many changes are moved out of the table in which they waited before it is cleaned: some milliseconds of work.
-_MOVED_UNTIL_CLEANED = 2000
 # Seconds that a statement, a lock, and a transaction that stands still may take.
 _STATEMENT_TIMEOUT, _LOCK_TIMEOUT, _IDLE_TIMEOUT = 60, 15, 10
 _CONNECT_TIMEOUT = 10.0
@@ -40,6 +39,7 @@ PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "
 # Until its own upkeep comes by, the server believes that tables are as small as they were, and walks them.
 ANALYZE = "ANALYZE resources, links, unique_values, attribute_values, memberships, unmapped, changes, tombstones"
 _WITH_SECRETS = ("destination_secrets", "destinations")
+_STANDING = "SELECT position, EXISTS (SELECT 1 FROM destinations) FROM log_head"
 _IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 HAS_TRIGRAMS = """
 SELECT EXISTS (SELECT 1 FROM pg_opclass AS c WHERE c.opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(c.oid))"""
@@ -66,16 +66,9 @@ class ServerDatabase:
         self.cursor_secret = cursor_secret
         self._pool = pool
         self._catalog_versions = versions
-        # The newest position that this node knows of.
-        self._head = -1
-        self._wakes: tuple[Callable[[], None], ...] = ()
-        self._numbering: asyncio.Task[None] | None = None
-        self._has_unnumbered = False
-        # How many changes were moved since the last cleaning.
-        self._moved = 0
-        self._cleaning: asyncio.Task[None] | None = None
+        self.numbering = Numbering(self.borrow, way.pooling, log_epoch)
         self._reads = Reads(self._borrow_for_reading)
-        self._writer = Writer(self.borrow, self._committed, self.note_catalog_version)
+        self._writer = Writer(self.borrow, self.numbering.note_commit, self.note_catalog_version)
         self._closed = False
         self._watching = asyncio.create_task(self._watch())
 
@@ -126,9 +119,11 @@ class ServerDatabase:
         try:
             return await work()
         finally:
-            async with self.borrow() as raw:
-                for table in _WITH_SECRETS:
-                    await raw.execute(f"VACUUM FULL {table}")
+            for table in _WITH_SECRETS:
+                async with self.borrow() as raw:
+                    objection = await driver.vacuum(raw, f"VACUUM FULL {table}")
+                if objection:
+                    _log.warning("former secrets not erased", extra={"table": table, "reason": objection})
 
     # ------------------------------------------------------------------ what is remembered
 
@@ -145,78 +140,17 @@ class ServerDatabase:
     def note_catalog_version(self, directory: int, version: int) -> None:
         self._catalog_versions[directory] = version
 
+    def known_head(self) -> int | None:
+        return self.numbering.head
+
     def on_commit(self, wake: Callable[[], None]) -> Callable[[], None]:
-        self._wakes = (*self._wakes, wake)
+        return self.numbering.on_commit(wake)
 
-        def end() -> None:
-            self._wakes = tuple(other for other in self._wakes if other is not wake)
-
-        return end
+    async def number_changes(self) -> None:
+        await self.numbering.number()
 
     def arm(self, reach: Callable[[str], None]) -> None:
         self._writer.reach = reach
-
-    async def number_changes(self) -> None:
-        try:
-            async with self.borrow() as raw:
-                await self._number(raw)
-        except Exception as error:
-            if driver.is_unavailable(error):
-                raise driver.unavailable(error) from error
-            raise
-
-    async def _number(self, raw: Any) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            if self._way.pooling == "plain":
-                await stack.enter_async_context(raw.transaction())
-            numbered = await sequencer.number_changes(raw)
-        if numbered.head is not None:
-            self._learn_head(numbered.head)
-        self._moved += numbered.moved
-        if self._moved >= _MOVED_UNTIL_CLEANED and self._cleaning is None:
-            self._moved = 0
-            self._cleaning = asyncio.create_task(self._clean())
-
-    async def _clean(self) -> None:
-        try:
-            async with self.borrow() as raw:
-                await raw.execute(sequencer.CLEAN)
-        except Exception as error:
-            # Nothing depends on it but speed, and the server's autovacuum comes by.
-            _log.info("staged changes not cleaned", extra={"error": f"{type(error).__name__}: {error}"})
-        finally:
-            self._cleaning = None
-
-    def _committed(self, claim: Claim) -> None:
-        """After each commit of this node: who waits for changes is woken when these have positions.
-
-        What nobody waits for is numbered when somebody asks, or when ``_watch`` looks: many at once cost little more than one.
-        """
-        if claim is not None and self._wakes:
-            self._has_unnumbered = True
-            if self._numbering is None:
-                self._numbering = asyncio.create_task(self._number_on())
-
-    async def _number_on(self) -> None:
-        try:
-            while self._has_unnumbered:
-                self._has_unnumbered = False
-                await self.number_changes()
-        except StoreUnavailable as fault:
-            _log.warning("changes not numbered yet", extra={"reason": str(fault)})
-        except Exception:
-            _log.exception("changes not numbered yet")
-        finally:
-            self._numbering = None
-
-    def known_head(self) -> int | None:
-        return self._head
-
-    def _learn_head(self, head: int) -> None:
-        if head > self._head:
-            self._head = head
-            for wake in self._wakes:
-                wake()
 
     # ------------------------------------------------------------------ what other nodes do
 
@@ -250,7 +184,7 @@ class ServerDatabase:
         raw = await asyncpg.connect(self._way.direct, timeout=_CONNECT_TIMEOUT)
         try:
             raw.add_termination_listener(lambda _: gone.set())
-            await raw.add_listener(sequencer.CHANNEL, lambda *news: self._learn_head(int(news[-1])))
+            await raw.add_listener(sequencer.CHANNEL, lambda *news: self.numbering.hear(news[-1]))
             await gone.wait()
         finally:
             raw.terminate()
@@ -258,16 +192,15 @@ class ServerDatabase:
     async def _look(self) -> None:
         await self.number_changes()
 
-        def look(connection: Connection) -> tuple[int, dict[int, int]]:
-            head = connection.fetch_one("SELECT position FROM log_head")[0]
-            return head, dict(connection.fetch("SELECT key, catalog_version FROM directories"))
+        def look(connection: Connection) -> tuple[Row, dict[int, int]]:
+            return connection.fetch_one(_STANDING), dict(connection.fetch("SELECT key, catalog_version FROM directories"))
 
-        known = dict(self._catalog_versions)
-        head, versions = await self.read(look)
+        known, known_head = dict(self._catalog_versions), self.numbering.head
+        (head, self.numbering.has_destinations), versions = await self.read(look)
         # What this node committed meanwhile is newer than what was read.
         later = {key: version for key, version in self._catalog_versions.items() if known.get(key) != version}
         self._catalog_versions = versions | later
-        self._learn_head(head)
+        self.numbering.learn_anew(head, known_head)
 
     # ------------------------------------------------------------------ as a whole
 
@@ -305,10 +238,9 @@ class ServerDatabase:
             return
         await self._writer.close()
         self._closed = True
-        upkeep = [task for task in (self._watching, self._numbering, self._cleaning) if task is not None]
-        for task in upkeep:
-            task.cancel()
-        await asyncio.gather(*upkeep, return_exceptions=True)
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self.numbering.close()
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
@@ -328,9 +260,7 @@ async def open_server(
         pool = await _open_pool(url, pooled, connections)
         migrating = await asyncpg.connect(direct, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
-        # Of a URL that it does not understand the driver tells a part, which may be of the password.
-        reason = "its URL is not understood" if isinstance(error, ValueError) else str(error) or type(error).__name__
-        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {reason}") from None
+        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {_reason(error)}") from None
     try:
         await migrate.check_trusted(migrating)
         await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
@@ -344,6 +274,19 @@ async def open_server(
     finally:
         migrating.terminate()
     return ServerDatabase(Way(pooled, direct, direct != url), pool, epoch, secret, versions)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection, as far as it may be shown."""
+    told = str(error).partition("\n")[0]
+    if told.startswith("root certificate file"):
+        return f"{told}; name the file of the authority's certificate in the URL: sslrootcert=FILE"
+    if isinstance(error, FileNotFoundError):
+        return "a file that its URL names is not there: look at host, sslrootcert, sslcert and sslkey"
+    if isinstance(error, ValueError) and not told.startswith("`sslmode`"):
+        # Of a URL that it does not understand the driver tells a part, which may be of the password.
+        return "its URL is not understood"
+    return str(error) or type(error).__name__
 
 
 # What each connection is to have in force. Behind a pooler it must be set for the hub's user.

@@ -154,3 +154,20 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     """The driver's fault in the words of ``directory.errors``."""
     meaning = next((meaning for known, meaning in _UNAVAILABLE if isinstance(error, known)), None)
     return StoreUnavailable(f"{meaning}." if meaning else f"The database transaction was lost ({type(error).__name__}).")
+
+
+async def vacuum(raw: Any, statement: str) -> str:
+    """What the server has against the VACUUM, "" when it was done: whom it does not let it only warns."""
+    warnings: list[str] = []
+
+    def note(_: Any, message: Any) -> None:
+        warnings.append(message.message)
+
+    raw.add_log_listener(note)
+    try:
+        await raw.execute(statement)
+        # It is told in the turn behind the answer.
+        await asyncio.sleep(0)
+    finally:
+        raw.remove_log_listener(note)
+    return "; ".join(warnings)

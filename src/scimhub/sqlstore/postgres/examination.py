@@ -125,7 +125,10 @@ def _privileges(facts: Any) -> Finding:
         text = f"The user {name} may not {what}; make it the owner of them, and grant it CREATE on the schema."
         return Finding("FAIL", "privileges", text)
     if not facts["is_owner"]:
-        text = f"The user {name} does not own the hub's tables; upgrades and search indexes will fail. Make it their owner."
+        text = (
+            f"The user {name} does not own the hub's tables; upgrades and search indexes will fail, what was moved out of"
+            " staged_changes is not cleaned, and former secrets are not erased. Make it their owner."
+        )
         return Finding("WARN", "privileges", text)
     if facts["is_superuser"]:
         text = f"The user {name} is a superuser; one with CREATE on its schema is enough, so make one for the hub."

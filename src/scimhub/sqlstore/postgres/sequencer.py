@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 _COLUMNS = """id, operation, directory, kind, resource_id, version, source, exchange_id, time, after, before, external_id,
     members_added, members_removed, key_id, leaver"""
-# Where nodes hear of new heads.
+# Where nodes hear of new heads; hubs in other schemas of the database speak here as well, and say whose log they mean.
 CHANNEL = "scimhub"
 # So many changes are moved at once; readers wait for no longer than that takes.
 LARGEST_STEP = 2000
@@ -42,7 +42,7 @@ WITH head AS MATERIALIZED (
 SELECT
     (SELECT position FROM counted), (SELECT count(*) FROM seen), (SELECT count(*) FROM placed),
     -- Once for many changes, and by whoever holds the head's row, for a NOTIFY has all others that notify wait for its commit.
-    (SELECT pg_notify('{CHANNEL}', position::text) FROM counted)"""
+    (SELECT pg_notify('{CHANNEL}', $2 || ' ' || position) FROM counted)"""
 # What is moved away stays in table and index until somebody cleans up, and each move reads over it. The server itself looks
 # once a minute, when there may be tens of thousands.
 CLEAN = "VACUUM (SKIP_LOCKED, TRUNCATE FALSE) staged_changes"
@@ -55,11 +55,17 @@ class Numbered(NamedTuple):
     moved: int
 
 
-async def number_changes(raw: Any) -> Numbered:
-    """Move what is committed, in one transaction for each step, and tell all nodes of the new head."""
+def head_told(news: str, epoch: str) -> int | None:
+    """The head that was told, None when it is not one of this log."""
+    told, _, head = news.partition(" ")
+    return int(head) if told == epoch else None
+
+
+async def number_changes(raw: Any, epoch: str) -> Numbered:
+    """Move what is committed, in one transaction for each step, and tell all nodes of the new head in the log ``epoch``."""
     head, count = None, 0
     while True:
-        position, seen, moved, _ = await raw.fetchrow(_MOVE, LARGEST_STEP)
+        position, seen, moved, _ = await raw.fetchrow(_MOVE, LARGEST_STEP, epoch)
         count += moved
         if position is not None:
             head = int(position)

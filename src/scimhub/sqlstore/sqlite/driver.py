@@ -139,7 +139,8 @@ class FileLock:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise StoreUnusable(
-                f"The database is in use by process {holder}; one process at a time may open it ({self._path} is locked)."
+                f"The database is in use by process {holder}; one process at a time may open it ({self._path} is locked). "
+                "With PostgreSQL several may: SCIMHUB_DATABASE=postgresql://…"
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
