@@ -294,7 +294,8 @@ class ServerDatabase:
         try:
             async with self._borrow_for_reading() as raw:
                 size = await raw.fetchval("SELECT pg_database_size(current_database())")
-                return Health((), int(size), 0, 0, tuple(await examination.examine(raw, given)))
+                nodes = await raw.fetchval(examination.COUNT_NODES)
+                return Health((), int(size), 0, 0, tuple(await examination.examine(raw, given)), int(nodes))
         except Exception as error:
             if driver.is_unavailable(error):
                 raise driver.unavailable(error) from error
