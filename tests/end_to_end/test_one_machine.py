@@ -1,14 +1,22 @@
 """Several hubs on one machine and one PostgreSQL: in one folder, and as workers on one socket."""
 
 import asyncio
+import itertools
 import json
+import os
+import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.end_to_end.live import LiveHub
+from tests.end_to_end.live import TOKEN, LiveHub, scim_headers, user, wait_until
 from tests.end_to_end.test_operating import scimhub
 from tests.servers.postgres import Server
 
@@ -74,3 +82,77 @@ def test_where_others_serve_the_doctor_says_that_no_hub_answers_here(url: str, t
     assert [hub.stop() for hub in hubs] == [0, 0]
     [(verdict, sentence)] = told_of_the_hub(elsewhere, url)
     assert (verdict, "The hub does not run, and nothing is delivered" in sentence) == ("OK", True)
+
+
+def processes(hub: LiveHub, what: str = "Started") -> list[int]:
+    """The workers that began to serve so far, or those that ended in order."""
+    found = [re.fullmatch(rf"{what} server process \[(\d+)\]", line["message"]) for line in logged(hub)]
+    return [int(each[1]) for each in found if each is not None]
+
+
+def wait_for_workers(hub: LiveHub, count: int) -> None:
+    """Until so many in all have been answering requests."""
+    wait_until(lambda: sum(line["message"] == "listening" for line in logged(hub)) == count, 20, f"{count} workers answering")
+
+
+@contextmanager
+def asking_without_end(hub: LiveHub) -> Iterator[list[int]]:
+    """Clients that write and read, each time by a new connection; what was answered until now."""
+    answered: list[int] = []
+    over = threading.Event()
+
+    def ask(client: int) -> None:
+        for turn in itertools.count():
+            made = httpx.post(f"{hub.scim_url}/Users", json=user(f"u{client}-{turn}"), headers=scim_headers(TOKEN), timeout=10)
+            read = httpx.get(f"{hub.scim_url}/Users/{made.json()['id']}", headers=scim_headers(TOKEN), timeout=10)
+            answered.extend((made.status_code, read.status_code))
+            if over.is_set():
+                return
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask, client) for client in range(2)]
+        try:
+            yield answered
+        finally:
+            over.set()
+        for each in asking:
+            each.result()
+
+
+@pytest.mark.ci  # five workers begin, one after the other
+def test_workers_answer_are_begun_anew_when_killed_and_renewed_without_a_refusal(url: str, tmp_path: Path, start_hub: StartHub):
+    hub = start_hub("--workers", "2", database=url, data=str(tmp_path))
+    assert hub.process is not None
+    wait_for_workers(hub, 2)
+    first = processes(hub)
+    local = httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "scimhub.sock")), base_url="http://hub/admin/v1")
+
+    def is_answered() -> bool:
+        with suppress(httpx.TimeoutException):
+            return httpx.get(f"{hub.scim_url}/Users", headers=scim_headers(TOKEN), timeout=2).status_code == 200
+        return False
+
+    for silent in first:
+        os.kill(silent, signal.SIGSTOP)
+        wait_until(is_answered, 10, "an answer by the other worker")
+        os.kill(silent, signal.SIGCONT)
+
+    os.kill(first[0], signal.SIGKILL)
+    wait_for_workers(hub, 3)
+    assert [line["exit_code"] for line in logged(hub) if line["message"] == "worker died"] == [-signal.SIGKILL]
+    assert local.get("/status").status_code == 200
+
+    second = processes(hub)[1:]
+    with asking_without_end(hub) as answered:
+        hub.process.send_signal(signal.SIGHUP)
+        wait_for_workers(hub, 5)
+        wait_until(lambda: set(processes(hub, "Finished")) == set(second), 20, "the end of those before")
+        after = len(answered)
+        wait_until(lambda: len(answered) > after + 20, 10, "answers by the new ones")
+    assert set(answered) == {200, 201}
+    assert local.get("/status").status_code == 200
+    local.close()
+
+    assert hub.stop() == 0
+    assert set(processes(hub, "Finished")) == set(processes(hub)[1:])
+    assert not (tmp_path / "scimhub.sock").exists()
