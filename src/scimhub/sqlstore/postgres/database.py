@@ -329,9 +329,7 @@ async def open_server(
         pool = await _open_pool(url, pooled, connections)
         migrating = await asyncpg.connect(direct, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
-        # Of a URL that it does not understand the driver tells a part, which may be of the password.
-        reason = "its URL is not understood" if isinstance(error, ValueError) else str(error) or type(error).__name__
-        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {reason}") from None
+        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {driver.why_not_opened(error)}") from None
     try:
         await migrate.check_trusted(migrating)
         await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
