@@ -1,15 +1,14 @@
 """Serving until a signal comes: the sockets, the servers on them, and what is done now and then beside them."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def run(settings: Settings) -> int:
     # Before the database is opened: a start that cannot listen must not make a token that nobody sees.
     listening = bind(settings)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_serve(settings, listening))
+        return runner.run(_serve(settings, listening, bind_local(settings.socket_path)))
 
 
 def prepare(settings: Settings) -> None:
@@ -51,14 +50,14 @@ def prepare(settings: Settings) -> None:
         runner.run(open_once())
 
 
-def serve_on(settings: Settings, listening: socket.socket, *, is_local: bool, begun: Callable[[], object]) -> int:
+def serve_on(settings: Settings, listening: socket.socket, local: socket.socket | None, *, begun: Callable[[], object]) -> int:
     """Serve on a socket that is bound, as one of several; ``begun`` is called when requests are answered.
 
-    ``is_local`` lets this one answer the verbs of the command line on this machine as well.
+    On ``local`` this one answers the verbs of the command line on this machine as well.
     """
     telemetry.configure_logging(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_serve(settings, listening, bootstrap=False, is_local=is_local, begun=begun))
+        return runner.run(_serve(settings, listening, nullcontext(local), bootstrap=False, begun=begun))
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -73,6 +72,57 @@ def bind(settings: Settings) -> socket.socket:
         where = f"{host}, port {settings.port}"
         raise Fault(f"The hub cannot listen on {where}: {error.strerror}; set SCIMHUB_HOST or SCIMHUB_PORT.") from error
     return bound
+
+
+@contextmanager
+def bind_local(path: Path) -> Iterator[socket.socket | None]:
+    """The Unix socket of the command line's verbs, for as long as it is served; None where another hub answers at the path.
+
+    What is there and answers nobody was left by a hub that is gone, and is taken over.
+    """
+    if _answers(path):
+        _logger.warning(
+            "another hub answers at the local socket, so that commands on this machine reach that one and not this; "
+            "give each hub a data folder of its own with SCIMHUB_DATA",
+            extra={"socket": str(path)},
+        )
+        yield None
+        return
+    bound, inode = _take_over(path)
+    try:
+        yield bound
+    finally:
+        bound.close()
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == inode:
+                path.unlink()
+
+
+def _take_over(path: Path) -> tuple[socket.socket, int]:
+    """A socket that listens at the path in the place of what was there, and its inode."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    fresh = path.with_name(f"{path.name}.{os.getpid() % 10_000}")
+    fresh.unlink(missing_ok=True)
+    bound.bind(str(fresh))
+    fresh.chmod(0o600)
+    # Before it has its name: whoever looks there from now on finds somebody.
+    bound.listen()
+    inode = fresh.stat().st_ino
+    fresh.rename(path)
+    return bound, inode
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            # Somebody listens, and as many wait there as may.
+            return True
+        except OSError:
+            return False
+        return True
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -92,7 +142,7 @@ def _have_little_collected() -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server without its signals: it raises them again when it ends, before we have closed the stores."""
 
-    @contextlib.contextmanager
+    @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
@@ -113,18 +163,19 @@ def _stop_on_signals(server: uvicorn.Server, feed: FeedApi, signals: Iterable[si
 async def _serve(
     settings: Settings,
     listening: socket.socket,
+    local_binding: AbstractContextManager[socket.socket | None],
     *,
     bootstrap: bool = True,
-    is_local: bool = True,
     begun: Callable[[], object] = lambda: None,
 ) -> int:
-    async with open_hub(settings, bootstrap=bootstrap) as hub:
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(open_hub(settings, bootstrap=bootstrap))
         _have_little_collected()
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         server = _Server(_tcp_config(settings, hub.application))
         await hub.engine.start()
         local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
-        local_socket = _bind_local(settings.socket_path) if is_local else None
+        local_socket = stack.enter_context(local_binding)
         tasks = [
             asyncio.create_task(_serve_locally(local, local_socket)),
             asyncio.create_task(_announce(settings, hub, server, listening, begun)),
@@ -145,8 +196,6 @@ async def _serve(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if local_socket is not None:
-                local_socket.end()
             await _note_once(hub)
         # A signal may come before the server has begun.
         return 0 if server.started else 1
@@ -177,37 +226,10 @@ def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _LocalSocket:
-    """The Unix socket of the CLI's verbs, which a successor may take over while it is served."""
-
-    path: Path
-    bound: socket.socket
-    inode: int
-
-    def end(self) -> None:
-        """Remove it, unless the path is another's by now."""
-        with contextlib.suppress(FileNotFoundError):
-            if self.path.stat().st_ino == self.inode:
-                self.path.unlink()
-
-
-def _bind_local(path: Path) -> _LocalSocket:
-    """Take the path over, whatever is there: what a hub left that is gone, or the socket of a worker that is about to go."""
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    fresh = path.with_name(f"{path.name}.{os.getpid() % 10_000}")
-    fresh.unlink(missing_ok=True)
-    bound.bind(str(fresh))
-    fresh.chmod(0o600)
-    inode = fresh.stat().st_ino
-    fresh.rename(path)
-    return _LocalSocket(path, bound, inode)
-
-
-async def _serve_locally(local: uvicorn.Server, at: _LocalSocket | None) -> None:
+async def _serve_locally(local: uvicorn.Server, at: socket.socket | None) -> None:
     _TOLD_ALREADY.set(True)
     if at is not None:
-        await local.serve(sockets=[at.bound])
+        await local.serve(sockets=[at])
 
 
 def _is_news(record: logging.LogRecord) -> bool:

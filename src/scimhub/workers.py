@@ -1,7 +1,8 @@
 """Several processes that serve on one socket, and the one that looks after them (``scimhub serve --workers``).
 
 Each worker is a node of its own on the common PostgreSQL database. A worker that dies is begun anew; SIGHUP begins all of
-them anew, one after the other, each after its successor serves.
+them anew, one after the other, each after its successor serves. The sockets belong to the process that looks after them, so
+that no worker's end takes one away.
 """
 
 import logging
@@ -38,16 +39,18 @@ class _Worker:
 class _Workers:
     """The processes. Numbers tell them apart; that with the first number also answers on the local socket."""
 
-    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+    def __init__(self, settings: Settings, listening: socket.socket, local: socket.socket | None) -> None:
         self._settings = settings
         self._listening = listening
+        self._local = local
         self._context = multiprocessing.get_context("spawn")
         self._running: dict[int, _Worker] = {}
 
     def begin(self, number: int) -> _Worker:
         has_begun = self._context.Event()
+        local = self._local if number == 0 else None
         process = self._context.Process(
-            target=_work, args=(self._settings, self._listening, number, has_begun), name=f"scimhub-{number}"
+            target=_work, args=(self._settings, self._listening, local, has_begun), name=f"scimhub-{number}"
         )
         process.start()
         worker = self._running[number] = _Worker(number, process, has_begun, time.monotonic())
@@ -109,21 +112,22 @@ def run(settings: Settings, count: int) -> int:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: renewing.set())
-    workers = _Workers(settings, listening)
-    for number in range(count):
-        workers.begin(number)
-    _logger.info("workers begun", extra={"count": count})
-    while not stopping.wait(_LOOK_EVERY):
-        if renewing.is_set():
-            renewing.clear()
-            workers.renew(stopping.is_set)
-        workers.replace_dead()
-    return 0 if workers.end() else 1
+    with serving.bind_local(settings.socket_path) as local:
+        workers = _Workers(settings, listening, local)
+        for number in range(count):
+            workers.begin(number)
+        _logger.info("workers begun", extra={"count": count})
+        while not stopping.wait(_LOOK_EVERY):
+            if renewing.is_set():
+                renewing.clear()
+                workers.renew(stopping.is_set)
+            workers.replace_dead()
+        return 0 if workers.end() else 1
 
 
-def _work(settings: Settings, listening: socket.socket, number: int, has_begun: Event) -> None:
+def _work(settings: Settings, listening: socket.socket, local: socket.socket | None, has_begun: Event) -> None:
     """What one worker does, in its own process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Ctrl-C reaches all of them; the first process then tells the others, and being told twice would mean not to wait.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise SystemExit(serving.serve_on(settings, listening, is_local=number == 0, begun=has_begun.set))
+    raise SystemExit(serving.serve_on(settings, listening, local, begun=has_begun.set))

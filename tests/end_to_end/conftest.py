@@ -21,10 +21,10 @@ def start_hub(tmp_path: Path) -> Iterator[Callable[..., LiveHub]]:
     """Start a hub for this test alone, with settings of its own."""
     hubs: list[LiveHub] = []
 
-    def start(**settings: str) -> LiveHub:
+    def start(*words: str, **settings: str) -> LiveHub:
         folder = tmp_path / f"hub{len(hubs)}"
         folder.mkdir()
-        hubs.append(LiveHub(folder, {f"SCIMHUB_{name.upper()}": value for name, value in settings.items()}))
+        hubs.append(LiveHub(folder, {f"SCIMHUB_{name.upper()}": value for name, value in settings.items()}, words=words))
         return hubs[-1].start()
 
     yield start

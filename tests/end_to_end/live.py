@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,11 +36,15 @@ def free_port() -> int:
 
 @dataclass
 class LiveHub:
-    """One hub on its own directory of files. ``start`` after ``kill`` goes on with the same database."""
+    """One hub on its own directory of files. ``start`` after ``kill`` goes on with the same database.
+
+    ``words`` follow ``scimhub serve``.
+    """
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    words: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -66,7 +70,7 @@ class LiveHub:
         }
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scimhub", "serve"],
+                [sys.executable, "-m", "scimhub", "serve", *self.words],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -129,7 +129,10 @@ async def test_a_vacuum_that_was_done_meets_no_objection(raw: Any):
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ("sslmode=verify-full", "name the file of the authority's certificate in the URL: sslrootcert=FILE"),
+        (
+            "sslmode=verify-full",
+            "needs the certificate of the authority that signed the server's; name the file with sslrootcert",
+        ),
         ("sslmode=verify-full&sslrootcert=missing.pem", "a file that its URL names is not there"),
         ("sslmode=nonsense", "`sslmode` parameter must be one of"),
     ],

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -9,7 +11,7 @@ import orjson
 import pytest
 
 from scimhub import clock
-from scimhub.directory import resources, schemas
+from scimhub.directory import resources, schemas, sources
 from scimhub.directory.errors import Conflict, StoreUnavailable
 from scimhub.directory.intents import Applied, MemberEdit, UniqueConflict, Update
 from scimhub.directory.resources import Caller
@@ -23,8 +25,10 @@ from scimhub.scim.dialects import LENIENT
 from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
 from scimhub.sqlstore.store import SqlStore
+from scimhub.web.auth import Gatekeeper, Refused
 from tests.store_contract.conftest import open_desk
 from tests.store_contract.harness import T0, USER_URN, Desk, applied
+from tests.web.test_auth import request
 
 
 async def another(desk: Desk, store: SqlStore) -> Desk:
@@ -123,6 +127,37 @@ async def test_of_two_nodes_that_a_feed_acknowledges_to_neither_takes_its_cursor
     await there.close()
     assert (await known(first)).cursor == 4
     await here.close()
+
+
+async def test_a_revoked_token_is_refused_at_every_node_within_a_second(open_node):
+    first, second = await open_node(), await open_node()
+    desk = await open_desk(first, "acme")
+    token, secret = await sources.create_token(first, desk.source, {"read"}, None, clock.now_text())
+    gatekeepers = [Gatekeeper(store, time.monotonic) for store in (first, second)]
+    asking = request(f"Bearer {secret}")
+
+    async def last_admission(gatekeeper: Gatekeeper) -> float:
+        """When it was asked and let in for the last time."""
+        last = -math.inf
+        while True:
+            asked = time.monotonic()
+            try:
+                await gatekeeper.admit(asking, clock.now_text())
+            except Refused:
+                return last
+            last = asked
+            await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(10):
+        asked = [asyncio.create_task(last_admission(gatekeeper)) for gatekeeper in gatekeepers]
+        while not all(gatekeeper.collect_last_used() for gatekeeper in gatekeepers):
+            await asyncio.sleep(0.001)
+        await first.revoke_token(desk.source.key, token.id, clock.now_text())
+        revoked = time.monotonic()
+        late = [await task - revoked for task in asked]
+    assert max(late) <= 1.0
+    # Both had remembered it, or nothing was shown.
+    assert min(late) > -1.0
 
 
 async def test_a_new_catalog_reaches_every_node_within_a_second(open_node):

@@ -21,19 +21,24 @@ from typing import Any
 import asyncpg
 
 from tests.servers import running
+from tests.servers.running import Missing
 
 _NOBODY = 65534
 
 
 @dataclass
 class Server:
-    """A server that runs, or one that was stopped. ``durable`` ones wait for the disk at each commit."""
+    """A server that runs, or one that was stopped. ``durable`` ones wait for the disk at each commit.
+
+    One that ``is_secret`` has a certificate, and lets nobody in without TLS.
+    """
 
     folder: Path
     programs: Path
     port: int
     password: str
     durable: bool
+    is_secret: bool = False
     running: "subprocess.Popen[bytes] | None" = None
 
     def url(self, database: str = "postgres") -> str:
@@ -47,6 +52,7 @@ class Server:
             "full_page_writes": "on" if self.durable else "off",
             "unix_socket_directories": "",
             "log_min_messages": "fatal",
+            **({"ssl": "on"} if self.is_secret else {}),
         }
         command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -57,6 +63,21 @@ class Server:
             assert self.running.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < limit, "PostgreSQL did not start"
             time.sleep(0.02)
+
+    def use_certificate(self, certificate: Path, key: Path) -> None:
+        """Show this certificate from the next start on, and let nobody in without TLS; raises Missing."""
+        folder = self.folder / "data"
+        for path, name in ((certificate, "server.crt"), (key, "server.key")):
+            (folder / name).write_bytes(path.read_bytes())
+            (folder / name).chmod(0o600)
+            if os.geteuid() == 0:
+                os.chown(folder / name, _NOBODY, _NOBODY)
+        question = [str(self.programs / "postgres"), "-D", str(folder), "-C", "ssl", "-c", "ssl=on"]
+        if subprocess.run(question, capture_output=True, **_as_nobody()).returncode != 0:
+            raise Missing("TLS to PostgreSQL: its programs were built without")
+        rules = folder / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("\nhost ", "\nhostssl "))
+        self.is_secret = True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT ends it in order, SIGQUIT at once, as after a crash."""
@@ -91,13 +112,18 @@ class Server:
 
 
 @contextmanager
-def serving(*, durable: bool = False) -> Iterator[Server]:
-    """A server with an empty cluster, gone at the end with all that it held."""
+def serving(*, durable: bool = False, certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
+    """A server with an empty cluster, gone at the end with all that it held; raises Missing.
+
+    ``certificate`` and its key are what it shows to clients, who then have to use TLS.
+    """
     folder = Path(tempfile.mkdtemp(prefix="scimhub-postgres-"))
     folder.chmod(0o755)
     try:
         server = Server(folder, _programs(folder), _free_port(), secrets.token_hex(12), durable)
         _make_cluster(server)
+        if certificate is not None:
+            server.use_certificate(*certificate)
         server.start()
         try:
             yield server
@@ -113,6 +139,13 @@ def lacks_trigrams() -> str:
     assert not running.IS_REQUIRED, reason
     running.left_out["pg_trgm"] = reason
     return reason
+
+
+def lacks_tls(missing: Missing) -> str:
+    """The same of a test of TLS; only the programs that CI names must have it, the wheel's do not."""
+    assert not (running.IS_REQUIRED and os.environ.get("SCIMHUB_TEST_POSTGRES")), missing
+    running.left_out["tls"] = str(missing)
+    return str(missing)
 
 
 def _make_cluster(server: Server) -> None:

@@ -34,7 +34,9 @@ class Counted(asyncio.Transport):
 
 
 @asynccontextmanager
-async def serving(application: Any, writes: list[int] | None = None) -> AsyncIterator[int]:
+async def serving(
+    application: Any, writes: list[int] | None = None, connections: list[Protocol] | None = None
+) -> AsyncIterator[int]:
     config = uvicorn.Config(application, http=Protocol, lifespan="off", log_config=None)
     config.load()
     state = ServerState()
@@ -42,6 +44,8 @@ async def serving(application: Any, writes: list[int] | None = None) -> AsyncIte
     class Observed(Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(Counted(transport, [] if writes is None else writes))
+            if connections is not None:
+                connections.append(self)
 
     server = await asyncio.get_running_loop().create_server(lambda: Observed(config, state, {}), "127.0.0.1", 0)
     try:
@@ -196,3 +200,32 @@ async def test_a_connection_goes_on_after_a_body_that_nobody_read():
     posted = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\nhello"
     written = await talk(answer_at_once, posted + request("/b", "Connection: close\r\n"))
     assert (written.count(b"/aHTTP/1.1 201 Created"), written[-1]) == (1, b"/b")
+
+
+@pytest.mark.parametrize("earlier", [0, 1], ids=["a new connection", "one that was used"])
+async def test_a_request_on_its_way_while_the_server_stops_is_answered_as_the_last(earlier: int):
+    connections: list[Protocol] = []
+    async with serving(answer_with_path, connections=connections) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(earlier):
+            writer.write(request(f"/{number}"))
+            await reader.readuntil(f"/{number}".encode())
+        while not connections:
+            await asyncio.sleep(0)
+        connections[0].shutdown()
+        writer.write(request("/late"))
+        answer = await reader.read()
+        writer.close()
+    assert (answer[:15], answer[-5:]) == (b"HTTP/1.1 200 OK", b"/late")
+    assert b"connection: close\r\n" in answer
+
+
+async def test_a_connection_without_a_request_is_closed_soon_after_the_server_stops():
+    connections: list[Protocol] = []
+    async with serving(answer_with_path, connections=connections) as port, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while not connections:
+            await asyncio.sleep(0)
+        connections[0].shutdown()
+        assert await reader.read() == b""
+        writer.close()

@@ -114,12 +114,13 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
             status = await connection.ask_running(settings, request)
             findings += _running(settings, status)
         except NotRunning:
-            findings.append(_standing_still(settings))
+            findings = [_standing_still(settings)]
             file = settings.database_file
             if file is not None and not file.exists():
                 text = f"There is no database {file} yet; the first start makes it."
                 return None, [*findings, Finding("OK", "database", text)]
             status = await connection.ask_database(settings, request)
+            findings = [_standing_still(settings, status["check"]["nodes"])]
     except Refused as error:
         return None, [*findings, Finding("FAIL", "database", " ".join(error.problems))]
     except Fault as error:
@@ -200,16 +201,25 @@ def _running(settings: Settings, status: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _standing_still(settings: Settings) -> Finding:
+def _standing_still(settings: Settings, nodes: int | None = None) -> Finding:
+    """What there is to say where no hub answers; ``nodes`` are those that the database knows, None before it was asked."""
     if settings.socket_path.exists():
-        return Finding(
-            "WARN", "hub", f"Nobody answers on {settings.socket_path}; it is left over, and the next start removes it."
+        left_over = f"Nobody answers on {settings.socket_path}; it is left over, and the next start removes it."
+        return Finding("WARN", "hub", f"{left_over} {_elsewhere(nodes)}" if nodes else left_over)
+    if nodes:
+        text = (
+            f"No hub answers on this machine at {settings.socket_path}. {_elsewhere(nodes)} If one of them is on this machine, "
+            "give this command its --config and environment."
         )
-    return Finding(
-        "OK",
-        "hub",
-        f"The hub does not run, and nothing is delivered; start it with scimhub serve, and reach it at {settings.base_url}.",
-    )
+        return Finding("OK", "hub", text)
+    # Of a server that cannot be asked nobody knows whether others serve from it.
+    is_known = settings.database_file is not None or nodes is not None
+    what = "The hub does not run, and nothing is delivered" if is_known else "No hub answers on this machine"
+    return Finding("OK", "hub", f"{what}; start it with scimhub serve, and reach it at {settings.base_url}.")
+
+
+def _elsewhere(nodes: int) -> str:
+    return f"The database knows {nodes} node{'s' if nodes > 1 else ''}, seen within the last minute."
 
 
 def _disk(settings: Settings, status: dict[str, Any] | None) -> Finding:

@@ -72,7 +72,7 @@ class Finding(NamedTuple):
 class Health:
     """What ``scimhub doctor`` shows; sizes in bytes. No ``problems`` means that the database was found sound.
 
-    ``findings`` are about the server, where there is one.
+    ``findings`` are about the server, where there is one; ``nodes`` is how many serve from it, or did a minute ago.
     """
 
     problems: tuple[str, ...]
@@ -80,6 +80,7 @@ class Health:
     wal_size: int
     free_disk: int
     findings: tuple[Finding, ...] = ()
+    nodes: int = 0
 
 
 # Called with what has been copied so far and how much there is in all.

@@ -39,6 +39,7 @@ async def _check(parts: Administration) -> Check:
         wal_size=health.wal_size,
         free_disk=health.free_disk,
         findings=findings,
+        nodes=health.nodes,
     )
 
 

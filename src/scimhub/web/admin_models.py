@@ -275,6 +275,7 @@ class Check(BaseModel):
     wal_size: int
     free_disk: int
     findings: list[Finding] = Field([], description="Of a PostgreSQL server.")
+    nodes: int = Field(0, description="How many hubs were seen on a PostgreSQL database within the last minute.")
 
 
 class Status(BaseModel):

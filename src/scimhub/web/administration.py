@@ -50,6 +50,9 @@ class Health(Protocol):
     @property
     def findings(self) -> Sequence[Found]: ...
 
+    @property
+    def nodes(self) -> int: ...
+
 
 class AdminStore(LoadingStore, ExportStore, IndexStore, ChangeLog, Ledger, Walk, Trail, Protocol):
     """The whole store."""

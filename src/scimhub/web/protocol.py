@@ -14,10 +14,14 @@ from scimhub.web.exchange import AT_ONCE, Headers, Scope
 
 # A stream may write without end in one turn: what is more goes to the transport, whose flow control then stops it.
 _MOST_GATHERED = 64 * 1024
+# Seconds that a connection without a request still has when the server stops.
+_LAST_REQUEST = 0.25
 
 
 class Protocol(HttpToolsProtocol):
     """One connection of a client."""
+
+    _is_ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's has all of a Transport without inheriting from it, and so has ours.
@@ -28,6 +32,30 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         # ASGI leaves this place to servers; uvicorn's type knows only what is agreed upon.
         self.scope["extensions"] = cast(Any, {AT_ONCE: self._write_whole})
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server stops: what is under way is answered as the last of this connection, and so is what comes a moment later.
+
+        uvicorn closes at once where nothing is under way. A request may be on its way all the same, above all when the
+        connection is new; with several workers another one would have taken it.
+        """
+        self._is_ending = True
+        if self._is_idle():
+            self.loop.call_later(_LAST_REQUEST, self._close_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_idle(self) -> None:
+        if self._is_idle():
+            self.transport.close()
 
     def _write_whole(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
         """Write the whole answer, and do what the cycle's ``send`` does besides; False, with nothing done, where that must.

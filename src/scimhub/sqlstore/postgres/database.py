@@ -227,7 +227,8 @@ class ServerDatabase:
         try:
             async with self._borrow_for_reading() as raw:
                 size = await raw.fetchval("SELECT pg_database_size(current_database())")
-                return Health((), int(size), 0, 0, tuple(await examination.examine(raw, given)))
+                nodes = await raw.fetchval(examination.COUNT_NODES)
+                return Health((), int(size), 0, 0, tuple(await examination.examine(raw, given)), int(nodes))
         except Exception as error:
             if driver.is_unavailable(error):
                 raise driver.unavailable(error) from error
@@ -260,7 +261,7 @@ async def open_server(
         pool = await _open_pool(url, pooled, connections)
         migrating = await asyncpg.connect(direct, timeout=_CONNECT_TIMEOUT, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ssl.SSLError, ValueError) as error:
-        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {_reason(error)}") from None
+        raise StoreUnusable(f"The PostgreSQL database cannot be opened: {driver.why_not_opened(error)}") from None
     try:
         await migrate.check_trusted(migrating)
         await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
@@ -274,19 +275,6 @@ async def open_server(
     finally:
         migrating.terminate()
     return ServerDatabase(Way(pooled, direct, direct != url), pool, epoch, secret, versions)
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no connection, as far as it may be shown."""
-    told = str(error).partition("\n")[0]
-    if told.startswith("root certificate file"):
-        return f"{told}; name the file of the authority's certificate in the URL: sslrootcert=FILE"
-    if isinstance(error, FileNotFoundError):
-        return "a file that its URL names is not there: look at host, sslrootcert, sslcert and sslkey"
-    if isinstance(error, ValueError) and not told.startswith("`sslmode`"):
-        # Of a URL that it does not understand the driver tells a part, which may be of the password.
-        return "its URL is not understood"
-    return str(error) or type(error).__name__
 
 
 # What each connection is to have in force. Behind a pooler it must be set for the hub's user.

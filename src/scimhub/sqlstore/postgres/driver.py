@@ -5,6 +5,7 @@ aside, the event loop does the waiting, and the unit goes on with the answer. So
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -148,6 +149,25 @@ _UNAVAILABLE: tuple[tuple[type[BaseException], str], ...] = (
 def is_unavailable(error: BaseException) -> bool:
     """Whether the fault is the database's state, not the statement's mistake."""
     return isinstance(error, tuple(known for known, _ in _UNAVAILABLE))
+
+
+# OpenSSL's codes for certificates that no trusted authority signed: by themselves, in a chain, issuer unknown, unverified.
+_OF_AUTHORITIES = (18, 19, 20, 21)
+
+
+def why_not_opened(error: BaseException) -> str:
+    """Why there is no connection, for whoever wrote the URL."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "; is sslrootcert of the authority that signed it?" if error.verify_code in _OF_AUTHORITIES else ""
+        return f"the server's certificate is not accepted: {error.verify_message.rstrip('.')}{hint}"
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError) and "root certificate file" in str(error):
+        return "its sslmode needs the certificate of the authority that signed the server's; name the file with sslrootcert"
+    if isinstance(error, FileNotFoundError):
+        return "a file that its URL names is not there: look at host, sslrootcert, sslcert and sslkey"
+    if isinstance(error, ValueError) and not str(error).startswith("`sslmode`"):
+        # Of a URL that it does not understand the driver tells a part, which may be of the password.
+        return "its URL is not understood"
+    return str(error) or type(error).__name__
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:

@@ -21,7 +21,8 @@ _LARGE_STAGING = 256 * 1024 * 1024
 _MANY_STAGED = 20_000
 _MIB = 1024 * 1024
 
-_FACTS = """
+COUNT_NODES = "SELECT count(*) FROM nodes WHERE seen > now() - interval '1 minute'"
+_FACTS = f"""
 SELECT current_setting('server_version_num')::int / 10000 AS major, current_setting('server_version') AS version,
     current_setting('server_encoding') AS encoding,
     (SELECT datctype FROM pg_database WHERE datname = current_database()) AS ctype,
@@ -29,7 +30,7 @@ SELECT current_setting('server_version_num')::int / 10000 AS major, current_sett
     current_setting('full_page_writes') AS full_page_writes, current_setting('autovacuum') AS autovacuum,
     current_setting('max_connections')::int AS most,
     current_setting('superuser_reserved_connections')::int AS reserved,
-    (SELECT count(*) FROM nodes WHERE seen > now() - interval '1 minute') AS nodes,
+    ({COUNT_NODES}) AS nodes,
     clock_timestamp() AS time, current_user::text AS name, current_setting('is_superuser') = 'on' AS is_superuser,
     has_schema_privilege(current_schema(), 'CREATE') AS may_create,
     has_table_privilege('resources', 'SELECT') AND has_table_privilege('resources', 'INSERT')
