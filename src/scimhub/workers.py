@@ -7,6 +7,7 @@ that no worker's end takes one away.
 
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import threading
@@ -130,4 +131,14 @@ def _work(settings: Settings, listening: socket.socket, local: socket.socket | N
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Ctrl-C reaches all of them; the first process then tells the others, and being told twice would mean not to wait.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="scimhub-parent", daemon=True).start()
     raise SystemExit(serving.serve_on(settings, listening, local, begun=has_begun.set))
+
+
+def _end_with_parent() -> None:
+    """End in order when the process that looks after this one is gone: nobody would stop or renew it, and it has the port."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        _logger.error("the process that looks after the workers is gone; this one ends")
+        os.kill(os.getpid(), signal.SIGTERM)

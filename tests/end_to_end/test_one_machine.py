@@ -156,3 +156,23 @@ def test_workers_answer_are_begun_anew_when_killed_and_renewed_without_a_refusal
     assert hub.stop() == 0
     assert set(processes(hub, "Finished")) == set(processes(hub)[1:])
     assert not (tmp_path / "scimhub.sock").exists()
+
+
+@pytest.mark.ci  # two workers begin
+def test_workers_end_with_the_process_that_looks_after_them(url: str, tmp_path: Path, start_hub: StartHub):
+    hub = start_hub("--workers", "2", database=url, data=str(tmp_path))
+    assert hub.process is not None
+    wait_for_workers(hub, 2)
+    hub.process.kill()
+    hub.process.wait()
+
+    def is_gone() -> bool:
+        try:
+            httpx.get(f"{hub.url}/healthz", timeout=2)
+        except httpx.ConnectError:
+            return True
+        except httpx.HTTPError:
+            pass
+        return False
+
+    wait_until(is_gone, 15, "the port's being free")
