@@ -360,6 +360,9 @@ def test_an_export_can_be_filtered(scimhub: Scimhub, home: Path):
     assert [each["userName"] for each in found] == ["ines@example.com", "kim@example.com"]
     refused = scimhub("export", "-d", "acme", "--filter", 'groups.value eq "x"')
     assert (refused.code, "cannot be filtered by members or groups" in refused.errors) == (1, True)
+    # No type knows it: an empty file would say that there is nobody.
+    refused = scimhub("export", "-d", "acme", "--filter", "bogus eq 1")
+    assert (refused.code, "bogus is no attribute of User" in refused.errors) == (1, True)
     assert scimhub("export", "-d", "none").code == 1
 
 

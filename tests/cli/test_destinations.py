@@ -342,6 +342,7 @@ def test_it_is_removed(running: LiveHub, receiver: Receiver):
 def test_a_feed_prints_its_token(running: LiveHub):
     made = run("destination", "create", "pulled", "--kind", "feed")
     assert facts(made.output)["secret"].startswith("scimhub_feed_")
+    assert "Next: GET /feed/v1/default/events" in made.output.splitlines()[-1]
     refused = run("destination", "check", "pulled")
     assert (refused.code, refused.errors) == (
         1,

@@ -96,14 +96,17 @@ def create(
         output.print_json(made)
         return
     output.print_facts(facts_of(made["destination"]))
-    print(_made(made, f"{name} --directory {directory}", kind, backfill=backfill))
+    print(_made(made, name, directory, kind, backfill=backfill))
 
 
-def _made(made: dict[str, Any], place: str, kind: str, *, backfill: bool) -> str:
+def _made(made: dict[str, Any], name: str, directory: str, kind: str, *, backfill: bool) -> str:
+    place = f"{name} --directory {directory}"
     told = f"secret  {made['secret']}\nThe secret is shown this once. " if made["secret"] else ""
     if backfill:
         return f"{told}Everybody in its scope is told now: scimhub destination backfill {place} --status"
-    return told if kind == "feed" else f"{told}Next: scimhub destination check {place}"
+    if kind == "feed":
+        return f"{told}Next: GET /feed/v1/{directory}/events with it as bearer token, or /snapshot first (docs/feed.md)"
+    return f"{told}Next: scimhub destination check {place}"
 
 
 def update(

@@ -80,6 +80,9 @@ def parse_kinds(
     expression = filters.parse(filter)
     unknown: filters.Unknown = "error" if len(kinds) == 1 else "absent"
     conditions = {kind: filters.bind(expression, kind, lenient=True, unknown=unknown) for kind in kinds}
+    if all(condition == Nothing() for condition in conditions.values()):
+        # An empty file would say that there is nobody; this says what is not understood.
+        filters.bind(expression, kinds[0], lenient=True)
     if any(_asks_for_rows(condition) for condition in conditions.values()):
         raise errors.invalid_filter("An export cannot be filtered by members or groups; choose users by their own attributes.")
     return kinds, dict(conditions)
