@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from rich.text import Text
 # Told the phase, how much is done, and how much there is; 0 when nobody knows.
 Watch = Callable[[str, int, int], None]
 _EVERY = 5.0
+_LATELY = 30.0
 
 
 @contextmanager
@@ -57,19 +59,23 @@ class Lines:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._phase = ""
-        self._begun = (monotonic(), 0)
+        # When it was so far, oldest first: the pace of lately tells better how long the rest takes than that of the start.
+        self._past: deque[tuple[float, int]] = deque()
         self._told = monotonic()
 
     def tell(self, phase: str, done: int, total: int) -> None:
         """Print how far the phase is, unless that was done a moment ago."""
         now = self._monotonic()
         if phase != self._phase:
-            self._phase, self._begun = phase, (now, done)
+            self._phase, self._past = phase, deque([(now, done)])
         if now - self._told < _EVERY:
             return
         self._told = now
-        seconds = now - self._begun[0]
-        rate = (done - self._begun[1]) / seconds if seconds > 0 else 0.0
+        while len(self._past) > 1 and now - self._past[1][0] >= _LATELY:
+            self._past.popleft()
+        before, done_then = self._past[0]
+        rate = (done - done_then) / (now - before) if now > before else 0.0
+        self._past.append((now, done))
         of = f" of {total:,}" if total else ""
         left = f", {(total - done) / rate:,.0f} s left" if total and rate else ""
         print(f"{phase}: {done:,}{of}, {rate:,.0f}/s{left}", file=sys.stderr, flush=True)
