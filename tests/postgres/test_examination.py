@@ -110,7 +110,10 @@ async def test_privileges_are_those_that_the_user_has(durable: Server, url: str,
         assert (finding.verdict, "does not own the hub's tables" in finding.sentence) == ("WARN", True)
         # The server does nothing for him, and calls it a warning: nobody may take it for done.
         await raw.execute("RESET ROLE; REVOKE ALL ON staged_changes FROM reader; SET ROLE reader")
-        assert "permission denied to vacuum" in await driver.vacuum(raw, sequencer.CLEAN)
+        objection = await driver.vacuum(raw, sequencer.CLEAN)
+        # 15 and 16 say "only table or database owner can vacuum it".
+        assert "vacuum" in objection
+        assert "staged_changes" in objection
     finally:
         await raw.execute("RESET ROLE; DROP OWNED BY reader; DROP ROLE reader")
 
