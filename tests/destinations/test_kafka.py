@@ -148,6 +148,7 @@ async def test_reports_leave_others_their_turn_however_many_come(broker: MockKaf
     assert max(Counter(rounds).values()) == 32
 
 
+@pytest.mark.ci  # librdkafka's own pauses take five seconds
 async def test_late_reports_of_a_producer_that_was_replaced_leave_its_successor_alone(broker: MockKafkaBroker):
     await broker.create("late")
     async with opened("kafka", broker.configuration("late")) as sender:

@@ -179,6 +179,7 @@ def test_an_application_that_we_did_not_write(start_hub: Callable[..., LiveHub],
         assert teams(twin) == teams(source) == {"staff": {"kim1", "kim2", "kim3", "kim4"}}
 
 
+@pytest.mark.ci  # several starts of a hub
 def test_a_hub_that_is_killed_again_and_again_makes_nobody_twice(start_hub: Callable[..., LiveHub]):
     hub, target = start_hub(egress_loopback="true"), start_hub()
     count, teams_count = 120, 12

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, user, wait_until
 
@@ -63,6 +64,7 @@ def test_a_build_goes_on_after_kill_9_and_misses_nobody(start_hub: Callable[...,
     assert total(hub, 'userName co "the-crash"') == 1
 
 
+@pytest.mark.ci  # a build that lasts long enough to be watched
 def test_the_command_watches_the_hub_build_it(start_hub: Callable[..., LiveHub]):
     hub = start_hub()
     asyncio.run(fill(hub))
