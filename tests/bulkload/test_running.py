@@ -55,6 +55,7 @@ def check_all_there_once(hub: LiveHub) -> None:
     assert (found, last["totalResults"], position(hub)) == (PEOPLE, 1, PEOPLE)
 
 
+@pytest.mark.ci  # a hub dies and begins again
 def test_an_import_whose_hub_was_killed_goes_on_and_nothing_is_lost_or_twice(hub: LiveHub, tmp_path: Path):
     file = people(tmp_path / "people.ndjson")
     journal = tmp_path / "people.ndjson.import"

@@ -264,6 +264,7 @@ def test_waiting_for_a_replay_ends_when_another_takes_its_place(running: LiveHub
     )
 
 
+@pytest.mark.ci  # retries have their pauses
 def test_waiting_for_a_replay_of_one_resource_looks_at_that_one_only(running: LiveHub, receiver: Receiver):
     refused: set[str] = set()
     receiver.answer = lambda event: 400 if event.resource_id in refused else 204

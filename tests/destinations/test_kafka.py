@@ -184,6 +184,7 @@ def wait_here(is_so: Callable[[], bool]) -> None:
         assert time.monotonic() < end
 
 
+@pytest.mark.ci  # a record's time has to end
 async def test_records_that_time_out_leave_no_gap_behind_them(broker: MockKafkaBroker, tmp_path: Path):
     await broker.create("gaps")
     async with open_outside(tmp_path, kinds=kinds(HERE, lambda: 0.0), chance=0.0) as hub:

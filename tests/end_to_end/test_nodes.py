@@ -94,7 +94,7 @@ def let_the_server_crash(hubs: list[LiveHub], server: Server) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        stop_a_node_for_longer_than_a_lease,
+        pytest.param(stop_a_node_for_longer_than_a_lease, marks=pytest.mark.ci),
         *(pytest.param(fault, marks=pytest.mark.long) for fault in (kill_a_node, renew_all_nodes, let_the_server_crash)),
     ],
     ids=lambda fault: fault.__name__,

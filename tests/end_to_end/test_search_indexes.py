@@ -44,6 +44,7 @@ def total(hub: LiveHub, text: str) -> int:
     return int(answer.json()["totalResults"])
 
 
+@pytest.mark.ci  # a hub dies and begins again, with thousands of people
 def test_a_build_goes_on_after_kill_9_and_misses_nobody(start_hub: Callable[..., LiveHub]):
     hub = start_hub(scan_limit="1000")
     asyncio.run(fill(hub))
