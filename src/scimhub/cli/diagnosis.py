@@ -15,7 +15,7 @@ import apsw
 
 from scimhub import clock
 from scimhub import settings as settings_of
-from scimhub.cli import connection, deliveries
+from scimhub.cli import connection, deliveries, output
 from scimhub.cli.connection import NotRunning, Refused
 from scimhub.cli.finding import Finding
 from scimhub.directory.errors import Fault, StoreUnusable
@@ -219,7 +219,7 @@ def _standing_still(settings: Settings, nodes: int | None = None) -> Finding:
 
 
 def _elsewhere(nodes: int) -> str:
-    return f"The database knows {nodes} node{'s' if nodes > 1 else ''}, seen within the last minute."
+    return f"The database knows {output.counted(nodes, 'node')}, seen within the last minute."
 
 
 def _disk(settings: Settings, status: dict[str, Any] | None) -> Finding:
