@@ -1,6 +1,7 @@
 """Kafka: librdkafka's mock cluster where nothing but wheels is there, Apache Kafka where it can be had."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,21 @@ def written(consumer: Consumer, topic: str) -> dict[int, int]:
     """The end of each partition, of transactions that are not ended as well."""
     try:
         partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-        return {one: consumer.get_watermark_offsets(TopicPartition(topic, one), 10)[1] for one in partitions}
+        return {one: end_of(consumer, TopicPartition(topic, one)) for one in partitions}
     finally:
         consumer.close()
+
+
+def end_of(consumer: Consumer, partition: TopicPartition) -> int:
+    """The offset behind the last record; a broker that has just come back is given time to lead the partition."""
+    limit = time.monotonic() + 10
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(partition, 10)[1])
+        except KafkaException as raised:
+            if not raised.args[0].retriable() or time.monotonic() > limit:
+                raise
+            time.sleep(0.05)
 
 
 def read(message: Message) -> Arrived:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimhub.destinations.kafka import mark_of
-from scimhub.destinations.kafka_transactions import REMEMBERED, Mark, Memory
+from scimhub.destinations.kafka_memory import REMEMBERED, Mark, Memory
 from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
 from tests.destinations.broker import opened
 from tests.destinations.broker_kafka import ExactlyOnceKafkaBroker
@@ -99,6 +99,22 @@ async def test_what_was_committed_is_not_appended_again_by_the_next_producer(bro
     arrived = await broker.received("again")
     assert sorted(one.id for one in arrived if "replayid" not in one.attributes) == sorted(one.delivery_id for one in some)
     assert sum("replayid" in one.attributes for one in arrived) == 3
+
+
+@pytest.mark.ci
+async def test_what_a_killed_broker_confirmed_or_had_begun_is_there_once(broker: ExactlyOnceKafkaBroker):
+    """Between the confirmation of a commit and the partitions' learning of it the broker may die, and then forget to tell."""
+    await broker.create("killed", partitions=3)
+    some = [event(position) for position in range(1, 21)]
+    async with opened("kafka", broker.configuration("killed")) as sender:
+        for first in range(0, 20, 10):
+            begun = [asyncio.ensure_future(until_delivered(sender, one)) for one in some[first : first + 10]]
+            await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.to_thread(broker.kill)
+            await asyncio.to_thread(broker.start)
+            assert set(await asyncio.gather(*begun)) == {Delivered()}
+    arrived = await broker.received("killed")
+    assert sorted(one.id for one in arrived) == sorted(one.delivery_id for one in some)
 
 
 @pytest.mark.ci

@@ -30,8 +30,10 @@ from scimhub.destinations.broker_configuration import Server
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy, Refused
 from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
+from scimhub.destinations.kafka_memory import Mark
 from scimhub.destinations.kafka_production import Names, Production, Record, Reports
-from scimhub.destinations.kafka_transactions import Foreign, Mark, Transactions
+from scimhub.destinations.kafka_reading import Foreign
+from scimhub.destinations.kafka_transactions import Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
 

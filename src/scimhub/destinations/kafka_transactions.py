@@ -3,10 +3,13 @@
 The memory is the metadata of an offset that a consumer group of the producer's own commits (KIP-447), so that whoever opens
 the destination next reads it, and leaves out what a crash repeats. Opening fences the producer before it: what that one had
 not committed is aborted (KIP-98).
+
+A commit is confirmed when the coordinator has it, before the partitions are told; a broker that is killed between may come
+back and tell them never (Apache Kafka 4.4, seven times of twelve). So nothing counts as delivered that consumers do not see,
+and opening ends, by an abort of its own, what a broker forgot to end.
 """
 
 import asyncio
-import base64
 import contextlib
 import logging
 import threading
@@ -14,33 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from scimhub.distribution import settling
+from scimhub.destinations.kafka_memory import Mark, Memory
+from scimhub.destinations.kafka_reading import Reading
 
-# A crash repeats at most so many events.
-REMEMBERED: Final = settling.MOST_REPEATED
-# What brokers take as metadata unless told otherwise (offset.metadata.max.bytes).
-_MOST_METADATA: Final = 4096
 _MOST_IN_TRANSACTION: Final = 500
 _LOOK_SECONDS: Final = 0.02
 
 _log = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str]]
-
-
-class Foreign(Exception):
-    """The consumer group of that name belongs to somebody else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Which event a record is: positions are those of one history of the log, and large events come in parts, from 1."""
-
-    epoch: str
-    position: int
-    part: int
 
 
 @dataclass(slots=True, eq=False)
@@ -51,109 +38,40 @@ class _Record:
     mark: Mark
     report: "asyncio.Future[KafkaError | None]"
     error: KafkaError | None = None
+    partition: int = 0
+    offset: int = -1
 
-    def note(self, error: KafkaError | None, _: object) -> None:
+    def note(self, error: KafkaError | None, appended: Any) -> None:
         """What the broker says of it alone."""
         self.error = error
-
-
-class Memory:
-    """The newest marks that were committed, as a text that fits into an offset's metadata."""
-
-    def __init__(self, epoch: str = "", marks: Sequence[tuple[int, int]] = ()) -> None:
-        self.epoch = epoch
-        # In the order in which they were committed.
-        self.marks = dict.fromkeys(marks)
-
-    def has(self, mark: Mark) -> bool:
-        """Whether the event is in the topic."""
-        return mark.epoch == self.epoch and (mark.position, mark.part) in self.marks
-
-    def with_more(self, marks: Sequence[Mark]) -> "Memory":
-        """The memory once these are committed, too; positions of another history are none of its business any more."""
-        epoch = marks[-1].epoch
-        kept = list(self.marks) if epoch == self.epoch else []
-        kept += [(mark.position, mark.part) for mark in marks if mark.epoch == epoch]
-        return Memory(epoch, kept[-REMEMBERED:])
-
-    def text(self) -> str:
-        """The epoch, a space, and the marks in order of position, each by its distance to the one before."""
-        text = self._text(list(self.marks))
-        # Only where other directories' changes lie between in their millions.
-        marks = list(self.marks)
-        while len(text) > _MOST_METADATA:
-            marks = marks[len(marks) // 10 + 1 :]
-            text = self._text(marks)
-        return text
-
-    def _text(self, marks: Sequence[tuple[int, int]]) -> str:
-        written, former = bytearray(), 0
-        for position, part in sorted(marks):
-            _write(written, (position - former) * 2 + (part > 1))
-            if part > 1:
-                _write(written, part)
-            former = position
-        return f"{self.epoch} {base64.b85encode(bytes(written)).decode()}"
-
-    @classmethod
-    def of_text(cls, text: str) -> "Memory":
-        """What ``text`` gave; raises ValueError for anything else."""
-        epoch, _, coded = text.partition(" ")
-        numbers = list(_read(base64.b85decode(coded)))
-        marks, position = [], 0
-        while numbers:
-            distance = numbers.pop()
-            position += distance // 2
-            marks.append((position, numbers.pop() if distance % 2 else 1))
-        return cls(epoch, marks)
-
-
-def _write(written: bytearray, number: int) -> None:
-    """Seven bits a byte, the highest bit where more follows."""
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    written.append(number)
-
-
-def _read(coded: bytes) -> list[int]:
-    """The numbers, the first of them last."""
-    numbers, number, shift = [], 0, 0
-    for byte in coded:
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            numbers.append(number)
-            number = shift = 0
-    if shift:
-        raise ValueError("The last number is not complete.")
-    return numbers[::-1]
+        self.partition, self.offset = appended.partition(), appended.offset()
 
 
 class Transactions:
     """A transactional producer, and a thread that commits what came meanwhile, again and again."""
 
-    def __init__(self, topic: str, producer: Producer, consumer: Consumer, memory: Memory, seconds: float) -> None:
+    def __init__(self, topic: str, producer: Producer, reading: Reading, memory: Memory, seconds: float) -> None:
         self._topic = topic
         self._producer = producer
-        self._consumer = consumer
+        self._reading = reading
         self._memory = memory
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Record] = []
         self._awake = threading.Condition()
         self._is_over = False
+        self._is_lost = False
         self._thread = threading.Thread(target=self._run, name=f"kafka {topic}", daemon=True)
         self._thread.start()
 
     @classmethod
     async def begin(cls, topic: str, configuration: Mapping[str, Any], seconds: float) -> "Transactions":
         """Fence whoever had the transactional id, and read what was committed; raises KafkaException or Foreign."""
-        producer, consumer, memory = await asyncio.to_thread(_opened, topic, configuration, seconds)
-        return cls(topic, producer, consumer, memory, seconds)
+        producer, reading, memory = await asyncio.to_thread(_opened, topic, configuration, seconds)
+        return cls(topic, producer, reading, memory, seconds)
 
     def produce(self, key: bytes, value: bytes | None, headers: Headers, mark: Mark) -> "asyncio.Future[KafkaError | None]":
-        """None once the record is committed, or was before; else what the brokers say."""
+        """None once the record is there for consumers, or was before; else what the brokers say, and then make another one."""
         report: asyncio.Future[KafkaError | None] = self._loop.create_future()
         with self._awake:
             self._waiting.append(_Record(key, value, headers, mark, report))
@@ -175,6 +93,9 @@ class Transactions:
 
     def _run(self) -> None:
         while (records := self._next()) is not None:
+            if self._is_lost:
+                self._tell_soon(records, KafkaError(KafkaError._PURGE_QUEUE))
+                continue
             fresh: list[_Record] = []
             for record in records:
                 if self._memory.has(record.mark):
@@ -186,9 +107,11 @@ class Transactions:
                     self._commit(fresh)
                 self._tell_soon(fresh, None)
             except KafkaException as raised:
+                # What nobody knows the next one reads. This one's next commit might end what it must not.
+                self._is_lost = True
                 for record in fresh:
                     self._tell_soon([record], record.error if is_refusal(record.error) else raised.args[0])
-        self._consumer.close()
+        self._reading.close()
 
     def _next(self) -> list[_Record] | None:
         """What waits, None at the end."""
@@ -201,8 +124,9 @@ class Transactions:
             return some
 
     def _commit(self, records: Sequence[_Record]) -> None:
-        """Commit them together; raises KafkaException, and then none of them is in the topic, or nobody knows."""
+        """Commit them together, and see them; raises KafkaException, and then none of them is there, or nobody knows."""
         memory = self._memory.with_more([record.mark for record in records])
+        text = memory.text()
         try:
             self._producer.begin_transaction()
             for record in records:
@@ -214,13 +138,16 @@ class Transactions:
                     record.error = raised.args[0]
                     raise
             self._flush()
-            offset = TopicPartition(self._topic, 0, 1, metadata=memory.text())
-            metadata = self._consumer.consumer_group_metadata()
-            self._persist(lambda seconds: self._producer.send_offsets_to_transaction([offset], metadata, seconds))
+            offset = TopicPartition(self._topic, 0, 1, metadata=text)
+            group = self._reading.membership
+            self._persist(lambda seconds: self._producer.send_offsets_to_transaction([offset], group, seconds))
             self._persist(self._producer.commit_transaction)
         except KafkaException:
             self._abort()
             raise
+        self._reading.await_ends({record.partition: record.offset for record in records})
+        if self._reading.memory().text() != text:
+            raise KafkaException(KafkaError(KafkaError._FENCED))
         self._memory = memory
 
     def _flush(self) -> None:
@@ -272,24 +199,24 @@ def is_refusal(error: KafkaError | None) -> bool:
     return error is not None and error.code() in _REFUSALS
 
 
-def _opened(topic: str, configuration: Mapping[str, Any], seconds: float) -> tuple[Producer, Consumer, Memory]:
-    id = configuration["transactional.id"]
+def _opened(topic: str, configuration: Mapping[str, Any], seconds: float) -> tuple[Producer, Reading, Memory]:
     producer = Producer(dict(configuration), logger=_log)
     producer.init_transactions(seconds)
-    reading = {name: value for name, value in configuration.items() if name in _FOR_READING or name.startswith(_SECURITY)}
-    consumer = Consumer({**reading, "group.id": id, "enable.auto.commit": False}, logger=_log)
+    reading = Reading(topic, configuration["transactional.id"], configuration, seconds)
     try:
-        (kept,) = consumer.committed([TopicPartition(topic, 0)], seconds)
-        if kept.error is not None:
-            raise KafkaException(kept.error)
-        return producer, consumer, Memory.of_text(kept.metadata) if kept.metadata else Memory()
-    except ValueError:
-        consumer.close()
-        raise Foreign(f"The consumer group {id} has offsets that are not the hub's") from None
+        _end_forgotten(topic, producer, reading, seconds)
+        return producer, reading, reading.memory()
     except BaseException:
-        consumer.close()
+        reading.close()
         raise
 
 
-_FOR_READING: Final = frozenset(("bootstrap.servers", "client.id", "log_level", "socket.keepalive.enable"))
-_SECURITY: Final = ("security.", "sasl.", "ssl.", "resolve_cb")
+def _end_forgotten(topic: str, producer: Producer, reading: Reading, seconds: float) -> None:
+    """Abort what a broker forgot to end, in the topic and in the memory, by a transaction that nobody sees."""
+    producer.begin_transaction()
+    for partition in reading.unended():
+        # A compacted topic takes nothing without a key.
+        producer.produce(topic, key=b"", partition=partition)
+    producer.flush(seconds)
+    producer.send_offsets_to_transaction([TopicPartition(topic, 0, 1)], reading.membership, seconds)
+    producer.abort_transaction(seconds)
