@@ -208,6 +208,8 @@ _COMMON: dict[str, Any] = {
     "log_config": None,
     "server_header": False,
     "http": Protocol,
+    # Proxies keep connections for a minute: whoever closes first must not be the hub.
+    "timeout_keep_alive": 75,
     "ws": "none",
 }
 

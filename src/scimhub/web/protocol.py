@@ -1,117 +1,268 @@
-"""uvicorn's HTTP protocol, but what one turn of the event loop writes to a connection goes out once, at the turn's end.
+"""One connection of a client: httptools reads its requests, and their answers go out in the order of the requests.
 
-uvicorn writes an answer's head and its body apart, and uvloop gives each piece to the kernel at once. A client on the same
-machine, a proxy for one, is then woken twice for each answer and in the midst of the others (docs/decisions/0012). Who has
-the whole of an answer may write it in one step (docs/decisions/0027).
+The server that listens, stops and knows all connections is uvicorn's; its own protocol costs twice as much for a request
+(docs/decisions/0033).
 """
 
 import asyncio
-from typing import Any, cast
+import logging
+from collections import deque
+from typing import Any, Final, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+import uvicorn
+from uvicorn.server import ServerState
 
+from scimhub.web.cycle import Cycle, refusal
 from scimhub.web.exchange import AT_ONCE, Headers, Scope
+from scimhub.web.server import Application
+from scimhub.web.wire import Wire
 
-# A stream may write without end in one turn: what is more goes to the transport, whose flow control then stops it.
-_MOST_GATHERED = 64 * 1024
 # Seconds that a connection without a request still has when the server stops.
-_LAST_REQUEST = 0.25
+_LAST_REQUEST: Final = 0.25
+# Bytes that a request's head may have, beside what came with its beginning.
+_LARGEST_HEAD: Final = 64 * 1024
+
+_logger = logging.getLogger(__name__)
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection of a client."""
+class Protocol(asyncio.Protocol):
+    """The parser's callbacks (``on_…``), those of the transport, and what uvicorn's server asks of a connection."""
 
-    _is_ending = False
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        # uvicorn's own types are narrower than ASGI's.
+        self._application = cast(Application, config.loaded_app)
+        # Seconds for which the client may be silent, between requests or amid one.
+        self._patience: float = config.timeout_keep_alive
+        self._state = server_state
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._is_ending = False
+        # Of the request that is being read: whether its head is, and what is read of it.
+        self._is_in_head = False
+        self._head_size = 0
+        self._expects = False
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._reading: Cycle | None = None
+        # Whose answer is being made, and those that were sent behind it.
+        self._answering: Cycle | None = None
+        self._behind: deque[Cycle] = deque()
+        # When the client was last heard of or answered, by the loop's clock.
+        self._active_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------------ the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's has all of a Transport without inheriting from it, and so has ours.
-        gathering: object = _Gathering(cast(asyncio.Transport, transport), self.loop)
-        super().connection_made(cast(asyncio.Transport, gathering))
+        # uvloop's has all of a Transport without inheriting from it.
+        self._wire = Wire(cast(asyncio.Transport, transport), self._loop)
+        self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._client = _address(transport.get_extra_info("peername"))
+        self._state.connections.add(cast(Any, self))
+        self._active_at = self._loop.time()
+        self._timer = self._loop.call_later(self._patience, self._look_for_silence)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._state.connections.discard(cast(Any, self))
+        self._parser = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._answering is not None:
+            self._answering.disconnect()
+        self._behind.clear()
+        self._wire.empty()
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
+        self._active_at = self._loop.time()
+        was_in_head = self._is_in_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end_reading()
+        except httptools.HttpParserError as error:
+            _logger.warning("no HTTP request", extra={"reason": repr(error.__context__ or error)})
+            self._refuse(400)
+        if was_in_head and self._is_in_head:
+            self._head_size += len(data)
+            if self._head_size > _LARGEST_HEAD:
+                self._refuse(431)
+
+    def eof_received(self) -> None:
+        """The client sends no more. Most that do so are gone, and streams must learn of it: the transport closes."""
+
+    def pause_writing(self) -> None:
+        self._wire.fill()
+
+    def resume_writing(self) -> None:
+        self._wire.empty()
+
+    # ------------------------------------------------------------------ the parser
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        # ASGI leaves this place to servers; uvicorn's type knows only what is agreed upon.
-        self.scope["extensions"] = cast(Any, {AT_ONCE: self._write_whole})
+        self._is_in_head, self._head_size, self._expects = True, 0, False
+        self._url, self._headers = b"", []
+
+    def on_url(self, part: bytes) -> None:
+        self._url += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Behind a body in chunks there may be more of them, which are none of the request's own (RFC 9110 §6.5).
+        if self._is_in_head:
+            name = name.lower()
+            self._headers.append((name, value))
+            if name == b"expect":
+                self._expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if self._is_ending and self.cycle is not None:
-            self.cycle.keep_alive = False
+        self._is_in_head = False
+        parser = cast(httptools.HttpRequestParser, self._parser)
+        version = parser.get_http_version()
+        url = httptools.parse_url(self._url)
+        path = url.path.decode("ascii")
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "root_path": "",
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            # ASGI leaves this place to servers.
+            "extensions": {AT_ONCE: self._write_whole},
+        }
+        keeps_alive = version != "1.0" and parser.should_keep_alive() and not self._is_ending
+        cycle = Cycle(self._wire, scope, self._state.default_headers, self._completed, keeps_alive=keeps_alive)
+        if self._expects:
+            cycle.expect()
+        self._reading = cycle
+        if self._answering is None:
+            self._begin(cycle)
+        else:
+            self._behind.append(cycle)
+            self._wire.pause()
+
+    def on_body(self, part: bytes) -> None:
+        if self._reading is not None:
+            self._reading.take(part)
+
+    def on_message_complete(self) -> None:
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
+
+    # ------------------------------------------------------------------ the answers
+
+    def _begin(self, cycle: Cycle) -> None:
+        self._answering = cycle
+        tasks = self._state.tasks
+        cycle.task = self._loop.create_task(cycle.run(self._application, tasks))
+        tasks.add(cycle.task)
+
+    def _completed(self) -> None:
+        """The answer is written: the next one, or none for now."""
+        cycle, self._answering = self._answering, None
+        if cycle is None or not cycle.keeps_alive:
+            self._close()
+            return
+        self._active_at = self._loop.time()
+        if self._behind:
+            self._begin(self._behind.popleft())
+        if not self._behind:
+            self._wire.resume()
+
+    def _write_whole(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
+        """Write the whole answer to the request of the scope; False, with nothing done, where the client has not read enough.
+
+        Bound to the connection, not to its cycle: what refers to itself would have to wait for the cycle collector.
+        """
+        cycle = self._answering
+        if cycle is None or cycle.scope is not scope or self._wire.is_full or cycle.is_disconnected:
+            return False
+        cycle.write_whole(status, headers, body)
+        return True
+
+    # ------------------------------------------------------------------ the end
+
+    def _refuse(self, status: int) -> None:
+        """What comes is no request: say so where nothing else is to be answered first, and close."""
+        reading, answering = self._reading, self._answering
+        if answering is None or (answering is reading and not answering.has_begun):
+            self._wire.write(refusal(status, self._state.default_headers))
+        if answering is None or answering is reading:
+            self._close()
+        else:
+            if reading is not None:
+                self._behind.remove(reading)
+            self._end_reading()
+
+    def _end_reading(self) -> None:
+        """Read nothing more: the connection ends with the answer to the last request that is here."""
+        self._parser = None
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
+        last = self._behind[-1] if self._behind else self._answering
+        if last is None:
+            self._close()
+        else:
+            last.keeps_alive = False
 
     def shutdown(self) -> None:
         """The server stops: what is under way is answered as the last of this connection, and so is what comes a moment later.
 
-        uvicorn closes at once where nothing is under way. A request may be on its way all the same, above all when the
-        connection is new; with several workers another one would have taken it.
+        A request may be on its way, above all when the connection is new; with several workers another one would have
+        taken it.
         """
         self._is_ending = True
-        if self._is_idle():
-            self.loop.call_later(_LAST_REQUEST, self._close_idle)
+        if self._answering is None:
+            self._loop.call_later(_LAST_REQUEST, self._close_unless_answering)
         else:
-            self.cycle.keep_alive = False
+            last = self._behind[-1] if self._behind else self._answering
+            last.keeps_alive = False
 
-    def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+    def _close_unless_answering(self) -> None:
+        if self._answering is None:
+            self._close()
 
-    def _close_idle(self) -> None:
-        if self._is_idle():
-            self.transport.close()
+    def _look_for_silence(self) -> None:
+        """Close when the client has been silent for too long, unless it waits for us."""
+        is_awaited = self._answering is None or self._reading is not None
+        left = self._active_at + self._patience - self._loop.time() if is_awaited else self._patience
+        if left <= 0 and self._wire.is_closing:
+            # It does not even take what it was sent.
+            self._wire.transport.abort()
+            return
+        if left <= 0:
+            self._close()
+        self._timer = self._loop.call_later(left if left > 0 else self._patience, self._look_for_silence)
 
-    def _write_whole(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
-        """Write the whole answer, and do what the cycle's ``send`` does besides; False, with nothing done, where that must.
-
-        The headers say how long the body is, as all do that ``Answer`` makes. uvicorn looks at each name and value with a
-        pattern; one look at the head tells as well that nothing in it begins another line.
-        """
-        # Bound to the connection, not to its cycle: what refers to itself would have to wait for the cycle collector.
-        cycle = self.cycle
-        if cycle is None or cycle.scope is not scope or cycle.flow.write_paused or cycle.disconnected:
-            return False
-        lines = [*cycle.default_headers, *headers]
-        if not cycle.keep_alive:
-            lines.append((b"connection", b"close"))
-        head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % line for line in lines], b"\r\n"])
-        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
-            raise RuntimeError("A header holds the end of a line.")
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
-        self.transport.write(head)
-        self.transport.write(body)
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-        return True
+    def _close(self) -> None:
+        self._parser = None
+        self._wire.close()
 
 
-class _Gathering:
-    """A transport that gathers what is written; all else is the business of the real one."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._gathered: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:  # a method of any type
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._gathered:
-            self._loop.call_soon(self._flush)
-        self._gathered.append(data)
-        self._size += len(data)
-        if self._size > _MOST_GATHERED:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        gathered = self._gathered
-        if gathered and not self._transport.is_closing():
-            # To copy a long body costs more than to write its head apart.
-            for piece in gathered if self._size > _MOST_GATHERED else (b"".join(gathered),):
-                self._transport.write(piece)
-        self._gathered, self._size = [], 0
+def _address(told: object) -> tuple[str, int | None] | None:
+    """An end of the connection as ASGI has it: host and port, or the path of a local socket."""
+    if isinstance(told, (tuple, list)) and len(told) >= 2:
+        return str(told[0]), int(told[1])
+    return (told, None) if isinstance(told, str) and told else None
