@@ -177,6 +177,13 @@ def test_with_a_server_the_other_files_lie_in_data():
     assert given.socket_path == Path("/srv/hub/scimhub.sock")
 
 
+def test_where_only_the_data_directory_is_set_the_database_is_in_it():
+    loaded = settings.load(environ={"SCIMHUB_DATA": "/srv/hub"})
+    assert loaded.database_file == Path("/srv/hub/scimhub.db")
+    apart = settings.load(environ={"SCIMHUB_DATA": "/srv/hub", "SCIMHUB_DATABASE": "/fast/hub.db"})
+    assert (apart.database_file, apart.data_directory) == (Path("/fast/hub.db"), Path("/srv/hub"))
+
+
 @pytest.mark.parametrize("url", ["mysql://hub@db.example/scimhub", "sqlite://x/y", "sqlite:///", "postgresql://db.example"])
 def test_any_other_database_is_refused_without_showing_what_may_be_a_password(url: str):
     with pytest.raises(SettingsError, match=r"database is not usable \(SCIMHUB_DATABASE\); it must be a path such as"):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 PREFIX = "SCIMHUB_"
 CONFIG_VARIABLE = "SCIMHUB_CONFIG"
@@ -69,7 +69,7 @@ class Settings(BaseModel):
 
     database: Annotated[str, BeforeValidator(_text_of_path)] = _setting(
         "data/scimhub.db",
-        "The SQLite file, or the URL of a PostgreSQL database.",
+        "The SQLite file, or the URL of a PostgreSQL database; where only the data directory is set, scimhub.db in it.",
         "a path such as data/scimhub.db or a URL such as postgresql://user:password@host/database",
         min_length=1,
         repr=False,
@@ -210,9 +210,7 @@ class Settings(BaseModel):
     @property
     def data_directory(self) -> Path:
         """Where the socket, the exchanges, the backups and an SQLite database lie."""
-        if self.data is not None:
-            return self.data
-        return Path("data") if self.database_file is None else self.database_file.parent
+        return self.data or (Path("data") if self.database_file is None else self.database_file.parent)
 
     @property
     def socket_path(self) -> Path:
@@ -247,6 +245,11 @@ class Settings(BaseModel):
         scheme = "https" if self.tls_certificate is not None else "http"
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
         return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_together(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {"database": Path(given["data"]) / "scimhub.db", **given} if "data" in given else given
 
     @field_validator("log_level", "log_format", "exchange_content", mode="before")
     @classmethod
@@ -384,17 +387,12 @@ def _contradictions(settings: Settings, wrong: set[str]) -> list[str]:
             "Both secret_keys and secret_keys_file are set (SCIMHUB_SECRET_KEYS, SCIMHUB_SECRET_KEYS_FILE); keep one of them."
         )
     if settings.page_size > settings.page_size_max:
-        problems.append(
-            f"page_size is {settings.page_size} (SCIMHUB_PAGE_SIZE); at most page_size_max, {settings.page_size_max}, is right."
-        )
+        size = f"page_size is {settings.page_size} (SCIMHUB_PAGE_SIZE)"
+        problems.append(f"{size}; at most page_size_max, {settings.page_size_max}, is right.")
     if settings.change_days > settings.change_days_max:
-        problems.append(
-            f"change_days is {settings.change_days} (SCIMHUB_CHANGE_DAYS); at most change_days_max, "
-            f"{settings.change_days_max}, is right."
-        )
+        days = f"change_days is {settings.change_days} (SCIMHUB_CHANGE_DAYS)"
+        problems.append(f"{days}; at most change_days_max, {settings.change_days_max}, is right.")
     if len(os.fsencode(settings.socket_path)) > _LONGEST_SOCKET_PATH:
-        problems.append(
-            f"The directory {str(settings.data_directory)!r} (SCIMHUB_DATABASE, SCIMHUB_DATA) must have a shorter path, "
-            f"since the socket in it may have at most {_LONGEST_SOCKET_PATH} bytes."
-        )
+        where = f"The directory {str(settings.data_directory)!r} (SCIMHUB_DATABASE, SCIMHUB_DATA) must have a shorter path"
+        problems.append(f"{where}, since the socket in it may have at most {_LONGEST_SOCKET_PATH} bytes.")
     return problems
