@@ -244,9 +244,9 @@ async def _announce(
     """Say where the hub listens, and on an empty database the token, once and on standard output only."""
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
-    port = listening.getsockname()[1]
+    host, port = listening.getsockname()[:2]
     root = settings.base_url if settings.port else settings.base_url.removesuffix(":0") + f":{port}"
-    _logger.info("listening", extra={"url": root})
+    _logger.info("listening", extra={"url": root, "address": host, "port": port})
     _tell_first(root, hub, settings)
     begun()
 

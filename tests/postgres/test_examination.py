@@ -209,6 +209,7 @@ async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkey
     findings = await asyncio.to_thread(diagnosis.examine, None)
     told = {finding.subject: finding.verdict for finding in findings}
     assert (told["postgresql"], told["durability"], told["clocks"], told["staging"]) == ("OK", "OK", "OK", "OK")
+    assert "sqlite" not in told
     assert all(set(finding.render()) == {"verdict", "subject", "sentence"} for finding in findings)
     async with app.open_hub(Settings(database=url, data=tmp_path)) as hub:
         transport = httpx.ASGITransport(hub.application)

@@ -36,7 +36,8 @@ def examine(config: Path | None) -> list[Finding]:
     except SettingsError as error:
         return [Finding("FAIL", "settings", problem) for problem in error.problems]
     findings = [Finding("OK", "settings", "The settings that this command reads are sound.")]
-    findings += [_sqlite(), *_directory(settings.data_directory), *_certificate(settings)]
+    findings += [] if settings.database_file is None else [_sqlite()]
+    findings += [*_directory(settings.data_directory), *_certificate(settings)]
     status, found = asyncio.run(_database(settings))
     findings += found
     findings += _keys(settings)
