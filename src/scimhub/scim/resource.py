@@ -14,7 +14,7 @@ from scimhub.scim.catalog import COMMON_NAMES, USER_URN, AmbiguousName, Kind, Ta
 from scimhub.scim.checks import Check
 from scimhub.scim.dialects import Dialect
 from scimhub.scim.errors import ScimError
-from scimhub.scim.normal import display_of, index_rows, normal_form, unique_rows
+from scimhub.scim.normal import differing, display_of, index_rows, merge_patch, normal_form, unique_rows
 from scimhub.scim.notes import Notes
 from scimhub.scim.schema import Attribute, Schema
 
@@ -22,8 +22,10 @@ __all__ = [
     "Submitted",
     "check_create",
     "check_replace",
+    "differing",
     "display_of",
     "index_rows",
+    "merge_patch",
     "normal_form",
     "schemas_of",
     "unique_rows",
