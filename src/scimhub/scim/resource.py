@@ -8,6 +8,7 @@ not in it. The work is compiled once for each kind and dialect.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from scimhub.scim import checks, dialects, errors, members, normal, paths
 from scimhub.scim.catalog import COMMON_NAMES, USER_URN, AmbiguousName, Kind, Target
@@ -33,8 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """What a client sent, ready to be stored. ``members`` is None when nothing was said of them."""
 
     document: dict[str, object]
