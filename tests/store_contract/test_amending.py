@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scimhub.directory import resources
-from scimhub.directory.intents import Applied, Content, NotFound, Unchanged, UniqueConflict, Update, VersionConflict
+from scimhub.directory.intents import Applied, Compute, Content, NotFound, Unchanged, UniqueConflict, Update, VersionConflict
 from scimhub.directory.ports import Selection
 from scimhub.directory.records import StoredResource
 from scimhub.scim import filters, matching, resource
@@ -93,6 +93,18 @@ async def test_an_amendment_holds_for_the_state_it_was_computed_from_only(desk: 
     assert await found(desk, 'title eq "baker"') == [kim.id]
     await desk.delete(kim.id)
     assert await desk.store.submit(late) == NotFound()
+
+
+async def test_an_amendment_may_be_decided_inside_the_writer(desk: Desk):
+    kim = await desk.user("kim", content=content(title="Cook"))
+
+    def promote(stored: StoredResource | None) -> Update:
+        assert stored is not None
+        return amending(desk, stored, title="Baker")
+
+    outcome = applied(await desk.store.submit(Compute(desk.actor, "User", kim.id, promote)))
+    assert (outcome.resource.version, outcome.resource.document) == (2, content(title="Baker").document)
+    assert await found(desk, "title pr") == await found(desk, 'title eq "baker"') == [kim.id]
 
 
 async def test_an_amendment_claims_and_gives_up_unique_values(desk: Desk):
