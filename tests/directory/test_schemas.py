@@ -16,6 +16,7 @@ from scimhub.scim import filters
 from scimhub.scim.catalog import USER_URN
 from scimhub.scim.dialects import LENIENT
 from scimhub.scim.notes import Notes
+from scimhub.scim.patch import PATCH_URN
 from scimhub.sqlstore.store import SqlStore
 
 NOW = "2026-11-23T20:41:35.123Z"
@@ -62,6 +63,12 @@ class Home:
         whole = {"schemas": urns, **body}
         written = await resources.create(self.store, self.caller, catalog.kinds[kind], whole, Notes(), clock.new_id)
         return written.resource
+
+    async def patch(self, created: StoredResource, path: str, value: object) -> StoredResource:
+        catalog = await schemas.load_catalog(self.store, self.directory.key)
+        body = {"schemas": [PATCH_URN], "Operations": [{"op": "replace", "path": path, "value": value}]}
+        kind = catalog.kinds[created.kind]
+        return (await resources.modify(self.store, self.caller, kind, created.id, body, Notes(), None)).resource
 
     async def read(self, created: StoredResource) -> Json:
         catalog = await schemas.load_catalog(self.store, self.directory.key)
@@ -299,6 +306,24 @@ async def test_a_search_index_that_becomes_ready_meanwhile_does_not_end_the_job(
     assert (report.rewritten, report.catalog_version) == (1, home.store.catalog_version(home.directory.key))
     assert [index.state for index in await home.store.list_indexes(home.directory.key)] == ["ready"]
     assert await schemas.finish_jobs(home.store, home.directory) == 0
+
+
+async def test_who_changes_a_resource_between_its_reading_and_its_rewriting_has_it_read_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    await home.add(badge())
+    created = await home.create({"userName": "ann", BADGE: {"badgeNumber": "Ab"}})
+    reindex = home.store.reindex
+
+    async def reindex_behind_another(*given: Any) -> Any:
+        monkeypatch.undo()
+        await home.patch(created, "title", "Cook")
+        return await reindex(*given)
+
+    monkeypatch.setattr(home.store, "reindex", reindex_behind_another)
+    await home.add(badge({"name": "badgeNumber"}, {"name": "colour"}))
+    assert await home.count('title eq "cook"') == 1
+    assert await home.count(f'{BADGE}:badgeNumber eq "ab"') == 1
 
 
 async def test_a_node_that_starts_meanwhile_may_finish_the_job_as_well(home: Home, monkeypatch: pytest.MonkeyPatch):

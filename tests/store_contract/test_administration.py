@@ -178,8 +178,8 @@ async def test_reindexing_is_no_change(desk: Desk):
         stored.key: user(name)._replace(normal='{"title":"x"}', unique=(("title", "x"),), indexed=(("title", "x"),))
         for name, stored in (("a", a), ("b", b))
     }
-    conflicts = await desk.store.reindex(desk.directory.key, "User", contents)
-    assert conflicts == [UniqueConflict("title", a.id)]
+    conflicts, overtaken = await desk.store.reindex(desk.directory.key, "User", contents)
+    assert (conflicts, overtaken) == ([UniqueConflict("title", a.id)], set())
     assert await desk.get(a.id) == a
     assert await desk.store.last_position() == kept
     # The former unique value is given up.
@@ -189,7 +189,7 @@ async def test_reindexing_is_no_change(desk: Desk):
 async def test_reindexing_passes_over_what_has_changed_since(desk: Desk):
     kim = await desk.user("kim")
     await desk.put(kim.id, user("sam"))
-    assert await desk.store.reindex(desk.directory.key, "User", {kim.key: user("kim"), 999: user("x")}) == []
+    assert await desk.store.reindex(desk.directory.key, "User", {kim.key: user("kim"), 999: user("x")}) == ([], {kim.key, 999})
     assert await desk.try_user("sam") == UniqueConflict("userName", kim.id)
     assert isinstance(await desk.try_user("kim"), Applied)
 

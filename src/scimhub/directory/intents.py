@@ -7,7 +7,7 @@ outcome. Expected outcomes are values, not exceptions, so that one intent's refu
 What every write makes is a named tuple, as in ``records``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +35,29 @@ class Content(NamedTuple):
     document: str
     normal: str
     display: str | None
+    unique: tuple[tuple[str, str], ...]
+    indexed: tuple[tuple[str, str], ...]
+
+
+class Values(NamedTuple):
+    """Unique and indexed values of a resource: pairs of a path's key and a value in normal form."""
+
+    unique: Collection[tuple[str, str]]
+    indexed: Collection[tuple[str, str]]
+
+
+class Amendment(NamedTuple):
+    """A document that takes the place of ``base``'s, and what differs of all that the store derives from it.
+
+    ``normal`` is the JSON text of a merge patch (RFC 7396) of the normal form. ``former`` are the values that attributes
+    which differ have in ``base``, ``unique`` and ``indexed`` those that the same attributes have now.
+    """
+
+    base: StoredResource
+    document: str
+    normal: str
+    display: str | None
+    former: Values
     unique: tuple[tuple[str, str], ...]
     indexed: tuple[tuple[str, str], ...]
 
@@ -75,15 +98,15 @@ class Create(NamedTuple):
 class Update(NamedTuple):
     """Change a resource's document, its externalId, its members, or several of them as one change.
 
-    ``content`` goes with ``expected_version``, the version it was computed from. ``before`` has the old value of each
-    path that differs. A member edit alone needs no version, so that two of them never conflict.
+    ``content`` goes with ``expected_version``, the version it was computed from; an Amendment is quicker to write. ``before``
+    has the old value of each path that differs. A member edit alone needs no version, so that two of them never conflict.
     """
 
     actor: Actor
     kind: str
     id: str
     expected_version: int | None = None
-    content: Content | None = None
+    content: Content | Amendment | None = None
     before: Mapping[str, object] = _NOTHING
     external_id: ExternalId | None = None
     members: MemberEdit | None = None
@@ -153,6 +176,13 @@ class UniqueConflict:
 
     path: str
     id: str
+
+
+class Reindexed(NamedTuple):
+    """What rewriting derived rows met: values that others have, and the keys of resources that were changed meanwhile."""
+
+    conflicts: Sequence[UniqueConflict]
+    overtaken: Collection[int]
 
 
 @dataclass(frozen=True, slots=True)

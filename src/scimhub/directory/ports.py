@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from scimhub.directory.intents import Content, Intent, Outcome, UniqueConflict
+from scimhub.directory.intents import Content, Intent, Outcome, Reindexed
 from scimhub.directory.records import (
     Change,
     Directory,
@@ -155,8 +155,11 @@ class DirectoryStore(Protocol):
     async def list_indexes(self, directory: int) -> Sequence[SearchIndex]:
         """The directory's search indexes, whatever state they are in."""
 
-    async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
-        """Rewrite normal form, index and unique rows of resources by key, without a change; conflicts are skipped."""
+    async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Reindexed:
+        """Rewrite normal form, index and unique rows of resources by key, without a change; conflicts are skipped.
+
+        So are resources whose document is not the content's any more.
+        """
 
     async def unmapped(self, directory: int, kind: str, after: int, limit: int) -> Sequence[Unmapped]:
         """What sources sent that no schema knew, by resource key, in order."""

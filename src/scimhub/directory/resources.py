@@ -12,6 +12,7 @@ import orjson
 
 from scimhub.directory.intents import (
     Actor,
+    Amendment,
     Applied,
     Carried,
     CatalogConflict,
@@ -27,6 +28,7 @@ from scimhub.directory.intents import (
     Unchanged,
     UniqueConflict,
     Update,
+    Values,
     VersionConflict,
 )
 from scimhub.directory.ports import Catalogs, ResourceStore
@@ -230,8 +232,22 @@ def content_of(document: Mapping[str, object], kind: Kind) -> Content:
         document=orjson.dumps(document).decode(),
         normal=orjson.dumps(normal).decode(),
         display=resource.display_of(document, kind),
-        unique=tuple(resource.unique_rows(normal, kind)),
-        indexed=tuple(resource.index_rows(normal, kind)),
+        unique=resource.unique_rows(normal, kind),
+        indexed=resource.index_rows(normal, kind),
+    )
+
+
+def amendment_of(stored: StoredResource, before: Mapping[str, object], after: Mapping[str, object], kind: Kind) -> Amendment:
+    """The document ``after`` in the place of the stored one, which is ``before``, with what the store derives from either."""
+    old, new = resource.differing(before, after, kind)
+    return Amendment(
+        base=stored,
+        document=orjson.dumps(after).decode(),
+        normal=orjson.dumps(resource.merge_patch(old, new)).decode(),
+        display=resource.display_of(after, kind),
+        former=Values(resource.unique_rows(old, kind), resource.index_rows(old, kind)),
+        unique=resource.unique_rows(new, kind),
+        indexed=resource.index_rows(new, kind),
     )
 
 
@@ -253,7 +269,7 @@ def _update(
         kind=kind.name,
         id=stored.id,
         expected_version=stored.version,
-        content=content_of(after, kind) if changed else None,
+        content=amendment_of(stored, before, after, kind) if changed else None,
         before=changed,
         external_id=external_id,
         members=members,

@@ -224,14 +224,28 @@ async def _rewrite_pending(store: SchemaStore, directory: Directory, version: in
     rewritten = 0
     for name in current.pending:
         async for page in _pages(store, directory, built.kinds[name]):
-            contents = {stored.key: content_of(orjson.loads(stored.document), built.kinds[name]) for stored in page}
-            for conflict in await store.reindex(directory.key, name, contents):
-                # Only where a crash kept what was written meanwhile from being inspected; the resource keeps its value,
-                # unguarded and not found by it.
-                _logger.warning("value is not unique", extra={"path": conflict.path, "held_by": conflict.id})
-            rewritten += len(contents)
+            await _rewrite(store, directory, built.kinds[name], page)
+            rewritten += len(page)
     await _note_done(store, directory, version, current)
     return rewritten
+
+
+async def _rewrite(store: SchemaStore, directory: Directory, kind: Kind, page: Sequence[StoredResource]) -> None:
+    """Make the derived rows of these resources anew.
+
+    Who changes a resource meanwhile writes what differs only, so that it must be read again.
+    """
+    while page:
+        contents = {stored.key: content_of(orjson.loads(stored.document), kind) for stored in page}
+        conflicts, overtaken = await store.reindex(directory.key, kind.name, contents)
+        for conflict in conflicts:
+            # Only where a crash kept what was written meanwhile from being inspected; the resource keeps its value,
+            # unguarded and not found by it.
+            _logger.warning("value is not unique", extra={"path": conflict.path, "held_by": conflict.id})
+        again = [
+            await store.find(directory.key, kind.name, stored.id, _NO_SOURCE) for stored in page if stored.key in overtaken
+        ]
+        page = [stored for stored in again if stored is not None]
 
 
 async def _note_done(store: SchemaStore, directory: Directory, version: int, current: Additions) -> None:

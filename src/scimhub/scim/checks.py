@@ -220,8 +220,11 @@ def _boolean_check(misfit: Misfit) -> Check:
 
 def _other_check(where: str, misfit: Misfit, form: Format | None, names_resource: bool) -> Check:
     """Numbers, dates and binaries, and strings with more to say than that they are strings."""
+    is_reference = names_resource and form is None
 
     def check(value: object, notes: Notes) -> object:
+        if is_reference and type(value) is str and value and value.isascii() and "\0" not in value and value[:7] != "bulkId:":
+            return value
         kept = misfit(value, notes, check)
         if kept is not value or not isinstance(value, str) or value == "":
             return kept

@@ -6,7 +6,7 @@ it were checked when the operation was read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from scimhub.scim import checks, dialects, errors, matching, normal
 from scimhub.scim.catalog import Kind, Target
@@ -26,8 +26,7 @@ class Choice:
     seed: Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """What operation ``number`` does to its target. ``value`` is None where the target becomes unassigned.
 
     With ``listed`` the elements equal to those in ``value`` are removed.

@@ -28,6 +28,31 @@ def normal_form(document: Mapping[str, object], kind: Kind) -> dict[str, object]
     return normal
 
 
+def differing(
+    before: Mapping[str, object], after: Mapping[str, object], kind: Kind
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The normal forms of two documents, each without the top-level attributes and extensions in which they agree."""
+    names = [name for name, value in after.items() if before.get(name) != value]
+    gone = [name for name in before if name not in after]
+    old = {name: before[name] for name in (*names, *gone) if name in before}
+    return normal_form(old, kind), normal_form({name: after[name] for name in names}, kind)
+
+
+def merge_patch(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    """What makes one normal form of the other as a JSON merge patch (RFC 7396): a null takes away.
+
+    An object is given whole, with a null for each part that is gone: so it may be merged or put in the other's place.
+    """
+    patch = dict(after)
+    for name, old in before.items():
+        new = after.get(name)
+        if new is None:
+            patch[name] = None
+        elif type(old) is dict and type(new) is dict:
+            patch[name] = merge_patch(old, new)
+    return patch
+
+
 def index_rows(normal: Mapping[str, object], kind: Kind) -> tuple[tuple[str, str], ...]:
     """Path keys and values, each pair once, of the attributes whose filters are answered from the index table."""
     return _rows(normal, _places(kind)[0])

@@ -5,7 +5,7 @@ a whole or not at all. Members of a group and ``externalId`` never reach the doc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scimhub.scim import dialects, edits, errors, resource
 from scimhub.scim.catalog import Kind
@@ -23,8 +23,7 @@ PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """What a PATCH wants, in its three parts; None where it wants nothing."""
 
     edits: tuple[Edit, ...]

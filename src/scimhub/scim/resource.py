@@ -8,13 +8,14 @@ not in it. The work is compiled once for each kind and dialect.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from scimhub.scim import checks, dialects, errors, members, normal, paths
 from scimhub.scim.catalog import COMMON_NAMES, USER_URN, AmbiguousName, Kind, Target
 from scimhub.scim.checks import Check
 from scimhub.scim.dialects import Dialect
 from scimhub.scim.errors import ScimError
-from scimhub.scim.normal import display_of, index_rows, normal_form, unique_rows
+from scimhub.scim.normal import differing, display_of, index_rows, merge_patch, normal_form, unique_rows
 from scimhub.scim.notes import Notes
 from scimhub.scim.schema import Attribute, Schema
 
@@ -22,8 +23,10 @@ __all__ = [
     "Submitted",
     "check_create",
     "check_replace",
+    "differing",
     "display_of",
     "index_rows",
+    "merge_patch",
     "normal_form",
     "schemas_of",
     "unique_rows",
@@ -31,8 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """What a client sent, ready to be stored. ``members`` is None when nothing was said of them."""
 
     document: dict[str, object]

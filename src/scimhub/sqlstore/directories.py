@@ -6,7 +6,7 @@ from functools import partial
 import orjson
 
 from scimhub.directory.errors import Absent, Conflict
-from scimhub.directory.intents import Content, UniqueConflict
+from scimhub.directory.intents import Content, Reindexed, UniqueConflict
 from scimhub.directory.records import Directory, Unmapped
 from scimhub.sqlstore import changes, counters, memberships, rows, searching
 from scimhub.sqlstore.connection import Connection, Database
@@ -112,11 +112,14 @@ def _finish_deletion(connection: Connection, key: int) -> bool:
 # --------------------------------------------------------------------------- content that schemas change
 
 
-def reindex(connection: Connection, directory: int, kind: str, contents: Mapping[int, Content]) -> list[UniqueConflict]:
-    """Rewrite the derived rows of resources whose document is still the content's; the values that others have."""
+def reindex(connection: Connection, directory: int, kind: str, contents: Mapping[int, Content]) -> Reindexed:
+    """Rewrite the derived rows of resources whose document is still the content's."""
     conflicts: list[UniqueConflict] = []
+    overtaken: set[int] = set()
     for key, content in contents.items():
-        if rows.renew_normal(connection, directory, key, content):
+        if not rows.renew_normal(connection, directory, key, content):
+            overtaken.add(key)
+        else:
             held = rows.conflicts(connection, directory, kind, key, content.unique)
             paths = {conflict.path for conflict in held}
             free = tuple(pair for pair in content.unique if pair[0] not in paths)
@@ -124,7 +127,7 @@ def reindex(connection: Connection, directory: int, kind: str, contents: Mapping
             rows.replace_unique(connection, directory, kind, key, present.unique, free)
             rows.replace_index(connection, directory, kind, key, present.indexed, content.indexed)
             conflicts += held
-    return conflicts
+    return Reindexed(conflicts, overtaken)
 
 
 # The limit counts resources, so that no resource's rows are torn apart by a page's end.
@@ -218,7 +221,7 @@ class Directories:
             lambda connection: save_additions(connection, directory, text, expected), directory, "alone", note
         )
 
-    async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Sequence[UniqueConflict]:
+    async def reindex(self, directory: int, kind: str, contents: Mapping[int, Content]) -> Reindexed:
         return await self._database.write(lambda connection: reindex(connection, directory, kind, contents), directory, "alone")
 
     async def unmapped(self, directory: int, kind: str, after: int, limit: int) -> Sequence[Unmapped]:

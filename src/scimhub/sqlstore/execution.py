@@ -11,6 +11,7 @@ import orjson
 
 from scimhub.directory.intents import (
     Actor,
+    Amendment,
     Applied,
     Compute,
     Content,
@@ -23,6 +24,7 @@ from scimhub.directory.intents import (
     Outcome,
     Unchanged,
     Update,
+    Values,
     VersionConflict,
 )
 from scimhub.directory.records import Operation, StoredResource
@@ -164,13 +166,10 @@ def _by_path(document: Mapping[str, object]) -> dict[str, object]:
 
 
 def _update(connection: Connection, intent: Update, rules: Rules) -> Outcome:
-    actor = intent.actor
-    stored = rows.find(connection, actor.directory, intent.kind, intent.id, actor.source)
-    if stored is None:
-        return NotFound()
-    if intent.expected_version is not None and intent.expected_version != stored.version:
-        return VersionConflict(stored.version)
-    content = intent.content
+    actor, content = intent.actor, intent.content
+    stored = _as_expected(connection, intent)
+    if not isinstance(stored, StoredResource):
+        return stored
     if content is not None and content.document == stored.document:
         content = None
     external_id = intent.external_id
@@ -181,7 +180,7 @@ def _update(connection: Connection, intent: Update, rules: Rules) -> Outcome:
         return MembersMissing(missing)
     present = None
     if content is not None:
-        present = rows.values_of(connection, stored.key)
+        present = content.former if isinstance(content, Amendment) else rows.values_of(connection, stored.key)
         others = [pair for pair in content.unique if pair not in present.unique]
         conflicts = rows.conflicts(connection, actor.directory, intent.kind, stored.key, others)
         if conflicts:
@@ -197,22 +196,35 @@ def _update(connection: Connection, intent: Update, rules: Rules) -> Outcome:
     return _rewrite(connection, actor, stored, rules, content, external_id, before, delta, present)
 
 
+def _as_expected(connection: Connection, intent: Update) -> StoredResource | NotFound | VersionConflict:
+    """The resource that the intent was computed from, or why it is not there; what was read need not be read again."""
+    actor, content, expected = intent.actor, intent.content, intent.expected_version
+    if isinstance(content, Amendment):
+        if rows.is_current(connection, content.base):
+            return content.base
+        expected = content.base.version
+    stored = rows.find(connection, actor.directory, intent.kind, intent.id, actor.source)
+    if stored is None:
+        return NotFound()
+    return stored if expected in (None, stored.version) else VersionConflict(stored.version)
+
+
 def _rewrite(
     connection: Connection,
     actor: Actor,
     stored: StoredResource,
     rules: Rules,
-    content: Content | None,
+    content: Content | Amendment | None,
     external_id: ExternalId | None,
     before: Mapping[str, object],
     delta: Delta,
-    present: rows.Values | None = None,
+    present: Values | None = None,
     *,
     revived: bool = False,
 ) -> Applied:
     """Write the resource's next version, of which members (``delta``) are already written, and its change.
 
-    ``present`` are the values that its rows have, where they have been asked for already.
+    ``present`` are the values that its rows have, where they are known already; of an Amendment those that may differ.
     """
     document, linked = stored.document, stored.external_id
     if content is not None:

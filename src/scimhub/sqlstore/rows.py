@@ -4,13 +4,12 @@ One statement a function, all texts constant, so that each is compiled once a co
 changes are the business of ``execution``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
-from typing import NamedTuple
 
 import orjson
 
-from scimhub.directory.intents import Actor, Content, UniqueConflict
+from scimhub.directory.intents import Actor, Amendment, Content, UniqueConflict, Values
 from scimhub.directory.records import StoredResource
 from scimhub.sqlstore.connection import Connection
 from scimhub.sqlstore.dialect import Dialect
@@ -27,17 +26,19 @@ Pair = tuple[str, str]
 Pairs = Iterable[Pair]
 
 
-class Values(NamedTuple):
-    """The unique and the indexed values of a resource, as its rows have them."""
-
-    unique: set[Pair]
-    indexed: set[Pair]
-
-
 def find(connection: Connection, directory: int, kind: str, id: str, source: int) -> StoredResource | None:
     """The resource with the externalId that the source gave it."""
     row = connection.fetch_one(FIND, (source, id, directory, kind))
     return None if row is None else StoredResource._make(row)
+
+
+VERSION = "SELECT version FROM resources WHERE key = ?"
+
+
+def is_current(connection: Connection, stored: StoredResource) -> bool:
+    """Whether the resource is still as it was read, which its version tells."""
+    row = connection.fetch_one(VERSION, (stored.key,))
+    return row is not None and row[0] == stored.version
 
 
 @cache
@@ -92,18 +93,25 @@ def insert(
 _REWRITE = """
 UPDATE resources SET version = ?, last_modified = ?, modified_by = ?, display = ?, document = ?, normal = jsonb(?)
 WHERE key = ?"""
+# Of the normal form only what differs comes, as a JSON merge patch.
+_AMEND = """
+UPDATE resources SET version = ?, last_modified = ?, modified_by = ?, display = ?, document = ?,
+    normal = jsonb_patch(normal, jsonb(?))
+WHERE key = ?"""
 _MARK = "UPDATE resources SET version = ?, last_modified = ?, modified_by = ? WHERE key = ?"
 _RENEW_NORMAL = "UPDATE resources SET display = ?, normal = jsonb(?) WHERE key = ? AND directory = ? AND document = ?"
 _REMOVE = "DELETE FROM resources WHERE key = ?"
 
 
-def rewrite(connection: Connection, key: int, source: int, version: int, modified: str, content: Content | None) -> None:
+def rewrite(
+    connection: Connection, key: int, source: int, version: int, modified: str, content: Content | Amendment | None
+) -> None:
     """Give the row its next version and, unless None, its new content."""
     if content is None:
         connection.execute(_MARK, (version, modified, source, key))
     else:
-        values = (version, modified, source, content.display, content.document, content.normal, key)
-        connection.execute(_REWRITE, values)
+        sql = _AMEND if isinstance(content, Amendment) else _REWRITE
+        connection.execute(sql, (version, modified, source, content.display, content.document, content.normal, key))
 
 
 def renew_normal(connection: Connection, directory: int, key: int, content: Content) -> bool:
@@ -131,8 +139,11 @@ VALUES_OF = """
 SELECT path, value, 1 FROM unique_values WHERE resource = ?1
 UNION ALL
 SELECT path, value, 0 FROM attribute_values WHERE resource = ?1"""
-_CLAIM = "INSERT INTO unique_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)"
-_RELEASE = "DELETE FROM unique_values WHERE directory = ? AND kind = ? AND path = ? AND value = ?"
+# While a job rewrites rows by a new schema a resource may have a row that its document does not tell of.
+_CLAIM = """
+INSERT INTO unique_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (directory, kind, path, value) DO NOTHING"""
+_RELEASE = "DELETE FROM unique_values WHERE directory = ? AND kind = ? AND path = ? AND value = ? AND resource = ?"
 _INDEX = """
 INSERT INTO attribute_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (directory, kind, path, value, resource) DO NOTHING"""
@@ -153,7 +164,7 @@ def conflicts(connection: Connection, directory: int, kind: str, key: int | None
 
 
 def claim_unique(connection: Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
-    """Take values that are free for the resource."""
+    """Take for the resource values that are free, or its own."""
     connection.executemany(_CLAIM, [(directory, kind, path, value, key) for path, value in pairs])
 
 
@@ -164,19 +175,21 @@ def unique_values(connection: Connection, key: int) -> list[tuple[str, str]]:
 
 def values_of(connection: Connection, key: int) -> Values:
     """What the rows of the resource say now."""
-    found = Values(set(), set())
+    unique: set[Pair] = set()
+    indexed: set[Pair] = set()
     for path, value, is_unique in connection.fetch(VALUES_OF, (key,)):
-        (found.unique if is_unique else found.indexed).add((path, value))
-    return found
+        (unique if is_unique else indexed).add((path, value))
+    return Values(unique, indexed)
 
 
 def replace_unique(
-    connection: Connection, directory: int, kind: str, key: int, present: set[Pair], pairs: Sequence[Pair]
+    connection: Connection, directory: int, kind: str, key: int, present: Collection[Pair], pairs: Sequence[Pair]
 ) -> None:
     """Make these values, which no other resource has, the resource's own; what differs from its ``present`` is written."""
-    for path, value in present.difference(pairs):
-        connection.execute(_RELEASE, (directory, kind, path, value))
-    claim_unique(connection, directory, kind, key, [pair for pair in pairs if pair not in present])
+    for path, value in set(present).difference(pairs):
+        connection.execute(_RELEASE, (directory, kind, path, value, key))
+    if new := [pair for pair in pairs if pair not in present]:
+        claim_unique(connection, directory, kind, key, new)
 
 
 def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
@@ -185,13 +198,13 @@ def index(connection: Connection, directory: int, kind: str, key: int, pairs: Pa
 
 
 def replace_index(
-    connection: Connection, directory: int, kind: str, key: int, present: set[Pair], pairs: Sequence[Pair]
+    connection: Connection, directory: int, kind: str, key: int, present: Collection[Pair], pairs: Sequence[Pair]
 ) -> None:
     """Make these the resource's indexed values; only what differs from its ``present`` ones is written."""
-    wanted = set(pairs)
-    for path, value in present - wanted:
+    for path, value in set(present).difference(pairs):
         connection.execute(_UNINDEX, (directory, kind, path, value, key))
-    index(connection, directory, kind, key, sorted(wanted - present))
+    if new := sorted(set(pairs).difference(present)):
+        index(connection, directory, kind, key, new)
 
 
 # --------------------------------------------------------------------------- links

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scimhub.directory.intents import Create, Intent, MemberEdit, Update
+from scimhub.directory.intents import Amendment, Create, Intent, MemberEdit, Update
 from scimhub.directory.records import StoredResource
 from scimhub.sqlstore import memberships, rows
 from scimhub.sqlstore.batches import Unit
@@ -86,11 +86,15 @@ class BufferedConnection(PostgresConnection):
         if creates:
             self._keys.extend(row[0] for row in await self.raw.fetch(_KEYS, creates))
         updates = [intent for intent in intents if isinstance(intent, Update)]
-        found = await self._fetch(rows.FIND, map(_find_values, updates))
+        amendments = [intent.content for intent in updates if isinstance(intent.content, Amendment)]
+        await self._fetch(rows.VERSION, [(amendment.base.key,) for amendment in amendments])
+        others = [intent for intent in updates if not isinstance(intent.content, Amendment)]
+        found = await self._fetch(rows.FIND, map(_find_values, others))
         stored = {values: StoredResource._make(some[0]) for values, some in found.items() if some}
-        keys = {intent.id: (stored[_find_values(intent)].key,) for intent in updates if _is_rewritten(intent, stored)}
+        keys = {intent.id: (stored[_find_values(intent)].key,) for intent in others if _is_rewritten(intent, stored)}
         present = await self._fetch(rows.VALUES_OF, keys.values())
         own = {id: {(path, value) for path, value, is_unique in present[key] if is_unique} for id, key in keys.items()}
+        own |= {amendment.base.id: set(amendment.former.unique) for amendment in amendments}
         await self._fetch(rows.HOLDER, [values for each in intents for values in _holder_values(each, own.get(each.id, ()))])
         missing = await self._fetch(memberships.MISSING, [values for intent in intents for values in _missing_values(intent)])
         await self._edit_members([intent for intent in updates if _edits_members(intent)], stored, missing)

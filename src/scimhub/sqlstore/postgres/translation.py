@@ -8,10 +8,12 @@ import re
 from functools import lru_cache
 
 _PARAMETER = re.compile(r"\?(\d*)")
-# Of SQLite's own: rows of a JSON array that is bound, JSON as it is kept, a text within a text, an order of joining.
+# Of SQLite's own: rows of a JSON array that is bound, JSON as it is kept, a JSON merge patch whose objects are whole, a text
+# within a text, an order of joining.
 _ARRAY = re.compile(r"json_each\((\?\d*)\) AS (\w+)")
 _ARRAY_VALUES = re.compile(r"\(SELECT value FROM json_each\((\?\d*)\)\)")
 _JSONB = re.compile(r"\bjsonb\((\?\d*)\)")
+_PATCH = re.compile(r"\bjsonb_patch\((\w+), (\?\d*)::jsonb\)")
 _INSTR = re.compile(r"\binstr\(")
 
 
@@ -22,6 +24,7 @@ def translate(sql: str) -> str:
     text = _ARRAY_VALUES.sub(r"(SELECT jsonb_array_elements_text(\1::jsonb))", text)
     text = _ARRAY.sub(r"jsonb_array_elements_text(\1::jsonb) WITH ORDINALITY AS \2(value, key)", text)
     text = _JSONB.sub(r"\1::jsonb", text)
+    text = _PATCH.sub(r"jsonb_strip_nulls(\1 || \2::jsonb)", text)
     text = _INSTR.sub("strpos(", text)
     largest = 0
 

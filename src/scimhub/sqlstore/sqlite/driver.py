@@ -71,6 +71,8 @@ class SqliteConnection(apsw.Connection):
     """A connection of the driver that is one of ``sqlstore.connection`` as well."""
 
     dialect: Dialect = SQLITE
+    # The last key that was given out, once the file has been asked; only the writer gives any.
+    _newest_key: int | None = None
 
     def fetch(self, sql: str, values: tuple[SqlValue, ...] = (), /) -> list[Row]:
         # To the end, so that no read holds the write-ahead log back.
@@ -99,9 +101,12 @@ class SqliteConnection(apsw.Connection):
         return is_unavailable(error) or not self.in_transaction
 
     def new_key(self) -> int:
-        # What the file knows, not memory: it remembers keys of rows that are gone, and there is but one writer.
-        newest = self.fetch_one(_NEWEST_KEY)
-        return 1 if newest is None else int(newest[0]) + 1
+        if self._newest_key is None:
+            # The file remembers keys of rows that are gone.
+            newest = self.fetch_one(_NEWEST_KEY)
+            self._newest_key = 0 if newest is None else int(newest[0])
+        self._newest_key += 1
+        return self._newest_key
 
     @contextmanager
     def one_moment(self) -> Iterator[None]:
