@@ -167,10 +167,10 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "batch.size": max(1, limit),
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
-        # A record that is alone leaves at once. While two requests to a broker are under way the others gather for the next,
-        # so that batches grow with the load: each costs the library as much as ten records.
+        # A record that is alone leaves at once. While three requests to a broker are under way, others gather for the next, so
+        # that batches grow with the load: each costs the library as much as ten records (docs/decisions/0034).
         "linger.ms": 0,
-        "max.in.flight.requests.per.connection": 2,
+        "max.in.flight.requests.per.connection": 3,
         "socket.keepalive.enable": True,
         "log.connection.close": False,
         # What is worth saying comes as an outcome.
