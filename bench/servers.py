@@ -192,9 +192,7 @@ def kafka() -> Iterator[Server]:
         broker.start()
         try:
             assert broker.process is not None
-            for thread in Path(f"/proc/{broker.process.pid}/task").iterdir():
-                with suppress(ProcessLookupError):
-                    pin(LOAD_CORE, int(thread.name))
+            _pin_threads(broker.process.pid)
             yield Server(broker.port, broker.process.pid)
         finally:
             broker.stop()
@@ -206,6 +204,13 @@ def kafka_receiver(servers: str, topic: str) -> Iterator[Server]:
     port = free_port()
     with serving(["-m", "bench.kafka_receiver", servers, topic, str(port)], port, _accepts) as server:
         yield server
+
+
+def _pin_threads(pid: int) -> None:
+    """Keep all threads of a process on the core of the load; those that start later inherit it."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            pin(LOAD_CORE, int(thread.name))
 
 
 def _accepts(port: int) -> bool:
