@@ -1,7 +1,8 @@
 """``python -m bench.delivery``: how soon and how fast committed changes reach a webhook, or with ``--kafka`` a topic.
 
-Hub on one core, receiver and writers on the other. Latency is from the answer to the write until the event is received, at
-a steady rate; a drain is a backlog that waited while its destination was paused, and a fan-out one for several destinations.
+Hub on one core, receiver and writers on the other, and an Apache Kafka that the benchmark starts as well. Latency is from the
+answer to the write until the event is received, at a steady rate; a drain is a backlog that waited while its destination was
+paused, and a fan-out one for several destinations. What a drain takes to get going is told apart from its rate.
 """
 
 import argparse
@@ -12,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +28,11 @@ _RATE = 200
 _ROUNDS = 3
 DESTINATIONS = "/admin/v1/directories/default/destinations"
 _DEAD_BACKLOG = 1_000_000
+# ``--kafka`` without servers.
+_OWN = "own"
+# How often a drain is looked at, in seconds, and between which parts of the backlog its rate is steady.
+_LOOK_EVERY = 0.1
+_STEADY_FROM, _STEADY_TO = 0.2, 0.95
 
 
 def main() -> int:
@@ -35,7 +42,7 @@ def main() -> int:
     def note(measured: Mapping[str, float]) -> None:
         results.update(measured)
         for what, value in measured.items():
-            report.say(f"{what:<64} {value:>12,.2f}", options.json)
+            report.say(f"{what:<76} {value:>12,.2f}", options.json)
 
     with Loader() as loader, tempfile.TemporaryDirectory(prefix="bench-") as name:
         _measure_alive(loader, Path(name), options, note)
@@ -50,9 +57,14 @@ def _measure_alive(
     loader: Loader, folder: Path, options: argparse.Namespace, note: Callable[[Mapping[str, float]], None]
 ) -> None:
     topic = f"bench-{time.time():.0f}"
-    receiving = servers.kafka_receiver(options.kafka, topic) if options.kafka else servers.receiver("note")
     place = Place(folder)
-    with servers.hub(place) as hub, receiving as receiver, servers.receiver("silent") as silent:
+    with ExitStack() as opened:
+        broker = opened.enter_context(servers.kafka()) if options.kafka == _OWN else None
+        if broker is not None:
+            options.kafka = f"127.0.0.1:{broker.port}"
+        hub = opened.enter_context(servers.hub(place))
+        receiving = servers.kafka_receiver(options.kafka, topic) if options.kafka else servers.receiver("note")
+        receiver, silent = opened.enter_context(receiving), opened.enter_context(servers.receiver("silent"))
         users = fill_hub(place, options.users).people.ids
         if options.kafka:
             _create_kafka(hub, options.kafka, topic)
@@ -62,8 +74,8 @@ def _measure_alive(
         admin(hub, "PUT", f"{DESTINATIONS}/live/brake", {"enabled": False})
         if "latency" in options.only:
             note(_latency(hub, receiver, silent, users, options))
-        for what in ("users", "group") if "drain" in options.only else ():
-            note(_drain(loader, hub, receiver, users, what, options.backlog))
+        for what in options.drains.split() if "drain" in options.only else ():
+            note(_drain(loader, hub, broker, receiver, users, what, options))
         if "fan-out" in options.only and not options.kafka:
             note(_fan_out(loader, hub, receiver, users, options))
 
@@ -74,7 +86,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=2000, help="how many users the hub holds")
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds of steady writing")
     parser.add_argument("--rate", type=int, default=_RATE, help="changes a second of steady writing")
-    parser.add_argument("--kafka", default="", help="servers of a Kafka, to measure in the place of a webhook")
+    parser.add_argument(
+        "--kafka",
+        nargs="?",
+        const=_OWN,
+        default="",
+        help="a topic in the place of a webhook, at these servers or of its own",
+    )
+    parser.add_argument("--drains", default="users group", help="changes of many users, of one group's members, or both")
     parser.add_argument("--backlog", type=int, default=100_000, help="changes to drain")
     parser.add_argument("--dead", type=int, default=_DEAD_BACKLOG, help="changes behind a dead destination")
     parser.add_argument("--destinations", type=int, default=10, help="how many webhooks a fan-out has")
@@ -153,22 +172,67 @@ def _quantile(values: list[float], part: float) -> float:
 # --------------------------------------------------------------------------- draining
 
 
-def _drain(loader: Loader, hub: Server, receiver: Server, users: Sequence[str], what: str, backlog: int) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """Where a drain stands: seconds since it began, changes that are left, CPU seconds of the hub and of the broker."""
+
+    at: float
+    left: int
+    hub: float
+    broker: float
+
+
+def _drain(
+    loader: Loader,
+    hub: Server,
+    broker: Server | None,
+    receiver: Server,
+    users: Sequence[str],
+    what: str,
+    options: argparse.Namespace,
+) -> dict[str, float]:
+    backlog = options.backlog if what == "users" else options.backlog // 10
     group = make_group(loader, hub, f"hot {time.time()}")
     wait(lambda: status(hub, "live")["lag"] == 0, 60)
     admin(hub, "POST", f"{DESTINATIONS}/live/pause", {})
     _fill(loader, hub, [_change(what, group, users, number) for number in range(backlog)], 200 if what == "users" else 204)
-    before, cpu = int(_fetch(receiver, "/count")), hub.cpu_seconds()
-    start = time.perf_counter()
-    admin(hub, "POST", f"{DESTINATIONS}/live/resume")
-    wait(lambda: status(hub, "live")["lag"] == 0, 600)
-    elapsed = time.perf_counter() - start
+    before = int(_fetch(receiver, "/count"))
+    moments = _watch_drain(hub, broker)
     wait(lambda: int(_fetch(receiver, "/count")) - before >= backlog, 10)
-    name = "of one hot group" if what == "group" else "of many users"
-    return {
-        f"drain of {backlog:,} changes {name}, changes/s (wanted 2000)": backlog / elapsed,
-        f"drain of {backlog:,} changes {name}, CPU µs of the hub each": (hub.cpu_seconds() - cpu) / backlog * 1e6,
+    name = f"drain of {backlog:,} changes {'of one hot group' if what == 'group' else 'of many users'}"
+    begun = next(moment for moment in moments if moment.left < backlog)
+    found = {
+        f"{name}: changes/s with the start": backlog / moments[-1].at,
+        f"{name}: seconds until some have arrived": begun.at,
     }
+    wanted = 20_000 if options.kafka and what == "users" else 2_000
+    first = next(moment for moment in moments if moment.left <= backlog * (1 - _STEADY_FROM))
+    last = next(moment for moment in moments if moment.left <= backlog * (1 - _STEADY_TO))
+    done, seconds = first.left - last.left, last.at - first.at
+    if not done:
+        return found
+    found |= {
+        f"{name}, under way: changes/s (wanted {wanted})": done / seconds,
+        f"{name}, under way: CPU µs of the hub each": (last.hub - first.hub) / done * 1e6,
+        f"{name}, under way: the hub's part of its core": (last.hub - first.hub) / seconds,
+    }
+    if broker is not None:
+        found[f"{name}, under way: CPU µs of the broker each"] = (last.broker - first.broker) / done * 1e6
+    return found
+
+
+def _watch_drain(hub: Server, broker: Server | None) -> list[_Moment]:
+    """Let the destination go on, and look now and then until it has all."""
+    start, left, moments = time.perf_counter(), 1, list[_Moment]()
+    admin(hub, "POST", f"{DESTINATIONS}/live/resume")
+    while left:
+        time.sleep(_LOOK_EVERY)
+        left = status(hub, "live")["lag"]
+        used = 0.0 if broker is None else broker.cpu_seconds()
+        moments.append(_Moment(time.perf_counter() - start, left, hub.cpu_seconds(), used))
+        if moments[-1].at > 600:
+            raise RuntimeError("The drain took longer than 600 s.")
+    return moments
 
 
 def _fan_out(

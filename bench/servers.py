@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.load import pin
+from tests.servers import kafka as apache_kafka
 from tests.servers import postgres as postgresql
 
 TOKEN = "benchmark-token-of-default"
@@ -183,11 +185,32 @@ def receiver(sort: str) -> Iterator[Server]:
 
 
 @contextmanager
+def kafka() -> Iterator[Server]:
+    """Apache Kafka in a fast JVM, on the core of the load; raises Missing."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        broker, _ = apache_kafka.open_kafka(Path(name), apache_kafka.FAST)
+        broker.start()
+        try:
+            assert broker.process is not None
+            _pin_threads(broker.process.pid)
+            yield Server(broker.port, broker.process.pid)
+        finally:
+            broker.stop()
+
+
+@contextmanager
 def kafka_receiver(servers: str, topic: str) -> Iterator[Server]:
     """The same for a topic of a Kafka that runs; see ``bench.kafka_receiver``."""
     port = free_port()
     with serving(["-m", "bench.kafka_receiver", servers, topic, str(port)], port, _accepts) as server:
         yield server
+
+
+def _pin_threads(pid: int) -> None:
+    """Keep all threads of a process on the core of the load; those that start later inherit it."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            pin(LOAD_CORE, int(thread.name))
 
 
 def _accepts(port: int) -> bool:

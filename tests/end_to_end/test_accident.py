@@ -185,7 +185,7 @@ def _play(scene: Scene, how: str, count: int, limit: float) -> dict[str, Any]:
 
     begun = time.monotonic()
     for name in NAMES:
-        assert f"{kept[name]} resources leave destination {name}." in release(hub, name)
+        assert f"{kept[name]:,} resources leave destination {name}." in release(hub, name)
     scene.times["three release commands"] = time.monotonic() - begun
     scene.through(limit, "the release", with_brake=True)
     assert {name: scene.gone(name, ids) for name in NAMES} == dict.fromkeys(NAMES, count)

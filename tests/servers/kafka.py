@@ -6,6 +6,7 @@ Only this one shows what no imitation does: records that outlive a restart, limi
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.servers.running import Missing, Program, free_port
@@ -29,8 +30,9 @@ _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   </dependencies>
 </project>
 """
-# A quick JVM matters more to tests than a fast one.
-_JAVA = ("java", "-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+# A JVM that starts quickly, which matters more to tests; and one that is fast once it has run for some seconds.
+QUICK = ("java", "-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+FAST = ("java", "-Xms512m", "-Xmx512m", "-XX:+UseSerialGC")
 
 
 def fetch() -> None:
@@ -44,7 +46,7 @@ def fetch() -> None:
     unfinished.rename(LIBRARIES)
 
 
-def open_kafka(folder: Path) -> tuple[Program, int]:
+def open_kafka(folder: Path, jvm: Sequence[str] = QUICK) -> tuple[Program, int]:
     """A broker that is not started, and the port at which it asks for user ``hub`` and the secret; raises Missing."""
     if shutil.which("java") is None:
         raise Missing("Apache Kafka: there is no java; install Java 17 or newer")
@@ -76,7 +78,7 @@ def open_kafka(folder: Path) -> tuple[Program, int]:
         "log.cleaner.backoff.ms": "200",
     }
     (folder / "server.properties").write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-    java = (*_JAVA, "-cp", f"{LIBRARIES}/*")
+    java = (*jvm, "-cp", f"{LIBRARIES}/*")
     formatting = (*java, "kafka.tools.StorageTool", "format", "-t", "c2NpbWh1Yi10ZXN0cy0xMg", "--standalone")
     subprocess.run(
         [*formatting, "-c", str(folder / "server.properties")], check=True, stdin=subprocess.DEVNULL, capture_output=True

@@ -167,9 +167,10 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "batch.size": max(1, limit),
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
-        # Records that come within so many milliseconds travel together: each batch costs the library as much as ten records.
-        # More would hardly make larger batches of what is posted together, and a resource waits for it at each event.
-        "linger.ms": 1,
+        # A record that is alone leaves at once. While three requests to a broker are under way, others gather for the next, so
+        # that batches grow with the load: each costs the library as much as ten records (docs/decisions/0034).
+        "linger.ms": 0,
+        "max.in.flight.requests.per.connection": 3,
         "socket.keepalive.enable": True,
         "log.connection.close": False,
         # What is worth saying comes as an outcome.
