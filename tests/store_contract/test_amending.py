@@ -14,6 +14,7 @@ from scimhub.scim import filters, matching, resource
 from scimhub.scim.catalog import ENTERPRISE_URN, standard_catalog
 from scimhub.scim.filters import Condition
 from scimhub.sqlstore import rows
+from scimhub.sqlstore.connection import Connection
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.harness import USER_URN, Desk, applied
 
@@ -129,4 +130,17 @@ async def test_a_value_that_a_resource_has_already_may_be_claimed_anew(desk: Des
     kim = await desk.user("kim")
     amendment = resources.amendment_of(kim, {"userName": "pat"}, {"userName": "KIM"}, USER)
     assert isinstance(await desk.store.submit(Update(desk.actor, "User", kim.id, 1, amendment)), Applied)
+    assert await desk.try_user("kim") == UniqueConflict("userName", kim.id)
+
+
+async def test_the_database_itself_refuses_a_unique_value_of_another(desk: Desk):
+    """As a last line behind the look for conflicts, which is what tells of it."""
+    kim, sam = await desk.user("kim"), await desk.user("sam")
+    assert isinstance(desk.store, SqlStore)
+
+    def claim(connection: Connection) -> None:
+        rows.claim_unique(connection, desk.directory.key, "User", sam.key, [("userName", "sam"), ("userName", "kim")])
+
+    with pytest.raises(Exception, match=r"(?i)not.?null"):
+        await desk.store.database.write(claim, desk.directory.key)
     assert await desk.try_user("kim") == UniqueConflict("userName", kim.id)

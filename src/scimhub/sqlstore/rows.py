@@ -139,10 +139,12 @@ VALUES_OF = """
 SELECT path, value, 1 FROM unique_values WHERE resource = ?1
 UNION ALL
 SELECT path, value, 0 FROM attribute_values WHERE resource = ?1"""
-# While a job rewrites rows by a new schema a resource may have a row that its document does not tell of.
+# While a job rewrites rows by a new schema a resource may have a row that its document does not tell of. A row that another
+# one has, of which ``conflicts`` would have told, must never be passed over: it becomes a null, which no database takes.
 _CLAIM = """
 INSERT INTO unique_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (directory, kind, path, value) DO NOTHING"""
+ON CONFLICT (directory, kind, path, value)
+DO UPDATE SET resource = CASE WHEN unique_values.resource = excluded.resource THEN excluded.resource END"""
 _RELEASE = "DELETE FROM unique_values WHERE directory = ? AND kind = ? AND path = ? AND value = ? AND resource = ?"
 _INDEX = """
 INSERT INTO attribute_values (directory, kind, path, value, resource) VALUES (?, ?, ?, ?, ?)
@@ -164,7 +166,7 @@ def conflicts(connection: Connection, directory: int, kind: str, key: int | None
 
 
 def claim_unique(connection: Connection, directory: int, kind: str, key: int, pairs: Pairs) -> None:
-    """Take for the resource values that are free, or its own."""
+    """Take for the resource values that are free, or its own; those of others are refused by the database."""
     connection.executemany(_CLAIM, [(directory, kind, path, value, key) for path, value in pairs])
 
 
