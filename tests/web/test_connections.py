@@ -56,6 +56,20 @@ async def test_a_wish_for_another_protocol_is_not_granted_and_the_request_is_ans
     assert b"connection: close\r\n" in told
 
 
+@pytest.mark.parametrize(
+    "content", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("cut", [0, 1, 8])
+async def test_a_wish_for_another_protocol_takes_no_body_away(content: bytes, cut: int):
+    """Java's own client wishes for HTTP/2 with its first request, whatever that is."""
+    head = b"POST /a HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+    edge = len(content) - cut
+    async with asyncio.timeout(20), serving(reader) as port:
+        told = await answered(port, [LAST.replace(b"close", b"keep-alive") + head + content[:edge], content[edge:]])
+    assert told.count(b"HTTP/1.1 200 OK") == 2
+    assert told.endswith(b"\r\nconnection: close\r\n\r\n5")
+
+
 async def test_what_was_sent_before_nonsense_is_answered_and_nothing_else():
     first = b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n"
     begun = b"POST /b HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"

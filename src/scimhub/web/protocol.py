@@ -7,6 +7,7 @@ The server that listens, stops and knows all connections is uvicorn's; its own p
 import asyncio
 import logging
 from collections import deque
+from types import SimpleNamespace
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -23,6 +24,8 @@ from scimhub.web.wire import Wire
 _LAST_REQUEST: Final = 0.25
 # Bytes that a request's head may have, or what stands behind its body, beside what came with the beginning of either.
 _LARGEST_HEAD: Final = 64 * 1024
+# What says where a body ends.
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 _logger = logging.getLogger(__name__)
 
@@ -91,11 +94,10 @@ class Protocol(asyncio.Protocol):
         self._size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end_reading()
+        except httptools.HttpParserUpgrade as wish:
+            self._stay(data[wish.args[0] :])
         except httptools.HttpParserError as error:
-            _logger.warning("no HTTP request", extra={"reason": repr(error.__context__ or error)})
-            self._refuse(400)
+            self._refuse_nonsense(error)
         if self._size > _LARGEST_HEAD and self._parser is not None:
             self._refuse(431)
 
@@ -170,6 +172,26 @@ class Protocol(asyncio.Protocol):
             self._reading.end()
             self._reading = None
 
+    def _stay(self, rest: bytes) -> None:
+        """Read on after a wish for another protocol, which nobody need grant (RFC 9110 §7.8): ``rest`` may begin the body.
+
+        The parser takes the request for whole; another one reads what follows its head, and nothing behind that.
+        """
+        last = self._behind[-1] if self._behind else self._answering
+        framing = [line for line in self._headers if line[0] in _FRAMING]
+        if last is None or not framing:
+            self._end_reading()
+            return
+        last.is_read, last.keeps_alive = False, False
+        self._reading = last
+        callbacks = SimpleNamespace(on_body=self.on_body, on_message_complete=self.on_message_complete)
+        self._parser = httptools.HttpRequestParser(callbacks)
+        head = b"".join([b"POST / HTTP/1.1\r\nconnection: close\r\n", *[b"%b: %b\r\n" % line for line in framing], b"\r\n"])
+        try:
+            self._parser.feed_data(head + rest)
+        except httptools.HttpParserError as error:
+            self._refuse_nonsense(error)
+
     # ------------------------------------------------------------------ the answers
 
     def _begin(self, cycle: Cycle) -> None:
@@ -203,6 +225,10 @@ class Protocol(asyncio.Protocol):
         return True
 
     # ------------------------------------------------------------------ the end
+
+    def _refuse_nonsense(self, error: httptools.HttpParserError) -> None:
+        _logger.warning("no HTTP request", extra={"reason": repr(error.__context__ or error)})
+        self._refuse(400)
 
     def _refuse(self, status: int) -> None:
         """What comes is no request: say so where nothing else is to be answered first, and close."""
