@@ -79,6 +79,15 @@ async def test_what_was_sent_before_nonsense_is_answered_and_nothing_else():
         assert told.count(b"HTTP/1.1 200 OK") == told.count(b"HTTP/1.1") == 2
 
 
+@pytest.mark.parametrize("address", [b"/ines-\xc3\xa9", b"http://a:b:c/ines-?filter=ines-"])
+async def test_of_an_address_that_is_none_nothing_is_logged(address: bytes, caplog: pytest.LogCaptureFixture):
+    async with asyncio.timeout(20), serving(reader) as port:
+        told = await answered(port, [b"GET %b HTTP/1.1\r\nHost: hub\r\n\r\n" % address])
+    assert told.startswith(b"HTTP/1.1 400 ")
+    (record,) = [record for record in caplog.records if record.message == "no HTTP request"]
+    assert "ines" not in str(record.__dict__)
+
+
 async def test_an_application_that_reads_learns_that_the_rest_is_nonsense():
     learnt: list[object] = []
 

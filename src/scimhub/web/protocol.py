@@ -227,7 +227,9 @@ class Protocol(asyncio.Protocol):
     # ------------------------------------------------------------------ the end
 
     def _refuse_nonsense(self, error: httptools.HttpParserError) -> None:
-        _logger.warning("no HTTP request", extra={"reason": repr(error.__context__ or error)})
+        # What failed in a callback has parts of the address in its text, and that may tell of persons.
+        reason = repr(error) if error.__context__ is None else type(error.__context__).__name__
+        _logger.warning("no HTTP request", extra={"reason": reason})
         self._refuse(400)
 
     def _refuse(self, status: int) -> None:
