@@ -178,6 +178,21 @@ async def test_a_fault_that_nobody_expected_is_told_to_who_waits(broker: Exactly
         await transactions.end()
 
 
+@pytest.mark.ci
+async def test_while_the_broker_is_gone_who_waits_is_told_and_the_thread_ends(broker: ExactlyOnceKafkaBroker):
+    await broker.create("gone")
+    more = {"transactional.id": "hub-gone", "message.timeout.ms": 2000, "topic.metadata.propagation.max.ms": 1000}
+    transactions = await Transactions.begin("gone", {"bootstrap.servers": broker.servers, **more}, 2.0)
+    assert await transactions.produce(b"key", b"", [], Mark("ab12", 1, 1)) is None
+    await asyncio.to_thread(broker.kill)
+    try:
+        async with asyncio.timeout(15):
+            assert await transactions.produce(b"key", b"", [], Mark("ab12", 2, 1)) is not None
+            await transactions.end()
+    finally:
+        await asyncio.to_thread(broker.start)
+
+
 async def until_delivered(sender: object, one: Message) -> object:
     """The outcome, once the cluster has a coordinator for what is new to it."""
     for _ in range(50):

@@ -138,7 +138,7 @@ class Transactions:
                 except KafkaException as raised:
                     record.error = raised.args[0]
                     raise
-            self._flush()
+            self._flush(records)
             offset = TopicPartition(self._topic, 0, 1, metadata=text)
             group = self._reading.membership
             self._persist(lambda seconds: self._producer.send_offsets_to_transaction([offset], group, seconds))
@@ -154,7 +154,7 @@ class Transactions:
             raise KafkaException(KafkaError(KafkaError._FENCED))
         self._memory = memory
 
-    def _flush(self) -> None:
+    def _flush(self, records: Sequence[_Record]) -> None:
         try:
             left = self._producer.flush(self._seconds)
         except SystemError as odd:
@@ -162,6 +162,10 @@ class Transactions:
             raise (odd.__cause__ if isinstance(odd.__cause__, KafkaException) else odd) from None
         if left:
             raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
+        for record in records:
+            # To go on would be in vain, and the library's next call may not return (librdkafka 2.16).
+            if record.error is not None:
+                raise KafkaException(record.error)
 
     def _persist(self, act: Callable[[float], object]) -> None:
         """Do it, and again for as long as the library says that another try may help."""
