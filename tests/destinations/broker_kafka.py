@@ -15,6 +15,9 @@ from tests.destinations.broker import Arrived, Json, of_event
 from tests.servers.kafka import SECRET, open_kafka
 from tests.servers.mock_kafka import MockKafka
 
+# The library calls only errors of transactions retriable.
+_LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+
 
 class MockKafkaBroker:
     kind = "kafka"
@@ -151,7 +154,7 @@ def end_of(consumer: Consumer, partition: TopicPartition) -> int:
         try:
             return int(consumer.get_watermark_offsets(partition, 10)[1])
         except KafkaException as raised:
-            if not raised.args[0].retriable() or time.monotonic() > limit:
+            if raised.args[0].code() not in _LEADERLESS or time.monotonic() > limit:
                 raise
             time.sleep(0.05)
 

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scimhub.destinations.kafka import mark_of
 from scimhub.destinations.kafka_memory import REMEMBERED, Mark, Memory
+from scimhub.destinations.kafka_transactions import Transactions
 from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
 from tests.destinations.broker import opened
 from tests.destinations.broker_kafka import ExactlyOnceKafkaBroker
@@ -142,6 +145,52 @@ async def test_an_event_that_is_refused_is_told_so_and_others_go_on(broker: Exac
         assert isinstance(await sender.send(large), Rejected)
         await until_delivered(sender, event(3))
     assert [one.attributes["sequence"][-1] for one in await broker.received("refusing")] == ["1", "3"]
+
+
+@pytest.mark.ci
+async def test_a_transaction_of_another_producer_that_is_not_ended_holds_up_nothing(broker: ExactlyOnceKafkaBroker):
+    await broker.create("shared")
+    other = Producer({"bootstrap.servers": broker.servers, "transactional.id": "another"})
+    await asyncio.to_thread(other.init_transactions, 20)
+    async with opened("kafka", broker.configuration("shared")) as sender:
+        await until_delivered(sender, event(1))
+        other.begin_transaction()
+        other.produce("shared", key=b"other")
+        await asyncio.to_thread(other.flush, 5)
+        for position in (2, 3, 4):
+            assert await sender.send(event(position)) == Delivered()
+        await asyncio.to_thread(other.abort_transaction, 5)
+        assert await sender.send(event(5)) == Delivered()
+    assert [one.attributes["sequence"][-1] for one in await broker.received("shared")] == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.ci
+async def test_a_fault_that_nobody_expected_is_told_to_who_waits(broker: ExactlyOnceKafkaBroker):
+    await broker.create("faulty")
+    configuration = {"bootstrap.servers": broker.servers, "transactional.id": "hub-faulty"}
+    transactions = await Transactions.begin("faulty", configuration, 5.0)
+    no_headers: Any = [("name", object())]
+    async with asyncio.timeout(10):
+        error = await transactions.produce(b"key", b"", no_headers, Mark("ab12", 1, 1))
+        assert error is not None
+        assert "TypeError" in error.str()
+        assert await transactions.produce(b"key", b"", [], Mark("ab12", 2, 1)) is not None
+        await transactions.end()
+
+
+@pytest.mark.ci
+async def test_while_the_broker_is_gone_who_waits_is_told_and_the_thread_ends(broker: ExactlyOnceKafkaBroker):
+    await broker.create("gone")
+    more = {"transactional.id": "hub-gone", "message.timeout.ms": 2000, "topic.metadata.propagation.max.ms": 1000}
+    transactions = await Transactions.begin("gone", {"bootstrap.servers": broker.servers, **more}, 2.0)
+    assert await transactions.produce(b"key", b"", [], Mark("ab12", 1, 1)) is None
+    await asyncio.to_thread(broker.kill)
+    try:
+        async with asyncio.timeout(15):
+            assert await transactions.produce(b"key", b"", [], Mark("ab12", 2, 1)) is not None
+            await transactions.end()
+    finally:
+        await asyncio.to_thread(broker.start)
 
 
 async def until_delivered(sender: object, one: Message) -> object:

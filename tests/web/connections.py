@@ -12,11 +12,15 @@ from scimhub.web.protocol import Protocol
 
 
 @asynccontextmanager
-async def serving(application: Any, protocol: Any = Protocol, **more: Any) -> AsyncIterator[int]:
-    """The port at which the application is served; ``more`` is uvicorn's configuration."""
+async def serving(
+    application: Any, protocol: Any = Protocol, connections: set[Any] | None = None, **more: Any
+) -> AsyncIterator[int]:
+    """The port at which the application is served; ``connections`` are those that are open, ``more`` configures uvicorn."""
     config = uvicorn.Config(application, http=protocol, lifespan="off", log_config=None, **more)
     config.load()
     state = ServerState()
+    if connections is not None:
+        state.connections = connections
     server = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {"kept": 1}), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]

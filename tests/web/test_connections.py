@@ -56,6 +56,20 @@ async def test_a_wish_for_another_protocol_is_not_granted_and_the_request_is_ans
     assert b"connection: close\r\n" in told
 
 
+@pytest.mark.parametrize(
+    "content", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("cut", [0, 1, 8])
+async def test_a_wish_for_another_protocol_takes_no_body_away(content: bytes, cut: int):
+    """Java's own client wishes for HTTP/2 with its first request, whatever that is."""
+    head = b"POST /a HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+    edge = len(content) - cut
+    async with asyncio.timeout(20), serving(reader) as port:
+        told = await answered(port, [LAST.replace(b"close", b"keep-alive") + head + content[:edge], content[edge:]])
+    assert told.count(b"HTTP/1.1 200 OK") == 2
+    assert told.endswith(b"\r\nconnection: close\r\n\r\n5")
+
+
 async def test_what_was_sent_before_nonsense_is_answered_and_nothing_else():
     first = b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n"
     begun = b"POST /b HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
@@ -63,6 +77,15 @@ async def test_what_was_sent_before_nonsense_is_answered_and_nothing_else():
         async with asyncio.timeout(20), serving(reader) as port:
             told = await answered(port, [first + first + nonsense + LAST])
         assert told.count(b"HTTP/1.1 200 OK") == told.count(b"HTTP/1.1") == 2
+
+
+@pytest.mark.parametrize("address", [b"/ines-\xc3\xa9", b"http://a:b:c/ines-?filter=ines-"])
+async def test_of_an_address_that_is_none_nothing_is_logged(address: bytes, caplog: pytest.LogCaptureFixture):
+    async with asyncio.timeout(20), serving(reader) as port:
+        told = await answered(port, [b"GET %b HTTP/1.1\r\nHost: hub\r\n\r\n" % address])
+    assert told.startswith(b"HTTP/1.1 400 ")
+    (record,) = [record for record in caplog.records if record.message == "no HTTP request"]
+    assert "ines" not in str(record.__dict__)
 
 
 async def test_an_application_that_reads_learns_that_the_rest_is_nonsense():
@@ -198,3 +221,168 @@ async def test_a_request_that_is_cancelled_closes_its_connection():
         await begun.wait()
         tasks[0].cancel()
         assert await asking == b""
+
+
+# --------------------------------------------------------------------------- heads, bodies, and where they end
+
+
+async def test_requests_that_come_together_are_not_taken_for_one_large_head():
+    sent = b"GET /several HTTP/1.1\r\nHost: hub\r\n\r\n" * 5000 + LAST
+    async with asyncio.timeout(20), serving(reader) as port:
+        incoming, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent[:10])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        # Its own buffer has room for this, so that the other side, once it looks, finds all of it.
+        writer.write(sent[10:150_000])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        writer.write(sent[150_000:])
+        told = await incoming.read()
+        writer.close()
+    assert told.count(b"HTTP/1.1 200 OK") == 5001
+
+
+async def test_a_part_behind_a_body_is_no_place_for_bytes_without_end():
+    head = b"POST /a HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Filler: "
+    async with asyncio.timeout(20), serving(reader) as port:
+        told = await answered(port, [head, *[b"x" * 50_000] * 20])
+    assert told.startswith(b"HTTP/1.1 431 ") or told == b"reset"
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0"])
+async def test_what_has_no_length_ends_with_the_connection_for_versions_without_chunks(version: bytes):
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"all"})
+
+    head = b"GET /a HTTP/%b\r\nHost: hub\r\nConnection: keep-alive\r\n\r\n" % version
+    async with asyncio.timeout(5), serving(application) as port:
+        assert (await answered(port, [head])).endswith(b"\r\nconnection: close\r\n\r\nall")
+
+
+async def test_what_was_answered_is_not_refused_as_well():
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"soon")
+
+    begun = b"POST /b HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    async with asyncio.timeout(20), serving(application) as port:
+        incoming, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        await incoming.readuntil(b"soon")
+        writer.write(b"zz\r\n")
+        assert await incoming.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_an_interim_answer_never_comes_within_another_one(version: bytes):
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await receive()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    head = b"GET /a HTTP/%b\r\nHost: hub\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n" % version
+    async with asyncio.timeout(20), serving(application) as port:
+        told = await answered(port, [head])
+    assert told.endswith(b"\r\n\r\nlate")
+    assert b"100 Continue" not in told
+
+
+async def test_an_older_client_is_sent_no_interim_answer():
+    head = b"POST /a HTTP/1.0\r\nHost: hub\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
+    async with asyncio.timeout(20), serving(reader) as port:
+        assert (await answered(port, [head])).startswith(b"HTTP/1.1 200 OK")
+
+
+# --------------------------------------------------------------------------- who is slow
+
+
+async def test_a_client_that_was_stopped_is_not_left_as_silent():
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.7)
+        await reader(scope, receive, send)
+
+    head = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 9000000\r\nConnection: close\r\n\r\n"
+    async with asyncio.timeout(20), serving(application, timeout_keep_alive=0.2) as port:
+        assert (await answered(port, [head, b"x" * 9_000_000])).endswith(b"9000000")
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(more: bytes):
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"x" * 30_000_000)
+
+    async with asyncio.timeout(20), serving(application, timeout_keep_alive=0.3) as port:
+        incoming, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /a HTTP/1.1\r\nHost: hub\r\n%b\r\n" % more)
+        await incoming.readuntil(b"\r\n\r\n")
+        for _ in range(15):
+            await incoming.readexactly(2_000_000)
+            await asyncio.sleep(0.1)
+        writer.close()
+
+
+async def test_a_client_that_takes_nothing_of_a_stream_that_was_given_up_is_cut_off():
+    given_up = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(2):
+            await send({"type": "http.response.body", "body": b"x" * 9_000_000, "more_body": True})
+            if given_up.is_set():
+                return
+
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            async with asyncio.timeout(0.1):
+                await application(scope, receive, send)
+        except TimeoutError:
+            given_up.set()
+
+    connections: set[Any] = set()
+    async with asyncio.timeout(10), serving(patient, timeout_keep_alive=0.2, connections=connections) as port:
+        incoming, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n")
+        incoming._transport.pause_reading()  # type: ignore[attr-defined]
+        await given_up.wait()
+        while connections:
+            await asyncio.sleep(0.01)
+        writer.close()
+
+
+async def test_what_is_sent_behind_a_request_waits_with_the_client_while_that_one_is_read():
+    connections: set[Any] = set()
+    counted: list[int] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        (connection,) = connections
+        while scope["path"] == "/first" and not connection._behind:
+            await asyncio.sleep(0)
+        counted.append(len(connection._behind))
+        await read(receive)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        counted.append(len(connection._behind))
+        await answer(send, b"done")
+
+    one = b"POST /%b HTTP/1.1\r\nHost: hub\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000
+    async with asyncio.timeout(20), serving(application, connections=connections) as port:
+        told = await answered(port, [one % b"first" + one % b"" * 20 + LAST])
+    assert told.count(b"done") == 22
+    assert counted[0] == counted[1] > 0
+
+
+# --------------------------------------------------------------------------- what fails late
+
+
+async def test_a_fault_behind_a_whole_answer_takes_nothing_from_the_next_request(caplog: pytest.LogCaptureFixture):
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"whole")
+        if scope["path"] == "/a":
+            raise RuntimeError("a fault of the test")
+
+    async with asyncio.timeout(20), serving(application) as port:
+        told = await answered(port, [b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n" + LAST])
+    assert told.count(b"whole") == 2
+    assert "a fault of the test" in caplog.text

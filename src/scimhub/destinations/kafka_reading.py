@@ -13,6 +13,9 @@ from scimhub.destinations.kafka_memory import Memory
 
 # How often the library and we look again for what a transaction is about to show.
 _LOOK_MS: Final = 2
+_MOST_LOOK_SECONDS: Final = 0.1
+# How long it may be hidden whether a transaction is ended.
+_HIDDEN_SECONDS: Final = 0.2
 _OPTIONS: Final = frozenset(("bootstrap.servers", "client.id", "log_level", "socket.keepalive.enable"))
 _SECURITY: Final = ("security.", "sasl.", "ssl.")
 
@@ -53,13 +56,22 @@ class Reading:
         except ValueError:
             raise Foreign(f"The consumer group {self._group} has offsets that are not the hub's") from None
 
-    def await_ends(self, last: Mapping[int, int]) -> None:
-        """Wait until the transactions of the records at these offsets, one for each partition, are ended there."""
-        limit = time.monotonic() + self._seconds
-        while any(end <= last[partition] for partition, end in self._ends(last, IsolationLevel.READ_COMMITTED).items()):
-            if time.monotonic() > limit:
+    def await_ends(self, first: Mapping[int, int]) -> list[int]:
+        """Wait until the transaction whose first records have these offsets, one for each partition, is ended there.
+
+        The partitions where that cannot be told: another producer's transaction began before and is not ended.
+        """
+        begun = time.monotonic()
+        while True:
+            # Consumers see nothing from the first record on of whatever transaction is not ended.
+            ends = self._ends(first, IsolationLevel.READ_COMMITTED)
+            unseen = [partition for partition, end in ends.items() if end <= first[partition]]
+            waited = time.monotonic() - begun
+            if not unseen or (waited > _HIDDEN_SECONDS and all(ends[partition] < first[partition] for partition in unseen)):
+                return unseen
+            if waited > self._seconds:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "What was committed does not appear in the topic"))
-            time.sleep(_LOOK_MS / 1000)
+            time.sleep(min(_MOST_LOOK_SECONDS, _LOOK_MS / 1000 + waited / 10))
 
     def unended(self) -> list[int]:
         """The partitions in which some transaction, of whomever, is not ended."""

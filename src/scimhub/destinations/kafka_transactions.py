@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,11 +106,12 @@ class Transactions:
                 if fresh:
                     self._commit(fresh)
                 self._tell_soon(fresh, None)
-            except KafkaException as raised:
+            except Exception as raised:
                 # What nobody knows the next one reads. This one's next commit might end what it must not.
                 self._is_lost = True
+                error = _said(raised)
                 for record in fresh:
-                    self._tell_soon([record], record.error if is_refusal(record.error) else raised.args[0])
+                    self._tell_soon([record], record.error if is_refusal(record.error) else error)
         self._reading.close()
 
     def _next(self) -> list[_Record] | None:
@@ -137,7 +138,7 @@ class Transactions:
                 except KafkaException as raised:
                     record.error = raised.args[0]
                     raise
-            self._flush()
+            self._flush(records)
             offset = TopicPartition(self._topic, 0, 1, metadata=text)
             group = self._reading.membership
             self._persist(lambda seconds: self._producer.send_offsets_to_transaction([offset], group, seconds))
@@ -145,12 +146,15 @@ class Transactions:
         except KafkaException:
             self._abort()
             raise
-        self._reading.await_ends({record.partition: record.offset for record in records})
+        # Of several records in a partition the first one is that of the transaction.
+        first = {record.partition: record.offset for record in reversed(records)}
+        if hidden := self._reading.await_ends(first):
+            _end_unended(self._topic, self._producer, self._reading, hidden, self._seconds)
         if self._reading.memory().text() != text:
             raise KafkaException(KafkaError(KafkaError._FENCED))
         self._memory = memory
 
-    def _flush(self) -> None:
+    def _flush(self, records: Sequence[_Record]) -> None:
         try:
             left = self._producer.flush(self._seconds)
         except SystemError as odd:
@@ -158,6 +162,10 @@ class Transactions:
             raise (odd.__cause__ if isinstance(odd.__cause__, KafkaException) else odd) from None
         if left:
             raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
+        for record in records:
+            # To go on would be in vain, and the library's next call may not return (librdkafka 2.16).
+            if record.error is not None:
+                raise KafkaException(record.error)
 
     def _persist(self, act: Callable[[float], object]) -> None:
         """Do it, and again for as long as the library says that another try may help."""
@@ -188,6 +196,15 @@ class Transactions:
                 record.report.set_result(error)
 
 
+def _said(raised: Exception) -> KafkaError:
+    """What the brokers said, or that nobody expected it: who waits is told in any case."""
+    if isinstance(raised, KafkaException):
+        said: KafkaError = raised.args[0]
+        return said
+    _log.error("transaction failed", exc_info=raised)
+    return KafkaError(KafkaError._FAIL, f"the transaction failed ({type(raised).__name__})")
+
+
 # What a broker says of one record; what else fails is the cluster's own trouble or the administrator's.
 _REFUSALS: Final = frozenset(
     (KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.POLICY_VIOLATION, KafkaError.MSG_SIZE_TOO_LARGE)
@@ -204,17 +221,20 @@ def _opened(topic: str, configuration: Mapping[str, Any], seconds: float) -> tup
     producer.init_transactions(seconds)
     reading = Reading(topic, configuration["transactional.id"], configuration, seconds)
     try:
-        _end_forgotten(topic, producer, reading, seconds)
+        _end_unended(topic, producer, reading, reading.unended(), seconds)
         return producer, reading, reading.memory()
     except BaseException:
         reading.close()
         raise
 
 
-def _end_forgotten(topic: str, producer: Producer, reading: Reading, seconds: float) -> None:
-    """Abort what a broker forgot to end, in the topic and in the memory, by a transaction that nobody sees."""
+def _end_unended(topic: str, producer: Producer, reading: Reading, partitions: Collection[int], seconds: float) -> None:
+    """Abort what a broker forgot to end, in these partitions and in the memory, by a transaction that nobody sees.
+
+    What was ended stays as it is, so that the memory afterwards tells which of both it was.
+    """
     producer.begin_transaction()
-    for partition in reading.unended():
+    for partition in partitions:
         # A compacted topic takes nothing without a key.
         producer.produce(topic, key=b"", partition=partition)
     producer.flush(seconds)

@@ -67,7 +67,7 @@ class Cycle:
             self._body.append(data)
             self._waiting += len(data)
             if self._waiting > _MOST_WAITING:
-                self._wire.pause()
+                self._wire.pause("body")
             self._wake()
 
     def end(self) -> None:
@@ -104,6 +104,9 @@ class Cycle:
                 tasks.discard(self.task)
 
     def _give_up(self) -> None:
+        if self.is_complete:
+            # The connection is the next request's by now.
+            return
         self.keeps_alive = False
         if self.has_begun or self.is_disconnected:
             self._wire.close()
@@ -112,7 +115,8 @@ class Cycle:
 
     async def receive(self) -> dict[str, Any]:
         """The next part of the request's body; ``http.disconnect`` when there is nobody, or nothing to say, any more."""
-        if self._is_awaited:
+        # Within another answer this would be a part of that.
+        if self._is_awaited and not self.has_begun:
             self._is_awaited = False
             self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self._body or (self.is_read and not self._is_told) or self.is_disconnected or self.is_complete):
@@ -122,7 +126,7 @@ class Cycle:
             return {"type": "http.disconnect"}
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if self._waiting > _MOST_WAITING:
-            self._wire.resume()
+            self._wire.resume("body")
         self._body, self._waiting = [], 0
         self._is_told = self.is_read
         return {"type": "http.request", "body": body, "more_body": not self.is_read}

@@ -7,6 +7,7 @@ The server that listens, stops and knows all connections is uvicorn's; its own p
 import asyncio
 import logging
 from collections import deque
+from types import SimpleNamespace
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -21,8 +22,10 @@ from scimhub.web.wire import Wire
 
 # Seconds that a connection without a request still has when the server stops.
 _LAST_REQUEST: Final = 0.25
-# Bytes that a request's head may have, beside what came with its beginning.
+# Bytes that a request's head may have, or what stands behind its body, beside what came with the beginning of either.
 _LARGEST_HEAD: Final = 64 * 1024
+# What says where a body ends.
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ class Protocol(asyncio.Protocol):
         self._is_ending = False
         # Of the request that is being read: whether its head is, and what is read of it.
         self._is_in_head = False
-        self._head_size = 0
+        # Bytes that came since it began, its head ended or some of its body was there.
+        self._size = 0
         self._expects = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -58,8 +62,8 @@ class Protocol(asyncio.Protocol):
         # Whose answer is being made, and those that were sent behind it.
         self._answering: Cycle | None = None
         self._behind: deque[Cycle] = deque()
-        # When the client was last heard of or answered, by the loop's clock.
-        self._active_at = 0.0
+        # What had gone out, and what had not, when it was last looked at.
+        self._passed_on: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ the transport
@@ -71,7 +75,6 @@ class Protocol(asyncio.Protocol):
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
         self._state.connections.add(cast(Any, self))
-        self._active_at = self._loop.time()
         self._timer = self._loop.call_later(self._patience, self._look_for_silence)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -87,19 +90,16 @@ class Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
             return
-        self._active_at = self._loop.time()
-        was_in_head = self._is_in_head
+        self._wire.active_at = self._loop.time()
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end_reading()
+        except httptools.HttpParserUpgrade as wish:
+            self._stay(data[wish.args[0] :])
         except httptools.HttpParserError as error:
-            _logger.warning("no HTTP request", extra={"reason": repr(error.__context__ or error)})
-            self._refuse(400)
-        if was_in_head and self._is_in_head:
-            self._head_size += len(data)
-            if self._head_size > _LARGEST_HEAD:
-                self._refuse(431)
+            self._refuse_nonsense(error)
+        if self._size > _LARGEST_HEAD and self._parser is not None:
+            self._refuse(431)
 
     def eof_received(self) -> None:
         """The client sends no more. Most that do so are gone, and streams must learn of it: the transport closes."""
@@ -113,7 +113,7 @@ class Protocol(asyncio.Protocol):
     # ------------------------------------------------------------------ the parser
 
     def on_message_begin(self) -> None:
-        self._is_in_head, self._head_size, self._expects = True, 0, False
+        self._is_in_head, self._size, self._expects = True, 0, False
         self._url, self._headers = b"", []
 
     def on_url(self, part: bytes) -> None:
@@ -128,7 +128,7 @@ class Protocol(asyncio.Protocol):
                 self._expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        self._is_in_head, self._size = False, 0
         parser = cast(httptools.HttpRequestParser, self._parser)
         version = parser.get_http_version()
         url = httptools.parse_url(self._url)
@@ -150,18 +150,20 @@ class Protocol(asyncio.Protocol):
             # ASGI leaves this place to servers.
             "extensions": {AT_ONCE: self._write_whole},
         }
-        keeps_alive = version != "1.0" and parser.should_keep_alive() and not self._is_ending
+        keeps_alive = version == "1.1" and parser.should_keep_alive() and not self._is_ending
         cycle = Cycle(self._wire, scope, self._state.default_headers, self._completed, keeps_alive=keeps_alive)
-        if self._expects:
+        # RFC 9110 §15.2: older clients do not know interim answers.
+        if self._expects and version == "1.1":
             cycle.expect()
         self._reading = cycle
         if self._answering is None:
             self._begin(cycle)
         else:
             self._behind.append(cycle)
-            self._wire.pause()
+            self._wire.pause("request")
 
     def on_body(self, part: bytes) -> None:
+        self._size = 0
         if self._reading is not None:
             self._reading.take(part)
 
@@ -169,6 +171,26 @@ class Protocol(asyncio.Protocol):
         if self._reading is not None:
             self._reading.end()
             self._reading = None
+
+    def _stay(self, rest: bytes) -> None:
+        """Read on after a wish for another protocol, which nobody need grant (RFC 9110 §7.8): ``rest`` may begin the body.
+
+        The parser takes the request for whole; another one reads what follows its head, and nothing behind that.
+        """
+        last = self._behind[-1] if self._behind else self._answering
+        framing = [line for line in self._headers if line[0] in _FRAMING]
+        if last is None or not framing:
+            self._end_reading()
+            return
+        last.is_read, last.keeps_alive = False, False
+        self._reading = last
+        callbacks = SimpleNamespace(on_body=self.on_body, on_message_complete=self.on_message_complete)
+        self._parser = httptools.HttpRequestParser(callbacks)
+        head = b"".join([b"POST / HTTP/1.1\r\nconnection: close\r\n", *[b"%b: %b\r\n" % line for line in framing], b"\r\n"])
+        try:
+            self._parser.feed_data(head + rest)
+        except httptools.HttpParserError as error:
+            self._refuse_nonsense(error)
 
     # ------------------------------------------------------------------ the answers
 
@@ -181,14 +203,15 @@ class Protocol(asyncio.Protocol):
     def _completed(self) -> None:
         """The answer is written: the next one, or none for now."""
         cycle, self._answering = self._answering, None
+        self._wire.active_at = self._loop.time()
         if cycle is None or not cycle.keeps_alive:
             self._close()
             return
-        self._active_at = self._loop.time()
+        self._wire.resume("body")
         if self._behind:
             self._begin(self._behind.popleft())
         if not self._behind:
-            self._wire.resume()
+            self._wire.resume("request")
 
     def _write_whole(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
         """Write the whole answer to the request of the scope; False, with nothing done, where the client has not read enough.
@@ -203,12 +226,18 @@ class Protocol(asyncio.Protocol):
 
     # ------------------------------------------------------------------ the end
 
+    def _refuse_nonsense(self, error: httptools.HttpParserError) -> None:
+        # What failed in a callback has parts of the address in its text, and that may tell of persons.
+        reason = repr(error) if error.__context__ is None else type(error.__context__).__name__
+        _logger.warning("no HTTP request", extra={"reason": reason})
+        self._refuse(400)
+
     def _refuse(self, status: int) -> None:
         """What comes is no request: say so where nothing else is to be answered first, and close."""
         reading, answering = self._reading, self._answering
-        if answering is None or (answering is reading and not answering.has_begun):
-            self._wire.write(refusal(status, self._state.default_headers))
         if answering is None or answering is reading:
+            if reading is None or not reading.has_begun:
+                self._wire.write(refusal(status, self._state.default_headers))
             self._close()
         else:
             if reading is not None:
@@ -245,11 +274,14 @@ class Protocol(asyncio.Protocol):
             self._close()
 
     def _look_for_silence(self) -> None:
-        """Close when the client has been silent for too long, unless it waits for us."""
-        is_awaited = self._answering is None or self._reading is not None
-        left = self._active_at + self._patience - self._loop.time() if is_awaited else self._patience
-        if left <= 0 and self._wire.is_closing:
-            # It does not even take what it was sent.
+        """Close when the client has been silent for too long, unless it waits for us or takes what it was sent."""
+        before, self._passed_on = self._passed_on, self._wire.passed_on()
+        is_taking = before != self._passed_on
+        is_sending = self._reading is not None and self._wire.is_reading
+        is_awaited = (self._answering is None or is_sending or self._wire.is_closing) and not is_taking
+        left = self._wire.active_at + self._patience - self._loop.time() if is_awaited else self._patience
+        if left <= 0 and (self._wire.is_closing or self._passed_on is not None):
+            # What it was sent would be kept for good.
             self._wire.transport.abort()
             return
         if left <= 0:

@@ -1,7 +1,7 @@
 """What a connection writes and reads: gathered to the end of the event loop's turn, and no more than both sides take."""
 
 import asyncio
-from typing import Final
+from typing import Final, Literal
 
 # A stream may write without end in one turn: what is more goes to the transport, whose flow control then stops it.
 _MOST_GATHERED: Final = 64 * 1024
@@ -15,7 +15,12 @@ class Wire:
         self._loop = loop
         self._gathered: list[bytes] = []
         self._size = 0
-        self._is_reading = True
+        # How many bytes the transport was given so far.
+        self._given = 0
+        # Why nothing is read for now: as much of a body waits as may, or a whole request does.
+        self._reasons: set[Literal["body", "request"]] = set()
+        # When the client was last heard of, answered or let go on, by the loop's clock.
+        self.active_at = loop.time()
         # Whether the transport holds as much as it should; who goes on writing waits.
         self.is_full = False
         self._emptied = asyncio.Event()
@@ -23,6 +28,10 @@ class Wire:
     @property
     def is_closing(self) -> bool:
         return self.transport.is_closing()
+
+    @property
+    def is_reading(self) -> bool:
+        return not self._reasons
 
     def write(self, data: bytes) -> None:
         """Have it go out when the turn ends."""
@@ -40,6 +49,7 @@ class Wire:
             # To copy a long body costs more than to write its head apart.
             for piece in gathered if self._size > _MOST_GATHERED else (b"".join(gathered),):
                 self.transport.write(piece)
+            self._given += self._size
         self._gathered, self._size = [], 0
 
     def close(self) -> None:
@@ -61,15 +71,21 @@ class Wire:
         """Wait for that."""
         await self._emptied.wait()
 
-    def pause(self) -> None:
-        """Read no more for now."""
-        if self._is_reading:
-            self._is_reading = False
-            self.transport.pause_reading()
+    def passed_on(self) -> int | None:
+        """How many bytes went out so far, where some still wait; None where all are out."""
+        waiting = self.transport.get_write_buffer_size()
+        return self._given - waiting if waiting else None
 
-    def resume(self) -> None:
-        """Read on."""
-        if not self._is_reading:
-            self._is_reading = True
-            if not self.transport.is_closing():
+    def pause(self, reason: Literal["body", "request"]) -> None:
+        """Read no more for now."""
+        if not self._reasons:
+            self.transport.pause_reading()
+        self._reasons.add(reason)
+
+    def resume(self, reason: Literal["body", "request"]) -> None:
+        """Read on, unless there is another reason not to."""
+        if reason in self._reasons:
+            self._reasons.remove(reason)
+            if not (self._reasons or self.transport.is_closing()):
+                self.active_at = self._loop.time()
                 self.transport.resume_reading()
