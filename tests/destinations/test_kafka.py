@@ -1,6 +1,8 @@
 """What is Kafka's own: partitions, idempotence without gaps, what brokers answer, compacted topics."""
 
 import asyncio
+import gc
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +52,25 @@ def murmur2(key: bytes) -> int:
 @pytest.mark.parametrize("key, hash", [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536)])
 def test_the_hash_of_the_tests_is_that_of_the_java_client(key: str, hash: int):
     assert murmur2(key.encode()) == hash & 0x7FFFFFFF
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists the threads of a process")
+async def test_a_sender_that_was_closed_leaves_no_thread_behind(broker: MockKafkaBroker):
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    await broker.create("threads")
+    gc.disable()
+    try:
+        counts = []
+        for number in range(4):
+            async with opened("kafka", broker.configuration("threads")) as sender:
+                assert await sender.send(of("k", f"e{number}")) == Delivered()
+            counts.append(threads())
+    finally:
+        gc.enable()
+    # The loop's own threads for what waits come one by one.
+    assert counts[-1] - counts[0] <= 3, counts
 
 
 async def test_a_resource_goes_to_the_partition_to_which_java_clients_send_its_key(broker: MockKafkaBroker):

@@ -106,6 +106,11 @@ class Production:
         await asyncio.to_thread(self._thread.join)
         self._producer.poll(0)
         self._begin_landing()
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        # Its callbacks refer to us: the library's threads would stay until the cycle collector comes by.
+        del self._producer
 
     def _poll(self) -> None:
         while not self._is_over:
