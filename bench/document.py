@@ -10,7 +10,7 @@ _NAMES = {SQLITE: "SQLite", POSTGRES: "PostgreSQL", PEER: PEER}
 _BUSY = 0.5
 
 _METHOD = """\
-*hello* is an ASGI application under the hub's own HTTP server that only answers, with a body as long as that of the scenario.
+*hello* is an ASGI application under uvicorn, with uvicorn's own protocol, that only answers, with a body as long as the scenario's.
 Each run of a scenario follows one of hello; *ratio* is the rate beside hello's in the same round, *by CPU* is hello's CPU time
 for an answer beside the hub's for an operation. The hub runs on one core with authentication, exchanges and change log on; the
 load generator has the other core. *CPU* is the time of the hub's process for each operation, *database* that of all processes
@@ -21,7 +21,7 @@ of PostgreSQL.
   `synchronous_commit` are on, `shared_buffers` is 128 MB. There are two cores only: **its processes share the core of the load
   generator**, so that its rates and ratios are what is left between them, and say less than the CPU times. After filling,
   `VACUUM (ANALYZE)`, as its autovacuum does.
-- {peer} from PyPI is an ASGI application under the same HTTP server, in memory, without tokens, change log and exchanges. It is
+- {peer} from PyPI is an ASGI application under the same server, in memory, without tokens, change log and exchanges. It is
   filled by one request each and measured with {users:,} users. What takes it longest is measured
   with one client, and not compared.
 - A hub on SQLite is filled by `scimhub import --keep-ids`, one on PostgreSQL by `scimhub copy-database` from that one; both

@@ -1,6 +1,6 @@
 """The servers that the hub is compared with: one that only answers, and one that does not even read.
 
-*hello* is a raw ASGI application under the hub's own server: what HTTP in Python costs before any work. *bare* answers
+*hello* is a raw ASGI application under uvicorn: what HTTP in Python costs before any work. *bare* answers
 each arriving piece of data with prepared bytes; it shows how fast the load generator can be.
 """
 

@@ -1,4 +1,4 @@
-"""scim2-server from PyPI, the nearest product in Python, under the hub's own HTTP server: ``python -m bench.peer PORT``.
+"""scim2-server from PyPI, the nearest product in Python, under uvicorn: ``python -m bench.peer PORT``.
 
 It keeps everything in memory, checks no token, and records neither changes nor exchanges.
 """
