@@ -10,7 +10,7 @@ _NAMES = {SQLITE: "SQLite", POSTGRES: "PostgreSQL", PEER: PEER}
 _BUSY = 0.5
 
 _METHOD = """\
-*hello* is an ASGI application under uvicorn, with uvicorn's own protocol, that only answers, with a body as long as the scenario's.
+*hello* is an ASGI application under uvicorn and its own protocol that only answers, with a body as long as the scenario's.
 Each run of a scenario follows one of hello; *ratio* is the rate beside hello's in the same round, *by CPU* is hello's CPU time
 for an answer beside the hub's for an operation. The hub runs on one core with authentication, exchanges and change log on; the
 load generator has the other core. *CPU* is the time of the hub's process for each operation, *database* that of all processes
