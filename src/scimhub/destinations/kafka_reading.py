@@ -46,13 +46,18 @@ class Reading:
         """The group as a transaction names it."""
         return self._consumer.consumer_group_metadata()
 
-    def memory(self) -> Memory:
-        """What the last transaction brought along, once that one is ended; raises Foreign."""
+    def brought(self) -> str:
+        """The text that the last transaction brought along, once that one is ended; empty before the first."""
         (kept,) = self._consumer.committed([TopicPartition(self._topic, 0)], self._seconds)
         if kept.error is not None:
             raise KafkaException(kept.error)
+        return kept.metadata or ""
+
+    def memory(self) -> Memory:
+        """What that text says; raises Foreign."""
+        text = self.brought()
         try:
-            return Memory.of_text(kept.metadata) if kept.metadata else Memory()
+            return Memory.of_text(text) if text else Memory()
         except ValueError:
             raise Foreign(f"The consumer group {self._group} has offsets that are not the hub's") from None
 

@@ -150,7 +150,7 @@ class Transactions:
         first = {record.partition: record.offset for record in reversed(records)}
         if hidden := self._reading.await_ends(first):
             _end_unended(self._topic, self._producer, self._reading, hidden, self._seconds)
-        if self._reading.memory().text() != text:
+        if self._reading.brought() != text:
             raise KafkaException(KafkaError(KafkaError._FENCED))
         self._memory = memory
 
