@@ -10,6 +10,9 @@ from uvicorn.server import ServerState
 
 from scimhub.web.protocol import Protocol
 
+# A request after which the connection is closed.
+LAST = b"GET /last HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
+
 
 @asynccontextmanager
 async def serving(

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.connections import answered, serving
-
-LAST = b"GET /last HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
+from tests.web.connections import LAST, answered, serving
 
 
 async def answer(send: Any, body: bytes) -> None:

@@ -1,16 +1,15 @@
 """Answers over real connections: whole, in order, written at once, and never more than a slow reader takes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
 from scimhub.web.exchange import AT_ONCE, Answer
 from scimhub.web.protocol import Protocol
+from tests.web import connections as connecting
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Piece = bytes | bytearray | memoryview
@@ -33,13 +32,10 @@ class Counted(asyncio.Transport):
         return object.__getattribute__(self, name) if own else getattr(self._transport, name)
 
 
-@asynccontextmanager
-async def serving(
+def serving(
     application: Any, writes: list[int] | None = None, connections: list[Protocol] | None = None
-) -> AsyncIterator[int]:
-    config = uvicorn.Config(application, http=Protocol, lifespan="off", log_config=None)
-    config.load()
-    state = ServerState()
+) -> AbstractAsyncContextManager[int]:
+    """The port, with what is written and who connects noted."""
 
     class Observed(Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -47,14 +43,7 @@ async def serving(
             if connections is not None:
                 connections.append(self)
 
-    server = await asyncio.get_running_loop().create_server(lambda: Observed(config, state, {}), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in state.tasks:
-            task.cancel()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
+    return connecting.serving(application, Observed)
 
 
 async def answer_with_path(scope: Any, receive: Any, send: Send) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tests.web.connections import answered, serving
+from tests.web.connections import LAST, answered, serving
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -38,7 +38,6 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": content[half:]})
 
 
-LAST = b"GET /last HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
 REQUESTS = {
     "get": b"GET /a?b=c%20d HTTP/1.1\r\nHost: hub\r\nX-One: 1\r\nX-One: 2\r\n\r\n",
     "head": b"HEAD /a HTTP/1.1\r\nHost: hub\r\n\r\n",

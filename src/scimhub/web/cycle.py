@@ -23,7 +23,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Cycle:
-    """A request and its answer. ``completed`` is called when the answer is whole; ``keeps_alive`` then says what follows."""
+    """A request and its answer. ``completed`` is called when the answer is whole; ``keeps_alive`` then says what follows.
+
+    With ``is_awaited`` the client waits for an interim answer before it sends the body (RFC 9110 §10.1.1).
+    """
 
     # Of each request there is one.
     __slots__ = (
@@ -32,7 +35,14 @@ class Cycle:
     )
 
     def __init__(
-        self, wire: Wire, scope: Scope, more_headers: Headers, completed: Callable[[], None], *, keeps_alive: bool
+        self,
+        wire: Wire,
+        scope: Scope,
+        more_headers: Headers,
+        completed: Callable[[], None],
+        *,
+        keeps_alive: bool,
+        is_awaited: bool,
     ) -> None:
         self.scope = scope
         self.keeps_alive = keeps_alive
@@ -45,8 +55,7 @@ class Cycle:
         self.task: asyncio.Task[None] | None = None
         self._wire = wire
         self._more_headers = more_headers
-        # Whether the client sends its body only when it is told to.
-        self._is_awaited = False
+        self._is_awaited = is_awaited
         self._completed = completed
         self._body: list[bytes] = []
         self._waiting = 0
@@ -54,10 +63,6 @@ class Cycle:
         self._arrival: asyncio.Future[None] | None = None
         # Bytes that the answer's head announced and that are still to come; None where it goes in chunks.
         self._owed: int | None = 0
-
-    def expect(self) -> None:
-        """The client waits for an interim answer before it sends the body (RFC 9110 §10.1.1)."""
-        self._is_awaited = True
 
     # ------------------------------------------------------------------ what comes from the connection
 

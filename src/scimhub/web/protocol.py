@@ -51,10 +51,10 @@ class Protocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._is_ending = False
+        # Bytes that came since a request began, its head ended or some of its body was there.
+        self._size = 0
         # Of the request that is being read: whether its head is, and what is read of it.
         self._is_in_head = False
-        # Bytes that came since it began, its head ended or some of its body was there.
-        self._size = 0
         self._expects = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -151,10 +151,15 @@ class Protocol(asyncio.Protocol):
             "extensions": {AT_ONCE: self._write_whole},
         }
         keeps_alive = version == "1.1" and parser.should_keep_alive() and not self._is_ending
-        cycle = Cycle(self._wire, scope, self._state.default_headers, self._completed, keeps_alive=keeps_alive)
-        # RFC 9110 §15.2: older clients do not know interim answers.
-        if self._expects and version == "1.1":
-            cycle.expect()
+        cycle = Cycle(
+            self._wire,
+            scope,
+            self._state.default_headers,
+            self._completed,
+            keeps_alive=keeps_alive,
+            # RFC 9110 §15.2: older clients do not know interim answers.
+            is_awaited=self._expects and version == "1.1",
+        )
         self._reading = cycle
         if self._answering is None:
             self._begin(cycle)
@@ -177,7 +182,7 @@ class Protocol(asyncio.Protocol):
 
         The parser takes the request for whole; another one reads what follows its head, and nothing behind that.
         """
-        last = self._behind[-1] if self._behind else self._answering
+        last = self._last
         framing = [line for line in self._headers if line[0] in _FRAMING]
         if last is None or not framing:
             self._end_reading()
@@ -193,6 +198,11 @@ class Protocol(asyncio.Protocol):
             self._refuse_nonsense(error)
 
     # ------------------------------------------------------------------ the answers
+
+    @property
+    def _last(self) -> Cycle | None:
+        """The last request that is here and not answered."""
+        return self._behind[-1] if self._behind else self._answering
 
     def _begin(self, cycle: Cycle) -> None:
         self._answering = cycle
@@ -250,7 +260,7 @@ class Protocol(asyncio.Protocol):
         if self._reading is not None:
             self._reading.end()
             self._reading = None
-        last = self._behind[-1] if self._behind else self._answering
+        last = self._last
         if last is None:
             self._close()
         else:
@@ -263,10 +273,10 @@ class Protocol(asyncio.Protocol):
         taken it.
         """
         self._is_ending = True
-        if self._answering is None:
+        last = self._last
+        if last is None:
             self._loop.call_later(_LAST_REQUEST, self._close_unless_answering)
         else:
-            last = self._behind[-1] if self._behind else self._answering
             last.keeps_alive = False
 
     def _close_unless_answering(self) -> None:
