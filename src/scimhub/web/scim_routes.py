@@ -8,18 +8,6 @@ Place = Literal[
     "root", "root_search", "bulk", "me", "discovery", "discovery_one", "openapi", "collection", "search", "resource", "unknown"
 ]
 
-METHODS: dict[Place, tuple[str, ...]] = {
-    "root": ("GET", "HEAD"),
-    "root_search": ("POST",),
-    "bulk": ("POST",),
-    "discovery": ("GET", "HEAD"),
-    "discovery_one": ("GET", "HEAD"),
-    "openapi": ("GET", "HEAD"),
-    "collection": ("GET", "HEAD", "POST"),
-    "search": ("POST",),
-    "resource": ("GET", "HEAD", "PUT", "PATCH", "DELETE"),
-}
-
 _VERSION = re.compile(r"v[0-9]+")
 # The plural is what old clients ask for (E4978).
 _DISCOVERY = {
