@@ -9,9 +9,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-_LOW_48 = (1 << 48) - 1
-
-
 def now_text() -> str:
     """The time now as all our records write it: RFC 3339, UTC, milliseconds, such as ``2026-11-23T20:41:35.123Z``."""
     second, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
@@ -48,8 +45,8 @@ def _second_text(second: int) -> str:
 class _Sequence:
     """UUIDs of version 7 (RFC 9562 §5.7), each greater than the one before it, also when the clock steps back.
 
-    Within one millisecond the last 62 bits grow by a random step (§6.2, method 2). The randomness keeps two databases
-    from making the same id; it guards nothing, since an id is no secret.
+    Within one millisecond the last 48 bits grow by a random step (§6.2, method 2), and all before them stay. The randomness
+    keeps two databases from making the same id; it guards nothing, since an id is no secret.
     """
 
     def __init__(self) -> None:
@@ -63,13 +60,14 @@ class _Sequence:
         now = time.time_ns() // 1_000_000
         with self._lock:
             tail = self._tail + 1 + self._random_bits(32)
-            if now > self._millisecond or tail >> 62:
+            if now > self._millisecond or tail >> 48:
                 self._millisecond = now = max(now, self._millisecond + 1)
-                self._head = f"{now >> 16:08x}-{now & 0xFFFF:04x}-7{self._random_bits(12):03x}-"
-                tail = self._random_bits(61)  # the highest bit is the room to grow
+                chance = self._random_bits(26)
+                self._head = f"{now >> 16:08x}-{now & 0xFFFF:04x}-7{chance >> 14:03x}-{0x8000 | chance & 0x3FFF:04x}-"
+                tail = self._random_bits(47)  # the highest bit is the room to grow
             self._tail = tail
             head = self._head
-        return f"{head}{0x8000 | tail >> 48:04x}-{tail & _LOW_48:012x}"
+        return f"{head}{tail:012x}"
 
 
 # One sequence for the process is what makes the ids grow across threads.

@@ -86,8 +86,11 @@ def parse(text: str) -> Expression:
     """The filter that the text writes; raises ScimError invalidFilter."""
     # Providers ask for one person before each write: such a filter comes once, and needs neither parser nor cache.
     simple = _LOOK_UP.fullmatch(text)
-    if simple is not None and simple["operator"].lower() in _OPERATORS and simple["name"].lower() != "not":
-        return Test(_path(simple["name"]), cast(Operator, simple["operator"].lower()), simple["value"])
+    if simple is not None:
+        name, operator, value = simple.groups()
+        operator = operator.lower()
+        if operator in _OPERATORS and name.lower() != "not":
+            return Test(_path(name), cast(Operator, operator), value)
     # Long filters are rare and large as trees: to keep them would let a client fill our memory.
     return _parse_cached(text) if len(text) <= _CACHED_LENGTH else _parse(text)
 

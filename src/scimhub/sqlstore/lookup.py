@@ -30,19 +30,19 @@ class Question(NamedTuple):
 
 def question(asked: Asked) -> tuple[str, tuple[SqlValue, ...]] | None:
     """The statement and its values when the selection is such a look-up, else None."""
-    wanted = asked.selection
-    if wanted.sort is not None or wanted.after is not None or wanted.offset or not wanted.limit or len(wanted.conditions) != 1:
+    directory, source, conditions, sort, _, offset, after, limit, _ = asked.selection
+    if sort is not None or after is not None or offset or not limit or len(conditions) != 1:
         return None
-    [(kind, condition)] = wanted.conditions.items()
+    [(kind, condition)] = conditions.items()
     # The empty text is what an index does not tell from no text.
     if not isinstance(condition, Comparison) or condition.operator != "eq" or condition.operand == "":
         return None
     # Neither the epoch nor the URL, of which a client may make up any number, is in such a statement.
-    context = Context(wanted.directory, kind, wanted.source, "", "", asked.dialect)
-    found = _question(condition.target, context)
+    found = _question(condition.target, Context(directory, kind, source, "", "", asked.dialect))
     if found is None:
         return None
-    return found.sql, (*found.before, normal.row_value(condition.operand), *found.behind, wanted.limit)
+    sql, before, behind = found
+    return sql, (*before, normal.row_value(condition.operand), *behind, limit)
 
 
 # Found out with any value, since an index row has all values as texts.

@@ -12,6 +12,8 @@ from scimhub.web.wire import Wire
 
 # Bytes of a body that wait for the application before the client is stopped.
 _MOST_WAITING: Final = 64 * 1024
+# Bytes of a body that are rather copied behind the head than written apart.
+_LONGEST_COPIED: Final = 64 * 1024
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _LINE: Final = b": ".join
 _FAILED: Final = b"Internal Server Error"
@@ -183,10 +185,16 @@ class Cycle:
 
     def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
         """The whole answer in one step; the headers say how long the body is."""
-        self._wire.write(self._head(status, headers))
-        self._wire.write(body)
-        self.has_begun = True
-        self._complete()
+        head = self._head(status, headers)
+        if len(body) < _LONGEST_COPIED:
+            self._wire.write(head + body)
+        else:
+            self._wire.write(head)
+            self._wire.write(body)
+        self.has_begun = self.is_complete = True
+        if self._arrival is not None:
+            self._wake()
+        self._completed()
 
     def _complete(self) -> None:
         self.is_complete = True

@@ -81,18 +81,32 @@ def _decoded(text: str) -> str:
     """The text of a part of a query, as HTML forms write it; raises ValueError for bytes that are not UTF-8."""
     if "+" in text:
         text = text.replace("+", " ")
+    if "%" not in text:
+        return text
+    # What nearly every filter has, in a fifth of the time. Neither makes a new escape of what stands around it.
+    text = text.replace("%20", " ").replace("%22", '"').replace("%40", "@")
     # ``unquote`` itself would first look for what is not ASCII, at more than the cost of the rest.
     return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def read_request(scope: Scope, receive: Receive) -> Request:
     """The request of an ASGI scope."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        # RFC 9110 §5.3: several fields of one name are one list. Of two that are no lists, none may win silently; joined
-        # they are refused where they are read.
-        headers[name] = headers[name] + b", " + value if name in headers else value
+    lines: Headers = scope["headers"]
+    headers = dict(lines)
+    if len(headers) < len(lines):
+        headers = _joined(lines)
     return Request(scope["method"], scope["path"], headers, scope["scheme"], scope["query_string"], receive)
+
+
+def _joined(lines: Headers) -> dict[bytes, bytes]:
+    """The headers of which some have one name: of two that are no lists, none may win silently (RFC 9110 §5.3).
+
+    Joined they are refused where they are read.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in lines:
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
 
 
 def too_large(limit: int) -> ScimError:

@@ -131,8 +131,13 @@ class Protocol(asyncio.Protocol):
         self._is_in_head, self._size = False, 0
         parser = cast(httptools.HttpRequestParser, self._parser)
         version = parser.get_http_version()
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
+        whole = self._url
+        if whole.startswith(b"/") and b"#" not in whole:
+            raw_path, _, query = whole.partition(b"?")
+        else:
+            url = httptools.parse_url(whole)
+            raw_path, query = url.path, url.query or b""
+        path = raw_path.decode("ascii")
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -145,8 +150,8 @@ class Protocol(asyncio.Protocol):
             "state": self._app_state.copy(),
             "method": parser.get_method().decode("ascii"),
             "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
+            "raw_path": raw_path,
+            "query_string": query,
             # ASGI leaves this place to servers.
             "extensions": {AT_ONCE: self._write_whole},
         }

@@ -56,7 +56,18 @@ class FileDatabase:
 
     async def fetch(self, sql: str, values: tuple[SqlValue, ...]) -> list[Row]:
         """All rows of one look-up, on the caller's thread."""
-        return self.read_here(lambda connection: connection.fetch(sql, values))
+        # As ``read_here``, less its calls: it is a part of nearly every request.
+        try:
+            connection = self._local.connection
+        except AttributeError:
+            connection = self._connect()
+        try:
+            rows: list[Row] = connection.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            if driver.is_unavailable(error):
+                raise driver.unavailable(error) from error
+            raise
+        return rows
 
     def read_here(self, work: FileWork[T]) -> T:
         """What the work returns, on this thread's connection. Raises StoreUnavailable."""
