@@ -9,10 +9,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+
 def now_text() -> str:
     """The time now as all our records write it: RFC 3339, UTC, milliseconds, such as ``2026-11-23T20:41:35.123Z``."""
-    second, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_second_text(second)}.{milliseconds:03}Z"
+    return _millisecond_text(time.time_ns() // 1_000_000)
 
 
 def text(moment: datetime) -> str:
@@ -22,8 +22,7 @@ def text(moment: datetime) -> str:
 
 def text_of(seconds: float) -> str:
     """The moment so many seconds after 1970 began, in the same writing."""
-    second, milliseconds = divmod(round(seconds * 1_000_000) // 1000, 1000)
-    return f"{_second_text(second)}.{milliseconds:03}Z"
+    return _millisecond_text(round(seconds * 1_000_000) // 1000)
 
 
 def parse(written: str) -> datetime:
@@ -36,7 +35,13 @@ def later(written: str, *, days: int = 0, seconds: int = 0) -> str:
     return text(parse(written) + timedelta(days=days, seconds=seconds))
 
 
-# A busy second asks thousands of times.
+# A busy millisecond asks more than once, a busy second thousands of times.
+@lru_cache(maxsize=2)
+def _millisecond_text(millisecond: int) -> str:
+    second, milliseconds = divmod(millisecond, 1000)
+    return f"{_second_text(second)}.{milliseconds:03}Z"
+
+
 @lru_cache(maxsize=2)
 def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()

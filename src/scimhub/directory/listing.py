@@ -104,9 +104,7 @@ def _sort(kinds: Sequence[Kind], sort_by: str, lenient: bool) -> dict[Kind, Targ
     return {kind: target for kind, target in targets.items() if target is not None}
 
 
-def _next_cursor(
-    caller: Caller, query: ListQuery, page: Page, paging: Paging, kinds: Sequence[Kind], limit: int
-) -> str | None:
+def _next_cursor(caller: Caller, query: ListQuery, page: Page, paging: Paging, kinds: Sequence[Kind], limit: int) -> str | None:
     if page.more is None:
         return None
     return listing.encode_cursor(

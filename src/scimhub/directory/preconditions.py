@@ -32,10 +32,8 @@ def parse_if_match(text: str | None, epoch: str) -> Precondition | None:
     return Precondition(frozenset(_versions(text, epoch)))
 
 
-def none_match(text: str | None, etag: str) -> bool:
+def none_match(text: str, etag: str) -> bool:
     """Whether If-None-Match forbids the answer's body: one of its tags is the resource's, or it is ``*``."""
-    if text is None:
-        return False
     return text.strip() == "*" or _opaque(etag) in set(_opaque_tags(text))
 
 

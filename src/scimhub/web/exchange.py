@@ -127,8 +127,7 @@ class Answer:
 
     async def send(self, scope: Scope, send: Send, request_id: str) -> None:
         """Send the answer to the request of the scope; to HEAD without its body."""
-        headers = [*self.headers]
-        headers.append((b"x-request-id", request_id.encode()))
+        headers = [*self.headers, (b"x-request-id", request_id.encode())]
         if self.body or self.pieces is not None:
             headers.append((b"content-type", self.content_type))
         # RFC 9110 §8.6: HEAD may leave out a length that only the answer's making would tell.

@@ -20,6 +20,7 @@ from scimhub.web.recording import Draft
 from scimhub.web.scim_routes import Place, Route
 from scimhub.web.services import Services
 
+_NONE: Final = frozenset[str]()
 _ACCEPTED_BODIES = ("application/scim+json", "application/json")
 
 
@@ -52,7 +53,8 @@ class Visit:
             raise errors.invalid_filter("A single resource cannot be filtered; send the filter to the collection.")
         store = self.services.store
         found = await resources.get(store, self.caller, kind, self.route.id)
-        if preconditions.none_match(self.request.header(b"if-none-match"), viewpoint.etag(found.version)):
+        asked = self.request.header(b"if-none-match")
+        if asked is not None and preconditions.none_match(asked, viewpoint.etag(found.version)):
             return Answer(304, headers=[(b"etag", viewpoint.etag(found.version).encode())])
         counts = await streaming.member_counts(store, viewpoint, [found], shape) if kind.has_members else {}
         if counts and counts[found.key] > streaming.MANY:
@@ -178,7 +180,7 @@ class Visit:
         A write asks before it writes, so that what cannot be shown is refused with nothing changed.
         """
         lenient = self.caller.dialect.is_lenient
-        supplied = projection.supplied_in(body, kind, lenient=lenient) if body is not None else frozenset[str]()
+        supplied = _NONE if body is None else projection.supplied_in(body, kind, lenient=lenient)
         if not self.request.query_string and not supplied:
             return projection.default(kind)
         pairs = self.request.query()
@@ -187,9 +189,10 @@ class Visit:
         return projection.parse(attributes, excluded, [kind], lenient=lenient, supplied=supplied)
 
     async def _precondition(self, kind: Kind) -> preconditions.Precondition | None:
-        if self.request.header(b"if-none-match") is not None:
+        asked = self.request.header(b"if-none-match")
+        if asked is not None:
             found = await resources.get(self.services.store, self.caller, kind, self.route.id)
-            if preconditions.none_match(self.request.header(b"if-none-match"), self.viewpoint.etag(found.version)):
+            if preconditions.none_match(asked, self.viewpoint.etag(found.version)):
                 raise ScimError(412, None, "The resource exists at a version that If-None-Match names; nothing was changed.")
         return preconditions.parse_if_match(self.request.header(b"if-match"), self.services.store.log_epoch)
 
