@@ -131,30 +131,7 @@ class Protocol(asyncio.Protocol):
         self._is_in_head, self._size = False, 0
         parser = cast(httptools.HttpRequestParser, self._parser)
         version = parser.get_http_version()
-        whole = self._url
-        if whole.startswith(b"/") and b"#" not in whole:
-            raw_path, _, query = whole.partition(b"?")
-        else:
-            url = httptools.parse_url(whole)
-            raw_path, query = url.path, url.query or b""
-        path = raw_path.decode("ascii")
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": self._scheme,
-            "root_path": "",
-            "headers": self._headers,
-            "state": self._app_state.copy(),
-            "method": parser.get_method().decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            # ASGI leaves this place to servers.
-            "extensions": {AT_ONCE: self._write_whole},
-        }
+        scope = self._scope(parser.get_method().decode("ascii"), version)
         keeps_alive = version == "1.1" and parser.should_keep_alive() and not self._is_ending
         cycle = Cycle(
             self._wire,
@@ -171,6 +148,33 @@ class Protocol(asyncio.Protocol):
         else:
             self._behind.append(cycle)
             self._wire.pause("request")
+
+    def _scope(self, method: str, version: str) -> Scope:
+        """The request as ASGI tells it."""
+        whole = self._url
+        if whole.startswith(b"/") and b"#" not in whole:
+            raw_path, _, query = whole.partition(b"?")
+        else:
+            url = httptools.parse_url(whole)
+            raw_path, query = url.path, url.query or b""
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "root_path": "",
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+            "method": method,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            # ASGI leaves this place to servers.
+            "extensions": {AT_ONCE: self._write_whole},
+        }
 
     def on_body(self, part: bytes) -> None:
         self._size = 0
