@@ -40,6 +40,7 @@ def one(operation: object) -> Operation:
         (f"{URL}/Users/u1", "/Users", "u1"),
         ("/Users/bulkId:x", "/Users", "bulkId:x"),
         ("/Users/a%20b", "/Users", "a b"),
+        ("/Users/u1/", "/Users", "u1"),
     ],
 )
 def test_an_operation_is_read_into_its_parts(path: str, endpoint: str, resource_id: str):

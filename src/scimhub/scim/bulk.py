@@ -134,7 +134,8 @@ def _operation(index: int, entry: object, seen: set[str], dialect: Dialect, note
 def _parts(path: str, base_url: str) -> tuple[str, str | None]:
     """Endpoint and id of an operation's path; the endpoint is empty when the path is none."""
     relative = path.removeprefix(base_url) if base_url and path.startswith(f"{base_url}/") else path
-    segments = relative.removeprefix("/").split("/")
+    # A slash at the end is passed over here as it is in the URL of a single request.
+    segments = relative.removeprefix("/").removesuffix("/").split("/")
     if not all(segments) or len(segments) > 2 or any(sign in relative for sign in "?#"):
         return "", None
     return f"/{segments[0]}", unquote(segments[1]) if len(segments) == 2 else None
