@@ -209,6 +209,7 @@ def test_members_become_ids(sent: object, ids: tuple[str, ...], dialect: Dialect
         ([{"$ref": "https://x.example/v2/Users/u1/"}], ("u1",), ["member-by-reference"]),
         ({"value": "u1"}, ("u1",), ["object-for-list"]),
         ("u1", ("u1",), ["object-for-list", "text-for-object"]),
+        ([None, {"value": "u1"}], ("u1",), ["null-element"]),
     ],
 )
 def test_members_in_odd_forms_are_understood_when_lenient(sent: object, ids: tuple[str, ...], rules: list[str]):

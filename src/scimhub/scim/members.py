@@ -66,7 +66,8 @@ def ids_of(value: object, dialect: Dialect, notes: Notes) -> tuple[str, ...]:
         if not isinstance(value, dict | str) or not dialects.allows(dialect, "object-for-list", notes):
             raise errors.invalid_value('The value of members must be a list of objects such as {"value": "…"}.')
         value = [value] if value else []
-    return tuple(dict.fromkeys([_id_of(member, dialect, notes) for member in value]))
+    sent = [member for member in value if member is not None or not dialects.allows(dialect, "null-element", notes)]
+    return tuple(dict.fromkeys([_id_of(member, dialect, notes) for member in sent]))
 
 
 def _id_of(member: object, dialect: Dialect, notes: Notes) -> str:
