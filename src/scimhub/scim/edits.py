@@ -68,10 +68,15 @@ def apply_edit(edit: Edit, document: dict[str, object], kind: Kind, dialect: Dia
 
 def _remove_extension(edit: Edit, document: dict[str, object], kind: Kind) -> None:
     urn = edit.target.extension
+    if urn is None:
+        return
     if urn in kind.required_extensions:
         raise errors.mutability(f"{kind.name} requires the extension {urn}; it cannot be removed.")
-    if urn is not None:
-        document.pop(urn, None)
+    found = document.pop(urn, {})
+    for attribute in kind.extensions[urn].attributes:
+        if attribute.mutability == "immutable" and isinstance(found, dict) and attribute.name in found:
+            # RFC 7643 §7: what could not be removed alone does not go with the rest either.
+            raise errors.mutability(f"{urn}:{attribute.name} is immutable, so the extension cannot be removed; leave it.")
 
 
 def _check_outcome(edit: Edit, attribute: Attribute, old: object, new: object) -> None:
