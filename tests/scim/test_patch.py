@@ -686,6 +686,9 @@ IDS = [{"value": "u1"}, {"value": "u2"}]
         ([op("replace", "members", IDS), op("remove", 'members[value eq "u1"]')], MemberOperations(True, add=("u2",))),
         ([op("remove", "members"), op("add", "members", IDS)], MemberOperations(True, add=("u1", "u2"))),
         ([op("add", "members", [])], MemberOperations()),
+        # One object in place of a list of one, as for every other multi-valued attribute
+        ([op("add", "members", {"value": "u1"})], MemberOperations(add=("u1",))),
+        ([op("replace", None, {"members": {"value": "u1"}})], MemberOperations(True, add=("u1",))),
         ([op("replace", "displayName", "x")], None),
     ],
 )
@@ -705,8 +708,9 @@ def test_operations_on_members_come_to_ids(operations: list[object], wanted: Mem
         (op("remove", "members", []), MemberOperations()),
         (op("remove", "members", {"members": [{"value": "u1"}]}), MemberOperations(remove=("u1",))),
         (op("add", "members", {"members": IDS}), MemberOperations(add=("u1", "u2"))),
-        (op("add", "members", {"value": "u1"}), MemberOperations(add=("u1",))),
         (op("replace", "members", "u1"), MemberOperations(True, add=("u1",))),
+        (op("add", "members", [None, {"value": "u1"}]), MemberOperations(add=("u1",))),
+        (op("replace", "members", {}), MemberOperations(True)),
     ],
 )
 def test_odd_operations_on_members_are_understood_when_lenient(operation: dict[str, object], wanted: MemberOperations):

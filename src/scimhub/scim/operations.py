@@ -204,6 +204,8 @@ class Reader:
         if target.sub is not None or (filter is not None and verb != "remove"):
             # RFC 7643 §4.2: the parts of a member are immutable.
             raise errors.mutability("A member cannot be changed in its parts; remove it and add another one.")
+        # Spec M-051, as for every multi-valued attribute. An empty object is a list of nobody, not somebody without an id.
+        value = [value] if value and isinstance(value, dict) else value
         if filter is not None:
             self.member_edit.remove(members.ids_in(filter))
         elif verb == "remove" and value is None:
