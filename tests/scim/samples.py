@@ -54,7 +54,9 @@ BADGE = schema.parse_schema(
     }
 )
 OFFICE = schema.parse_schema({"id": OFFICE_URN, "attributes": [{"name": "floor", "required": True}, {"name": "room"}]})
-SEAT = schema.parse_schema({"id": SEAT_URN, "attributes": [{"name": "desk"}, {"name": "room"}, {"name": "lock", "mutability": "immutable"}]})
+SEAT = schema.parse_schema(
+    {"id": SEAT_URN, "attributes": [{"name": "desk"}, {"name": "room"}, {"name": "lock", "mutability": "immutable"}]}
+)
 
 CATALOG = catalog.build_catalog(
     2,
