@@ -38,6 +38,10 @@ def key(kind: Kind, text: str, *, short_names: bool = False) -> str | None:
         (USER, "urn:acme:2.0:User:badge", None),
         (GROUP, "members.$ref", "members.$ref"),
         (GROUP, ENTERPRISE_URN, None),
+        # Elements of a simple multi-valued attribute are called value (E7122)
+        (BADGE_KIND, "tags.VALUE", "tags"),
+        (BADGE_KIND, "tags.x", None),
+        (BADGE_KIND, "level.value", None),
         (BADGE_KIND, f"{OFFICE_URN}:room", f"{OFFICE_URN}:room"),
     ],
 )

@@ -319,6 +319,7 @@ def test_broken_brackets_are_a_bad_path_and_a_broken_filter_is_a_bad_filter(text
         ('emails[type eq "work"].display eq null', "emails[(emails.type eq 'work' and not emails.display pr)]"),
         ('name[familyName eq "Lee"]', "name[name.familyName eq 'lee']"),
         ('schemas[value eq "x"]', "schemas[schemas eq 'x']"),
+        ('schemas.value eq "x"', "schemas eq 'x'"),
         ('x509Certificates eq "QQ=="', "x509Certificates.value eq 'QQ=='"),
         ('groups eq "g1"', "groups.value eq 'g1'"),
     ],

@@ -155,25 +155,30 @@ class Kind:
             extension = self._by_urn[path.urn.lower()]
             schema = self.base if extension is None else self.extensions[extension]
             found = schema.find(path.name) or (_COMMON.get(path.name.lower()) if extension is None else None)
-            return _with_sub(extension, found, path.sub)
+            return with_sub(extension, found, path.sub)
         found = _COMMON.get(path.name.lower()) or self.base.find(path.name)
         if found is not None:
-            return _with_sub(None, found, path.sub)
+            return with_sub(None, found, path.sub)
         if not short_names:
             return None
         homes = [urn for urn, schema in self.extensions.items() if schema.find(path.name) is not None]
         if len(homes) > 1:
             raise AmbiguousName(path.name, homes)
-        return _with_sub(homes[0], self.extensions[homes[0]].find(path.name), path.sub) if homes else None
+        return with_sub(homes[0], self.extensions[homes[0]].find(path.name), path.sub) if homes else None
 
 
-def _with_sub(extension: str | None, attribute: Attribute | None, sub: str | None) -> Target | None:
+def with_sub(extension: str | None, attribute: Attribute | None, sub: str | None) -> Target | None:
+    """What the sub-attribute's name denotes below the attribute, or without a name the attribute; None when it is not there."""
     if attribute is None:
         return None
     if sub is None:
         return Target(extension, attribute)
     found = attribute.find(sub)
-    return Target(extension, attribute, found) if found is not None else None
+    if found is not None:
+        return Target(extension, attribute, found)
+    # E7122: elements of a simple multi-valued attribute are called value.
+    is_element = attribute.multi_valued and not attribute.is_complex and sub.lower() == "value"
+    return Target(extension, attribute) if is_element else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
