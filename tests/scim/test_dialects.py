@@ -110,6 +110,7 @@ def test_what_no_rule_knows_is_left_to_the_check(name: str, value: object):
         (user(**{"name.givenName": "K"}), {"name": {"givenName": "K"}}, ["key-as-path"]),
         (enterprise(manager=["u2"]) | user(), enterprise(manager={"value": "u2"}), ["list-for-single", "text-for-object"]),
         (enterprise(manager={"value": "u2", "displayName": "x"}) | user(), enterprise(manager={"value": "u2"}), []),
+        (enterprise(manager={"value": ""}) | user(), {}, ["empty-unassigned"]),
         (user(password="s3cret"), {}, ["password-not-kept"]),
     ],
 )

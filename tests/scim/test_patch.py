@@ -309,6 +309,11 @@ def test_only_what_is_touched_is_copied():
         ("manager.value", "u2", {"value": "u2"}),
         (f"{ENTERPRISE_URN}:manager", "", None),
         (f"{ENTERPRISE_URN}:manager", None, None),
+        # An id that is empty or gone names nobody, and takes along the reference to whom it named
+        (f"{ENTERPRISE_URN}:manager", {"value": ""}, None),
+        (f"{ENTERPRISE_URN}:manager", {"value": None}, None),
+        (f"{ENTERPRISE_URN}:manager.value", "", None),
+        (f"{ENTERPRISE_URN}:manager.value", None, None),
     ],
 )
 def test_a_new_manager_leaves_nothing_of_the_old_one(path: str, value: object, manager: object):

@@ -105,7 +105,7 @@ class _Builder:
         path, local = f"{where}.{sub.name}", f"{parent.name}.{sub.name}"
         # RFC 7643 §2.4: beside $ref, value is the identifier of what is referred to.
         names_resource = sub.type == "reference" or (refers and sub.name == "value")
-        mend = dialects.mend_element if sub.multi_valued else dialects.mend
+        mend = dialects.mend_element if sub.multi_valued else dialects.mend_id if names_resource else dialects.mend
         check = self._simple(sub, path, local, mend, names_resource)
         return self.several(sub, path, check) if sub.multi_valued else check
 

@@ -201,6 +201,13 @@ def mend_element(attribute: Attribute, value: object, dialect: Dialect) -> tuple
     return found if found is not None and found[1] in dialect.rules else None
 
 
+def mend_id(attribute: Attribute, value: object, dialect: Dialect) -> tuple[object, str] | None:
+    """As ``mend`` for the id of a resource, or a reference to one: an empty string names nobody (DECISIONS 20)."""
+    if value == "" and "empty-unassigned" in dialect.rules:
+        return None, "empty-unassigned"
+    return mend(attribute, value, dialect)
+
+
 def _mend_list(attribute: Attribute, value: object) -> tuple[object, str] | None:
     if value in ("", {}):
         return None, "empty-unassigned"

@@ -119,9 +119,9 @@ def _with_part(attribute: Attribute, element: Mapping[str, object], sub: Attribu
         changed.pop(sub.name, None)
     else:
         changed[sub.name] = value
-        if sub.name == "value" and element.get("value") != value:
-            # What the old reference pointed to is not what the new value names.
-            changed.pop("$ref", None)
+    if sub.name == "value" and element.get("value") != value:
+        # What the old reference pointed to is not what the new value names, or nothing does any more.
+        changed.pop("$ref", None)
     return _checked_element(attribute, element, changed) or None
 
 
