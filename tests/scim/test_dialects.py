@@ -129,12 +129,23 @@ def test_a_deviation_in_a_body_is_rewritten_and_named(body: dict[str, object], k
         ({"op": "replace", "path": "", "value": {"title": "x"}}, "path-empty"),
         ({"op": "replace", "path": "title", "value": {"title": "x"}}, "value-repeats-name"),
         ({"op": "replace", "value": {"title": "x", "id": "other"}}, "read-only-ignored"),
+        ({"op": "replace", "path": "title", "value": [{"$ref": None, "value": "x"}]}, "wrapped-value"),
     ],
 )
 def test_a_deviation_in_a_patch_is_rewritten_and_named(operation: dict[str, object], rule: str):
     notes = Notes()
     assert patched(stored(user()), operation, dialect=LENIENT, notes=notes)["title"] == "x"
     assert notes.rewrites == [rule]
+
+
+def test_schemas_beside_other_attributes_of_a_patch_are_inferred_as_those_of_a_body():
+    notes = Notes()
+    operation = {"op": "replace", "value": {"schemas": ["urn:acme:2.0:User"], "title": "x"}}
+    assert patched(stored(user()), operation, dialect=LENIENT, notes=notes)["title"] == "x"
+    assert notes.rewrites == ["schemas-unknown", "schemas-missing", "schemas-computed"]
+    with pytest.raises(ScimError) as caught:
+        patched(stored(user()), operation)
+    assert caught.value.scim_type == "invalidValue"
 
 
 @pytest.mark.requirement("M-002", "M-003", "IDP-16")

@@ -520,10 +520,12 @@ def test_lenient_keys_may_be_paths():
         f"{ENTERPRISE_URN}:employeeNumber": "77120",
         'emails[type eq "work"].value': "i@x",
         "department": "D",
+        USER_URN: {"title": "Bosun"},
     }
     assert patched(stored(user()), op("replace", None, value), dialect=LENIENT) == stored(
         user(
             displayName="Ines",
+            title="Bosun",
             name={"givenName": "Ines"},
             emails=[{"type": "work", "value": "i@x"}],
             **enterprise(employeeNumber="77120", department="D"),

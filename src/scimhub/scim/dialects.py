@@ -96,7 +96,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "value-repeats-name": Rule(
             "The value may be wrapped in an object with the name of the path.", "Salesforce", "generic-value-nested-members"
         ),
-        "wrapped-value": Rule('`[{"value": x}]` stands for x where the path ends in `value`.', "Entra", "M-078"),
+        "wrapped-value": Rule('`[{"value": x}]` stands for x where a single simple value belongs.', "Entra", "M-078"),
         "read-only-ignored": Rule(
             "Read-only attributes inside the value of an operation without path are passed over.",
             "Okta",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from scimhub.scim import checks, dialects, errors, filters, members, resource
-from scimhub.scim.catalog import AmbiguousName, Kind, Target
+from scimhub.scim.catalog import AmbiguousName, Kind, Target, with_sub
 from scimhub.scim.checks import AttributeChecks
 from scimhub.scim.dialects import Dialect
 from scimhub.scim.edits import Choice, Edit, Verb
@@ -111,12 +111,7 @@ class Reader:
             self._notes.rewrote("short-name")
         if path.sub is None:
             return target
-        sub = target.attribute.find(path.sub)
-        if sub is None:
-            # E7122: elements of a simple multi-valued attribute are called value.
-            is_element = not target.attribute.is_complex and target.attribute.multi_valued and path.sub.lower() == "value"
-            return target if is_element else None
-        return Target(target.extension, target.attribute, sub)
+        return with_sub(target.extension, target.attribute, path.sub)
 
     def _read_object(self, verb: Verb, value: object) -> None:
         """An operation without path: each attribute in the value by its own rule (RFC 7644 §3.5.2.1)."""
@@ -131,6 +126,9 @@ class Reader:
         urn = self._kind.extension_urn(key)
         if urn is not None:
             self._read_extension(verb, urn, value)
+            return
+        if self._kind.is_base_urn(key) and self._allows("key-as-path"):
+            self._read_object(verb, value)
             return
         path, target = self._key_target(key)
         is_plain = path is not None and path.filter is None and path.path.sub is None and path.path.urn is None
@@ -179,7 +177,7 @@ class Reader:
         elif target.extension is None and attribute.name == "externalId":
             self._read_external_id(verb, value)
         elif target.extension is None and attribute.name == "schemas":
-            self._read_schemas(verb, filter, value)
+            self._read_schemas(verb, filter, value, in_object=in_object)
         elif verb == "remove":
             self._read_removal(target, filter, value)
         else:
@@ -223,7 +221,7 @@ class Reader:
         found = None if verb == "remove" or value is None else check(value, self._notes)
         self.external_id = ExternalIdEdit(found if isinstance(found, str) else None)
 
-    def _read_schemas(self, verb: Verb, filter: Expression | None, value: object) -> None:
+    def _read_schemas(self, verb: Verb, filter: Expression | None, value: object, *, in_object: bool) -> None:
         """``schemas`` follows from the attributes (spec M-045); only what contradicts that is refused."""
         urns = _listed(members.ids_in(filter, "schemas") if filter is not None else value)
         if value is not None and not all(isinstance(urn, str) for urn in urns):
@@ -231,7 +229,9 @@ class Reader:
         names_own = any(isinstance(urn, str) and self._kind.is_base_urn(urn) for urn in urns)
         if verb == "remove" and (names_own or (filter is None and value is None)):
             raise errors.mutability(f"schemas must keep {self._kind.base.id}; an extension goes with its last attribute.")
-        if verb == "replace" and not names_own:
+        # Beside other attributes it is a piece of a body, where the same rule infers it.
+        is_inferred = in_object and "schemas-missing" in self._dialect.rules
+        if verb == "replace" and not names_own and not is_inferred:
             raise errors.invalid_value(f"schemas must keep {self._kind.base.id}.")
         if verb == "replace":
             resource.check_schemas(value, self._kind, self._dialect, self._notes)
@@ -281,7 +281,7 @@ class Reader:
         else:
             # Spec M-051: one object in place of a list of one is understood in every dialect.
             is_object = attribute.multi_valued and attribute.is_complex and isinstance(value, dict)
-            found = self._checked(compiled.whole, [value] if is_object else value)
+            found = self._checked(compiled.whole, [value] if is_object else self._unlisted(attribute, value))
         self._keep(verb, target, filter, leaf, found)
 
     def _checked(self, check: checks.Check, value: object) -> object:
@@ -298,9 +298,10 @@ class Reader:
             return
         self._edit(verb, target, found, self._choice(verb, target, filter))
 
-    def _unlisted(self, sub: Attribute, value: object) -> object:
-        # Old Entra form (spec M-078): emails[type eq "work"].value with the value [{"value": "…"}]
-        if sub.name == "value" and isinstance(value, list) and len(value) == 1:
+    def _unlisted(self, leaf: Attribute, value: object) -> object:
+        # Old Entra form (spec M-078): emails[type eq "work"].value, or active, with the value [{"value": "…"}]
+        is_simple = not (leaf.is_complex or leaf.multi_valued)
+        if is_simple and isinstance(value, list) and len(value) == 1:
             inner = value[0]
             if isinstance(inner, dict) and "value" in inner and self._allows("wrapped-value"):
                 return inner["value"]
