@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from scimhub.scim import listing
 from scimhub.scim.catalog import ENTERPRISE_URN, standard_catalog
+from scimhub.scim.dialects import LENIENT, STRICT
 from scimhub.scim.errors import ScimError
 from scimhub.scim.listing import SEARCH_SCHEMA, ListQuery, PageEnd
+from scimhub.scim.notes import Notes
 
 USER = standard_catalog().kinds["User"]
 GROUP = standard_catalog().kinds["Group"]
@@ -72,7 +74,7 @@ def test_what_a_url_cannot_mean_is_refused(pairs, scim_type):
 
 
 def search(**members):
-    return listing.parse_search({"schemas": [SEARCH_SCHEMA], **members})
+    return listing.parse_search({"schemas": [SEARCH_SCHEMA], **members}, STRICT, Notes())
 
 
 @pytest.mark.parametrize(
@@ -116,11 +118,21 @@ def test_a_query_is_read_from_the_body_of_a_search(members, query):
     ],
 )
 def test_what_a_search_cannot_mean_is_refused(body, scim_type):
-    assert refusal(lambda: listing.parse_search(body)).scim_type == scim_type
+    assert refusal(lambda: listing.parse_search(body, STRICT, Notes())).scim_type == scim_type
 
 
 def test_the_schema_of_a_search_is_known_in_any_case():
-    assert listing.parse_search({"Schemas": SEARCH_SCHEMA.upper()}) == ListQuery()
+    assert listing.parse_search({"Schemas": [SEARCH_SCHEMA.upper()]}, STRICT, Notes()) == ListQuery()
+
+
+@pytest.mark.parametrize(
+    "body, rule", [({"count": 0}, "schemas-missing"), ({"schemas": SEARCH_SCHEMA, "count": 0}, "object-for-list")]
+)
+def test_the_schema_of_a_search_is_inferred_when_lenient(body, rule):
+    notes = Notes()
+    assert listing.parse_search(body, LENIENT, notes) == ListQuery(count=0)
+    assert notes.rewrites == [rule]
+    assert refusal(lambda: listing.parse_search(body, STRICT, Notes())).scim_type == "invalidSyntax"
 
 
 @pytest.mark.parametrize("count, size", [(None, 100), (0, 0), (1, 1), (200, 200), (1_000_000, 1000)])

@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from scimhub.scim import errors, paths
+from scimhub.scim import dialects, errors, paths
 from scimhub.scim.catalog import AmbiguousName, Kind, Target
+from scimhub.scim.dialects import Dialect
 from scimhub.scim.errors import ScimError
+from scimhub.scim.notes import Notes
 
 LIST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -78,7 +80,7 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
     return _query(given)
 
 
-def parse_search(body: object) -> ListQuery:
+def parse_search(body: object, dialect: Dialect, notes: Notes) -> ListQuery:
     """The query in the body of a ``.search``; raises ScimError invalidSyntax, invalidValue or invalidCount."""
     if not isinstance(body, dict):
         raise errors.invalid_syntax("The body of a search must be a JSON object.")
@@ -93,9 +95,7 @@ def parse_search(body: object) -> ListQuery:
             if name in given:
                 raise errors.invalid_syntax(f"The search has {name} twice; send it once.")
             given[name] = value
-    listed = schemas if isinstance(schemas, list) else [schemas]
-    if not any(isinstance(urn, str) and urn.lower() == SEARCH_SCHEMA.lower() for urn in listed):
-        raise errors.invalid_syntax(f"The search's schemas must hold {SEARCH_SCHEMA}.")
+    dialects.check_message_schema(schemas, SEARCH_SCHEMA, dialect, notes)
     return _query(given)
 
 

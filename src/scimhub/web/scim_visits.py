@@ -141,7 +141,7 @@ class Visit:
         return Answer(200, body) if isinstance(body, bytes) else Answer(200, pieces=body)
 
     async def search(self, kinds: list[Kind]) -> Answer:
-        query = parse_search(await self._body(self.services.limits.body))
+        query = parse_search(await self._body(self.services.limits.body), self.caller.dialect, self.draft.notes)
         try:
             return await self.list_all(kinds, query)
         except ScimError as error:
