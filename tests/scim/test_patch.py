@@ -627,6 +627,27 @@ def test_the_last_of_a_required_list_cannot_be_listed_for_removal():
 
 
 @pytest.mark.requirement("M-079")
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [op("add", "emails", [{"value": f"new{number}"}]) for number in range(600)],
+        [op("replace", f'emails[value eq "{number}"].type', "x") for number in range(600)],
+        [op("remove", "emails[" + " or ".join(f'value eq "{number}"' for number in range(100, 600)) + "]")],
+        [op("remove", "emails", [{"value": f"x{number}"} for number in range(600)])],
+    ],
+    ids=["many additions", "many paths", "a long filter", "a long list"],
+)
+def test_the_effort_of_a_message_is_limited(operations: list[object]):
+    few = stored(user(emails=[{"value": str(number)} for number in range(10)]))
+    patched(few, *operations, dialect=LENIENT)
+    many = stored(user(emails=[{"value": str(number)} for number in range(1000)]))
+    with pytest.raises(ScimError) as caught:
+        patched(many, *operations, dialect=LENIENT)
+    assert caught.value.status == 413
+    assert "500000 comparisons" in caught.value.detail
+
+
+@pytest.mark.requirement("M-079")
 def test_the_number_of_operations_is_limited():
     operations = [op("remove", "title")] * (patch.MAX_OPERATIONS + 1)
     with pytest.raises(ScimError) as caught:

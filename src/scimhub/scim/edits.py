@@ -40,6 +40,18 @@ class Edit(NamedTuple):
     listed: bool = False
 
 
+def effort(edit: Edit, document: Mapping[str, object]) -> int:
+    """How many comparisons the edit may take: each element with each test of its filter, or with each listed value."""
+    attribute, extension = edit.target.attribute, edit.target.extension
+    holder = document if extension is None else document.get(extension)
+    elements = holder.get(attribute.name) if attribute is not None and isinstance(holder, Mapping) else None
+    if not isinstance(elements, list):
+        return 1
+    if edit.listed and isinstance(edit.value, list):
+        return len(elements) * (1 + len(edit.value))
+    return len(elements) * (1 if edit.choice is None else 1 + matching.count_tests(edit.choice.condition))
+
+
 def apply_edit(edit: Edit, document: dict[str, object], kind: Kind, dialect: Dialect, notes: Notes) -> None:
     """Carry out the edit on ``document``, whose values are shared and stay as they are; raises ScimError."""
     extension, attribute = edit.target.extension, edit.target.attribute
@@ -254,7 +266,8 @@ def _without_listed(attribute: Attribute, elements: Sequence[object], listed: ob
     """The elements that are not among the listed; of an object only the parts that it names are compared."""
     form = normal.of_element(attribute)
     unwanted = [form(item) for item in listed] if isinstance(listed, list) else []
-    kept = [element for element in elements if not any(_covers(item, form(element)) for item in unwanted)]
+    forms = [form(element) for element in elements]
+    kept = [element for element, own in zip(elements, forms, strict=True) if not any(_covers(item, own) for item in unwanted)]
     return kept or None
 
 

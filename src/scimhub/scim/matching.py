@@ -41,6 +41,19 @@ def element_matches(condition: Condition, attribute: Attribute, element: object)
     return _holds(condition, _values_in(element))
 
 
+def count_tests(condition: Condition) -> int:
+    """How many tests of one attribute the condition has, each of which may have to be made."""
+    match condition:
+        case And(terms) | Or(terms):
+            return sum(count_tests(term) for term in terms)
+        case Not(term):
+            return count_tests(term)
+        case Elements(_, inner):
+            return count_tests(inner)
+        case _:
+            return 1
+
+
 _ValuesOf = Callable[[Target], list[object]]
 
 

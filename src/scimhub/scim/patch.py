@@ -21,6 +21,8 @@ __all__ = ["ExternalIdEdit", "MemberOperations", "Patch", "apply_patch", "parse_
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 # More than any provider sends in one message; the limit of the body's size comes first for most.
 MAX_OPERATIONS = 50_000
+# Half a second of the hub's time. A body of the largest size could ask for hours: operations times values times tests.
+MAX_COMPARISONS = 500_000
 
 
 class Patch(NamedTuple):
@@ -52,8 +54,12 @@ def parse_patch(body: object, kind: Kind, dialect: Dialect, notes: Notes, stored
 def apply_patch(document: Mapping[str, object], patch: Patch, kind: Kind, dialect: Dialect, notes: Notes) -> dict[str, object]:
     """The document after the patch, as a new one; what is given stays as it is. Raises ScimError."""
     changed = dict(document)
+    comparisons = 0
     for edit in patch.edits:
         try:
+            comparisons += edits.effort(edit, changed)
+            if comparisons > MAX_COMPARISONS:
+                raise _too_laborious(edit)
             edits.apply_edit(edit, changed, kind, dialect, notes)
         except ScimError as error:
             raise _numbered(error, edit.number) from error
@@ -87,6 +93,15 @@ def _check_extensions(before: Mapping[str, object], after: Mapping[str, object],
         for attribute in schema.attributes:
             if attribute.required and attribute.returned != "never" and attribute.name not in part:
                 raise errors.invalid_value(f"{urn}:{attribute.name} is required; send it with the extension's first attribute.")
+
+
+def _too_laborious(edit: Edit) -> ScimError:
+    return ScimError(
+        413,
+        None,
+        f"Up to here the message takes more than {MAX_COMPARISONS} comparisons with values of {edit.target.key} and others;"
+        " send its operations in several messages, or many values in one operation.",
+    )
 
 
 def _numbered(error: ScimError, number: int) -> ScimError:
