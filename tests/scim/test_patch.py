@@ -378,6 +378,11 @@ def test_without_an_element_and_a_way_to_make_one_there_is_no_target(operation: 
     assert "emails" in error.detail
 
 
+def test_no_element_is_created_with_a_part_that_would_be_unassigned():
+    error = refused(user(), op("add", 'photos[value eq ""].type', "x"), dialect=LENIENT)
+    assert outcome(error) == (400, "noTarget")
+
+
 @pytest.mark.requirement("M-064")
 @BOTH
 def test_removing_what_is_not_there_succeeds(dialect: Dialect):

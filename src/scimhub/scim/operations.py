@@ -342,10 +342,13 @@ class Reader:
                 return None
             try:
                 # The binding has noted what was rewritten in the literal.
-                seed[sub.name] = self._checks(target, attribute).subs[sub.name](term.value, Notes())
+                found = self._checks(target, attribute).subs[sub.name](term.value, Notes())
             except ScimError:
+                found = None
+            if found is None:
                 # It may be asked for where it is stored, but nobody may store it now.
                 return None
+            seed[sub.name] = found
         return seed
 
 
