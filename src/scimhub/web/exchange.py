@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 
@@ -95,7 +95,14 @@ def read_request(scope: Scope, receive: Receive) -> Request:
     headers = dict(lines)
     if len(headers) < len(lines):
         headers = _joined(lines)
-    return Request(scope["method"], scope["path"], headers, scope["scheme"], scope["query_string"], receive)
+    raw_path = scope.get("raw_path")
+    path = _path(raw_path) if raw_path and b"%2" in raw_path else scope["path"]
+    return Request(scope["method"], path, headers, scope["scheme"], scope["query_string"], receive)
+
+
+def _path(raw: bytes) -> str:
+    """The decoded path, in which an escaped slash stays as it was sent: it divides nothing (RFC 3986 §2.2)."""
+    return unquote(raw.decode("ascii").replace("%2F", "%252F").replace("%2f", "%252f"))
 
 
 def _joined(lines: Headers) -> dict[bytes, bytes]:
