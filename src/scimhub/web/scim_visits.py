@@ -6,7 +6,7 @@ from typing import Final, Literal
 import orjson
 
 from scimhub.directory import bulk, listing, preconditions, representation, resources, streaming
-from scimhub.directory.ports import Roll
+from scimhub.directory.ports import ResourceStore, Roll
 from scimhub.directory.records import Grant, StoredResource
 from scimhub.directory.representation import Viewpoint
 from scimhub.directory.resources import Caller, Written
@@ -14,12 +14,17 @@ from scimhub.scim import dialects, discovery, errors, message, projection
 from scimhub.scim.catalog import Catalog, Kind
 from scimhub.scim.errors import ScimError
 from scimhub.scim.listing import ListQuery, parse_query, parse_search
+from scimhub.scim.notes import Notes
 from scimhub.web import auth, openapi
 from scimhub.web.exchange import Answer, Request
 from scimhub.web.recording import Draft
 from scimhub.web.scim_routes import Place, Route
 from scimhub.web.services import Services
 
+# A use-case that writes one resource, by its id and a body.
+Write = Callable[
+    [ResourceStore, Caller, Kind, str, Mapping[str, object], Notes, preconditions.Precondition | None], Awaitable[Written]
+]
 _NONE: Final = frozenset[str]()
 _ACCEPTED_BODIES = ("application/scim+json", "application/json")
 
@@ -84,23 +89,11 @@ class Visit:
         return await self._show(201, kind, written, shape)
 
     async def replace(self, kind: Kind) -> Answer:
-        auth.require(self.grant, "write")
-        precondition = await self._precondition(kind)
-        body = await self._body(self._limit(kind))
-        shape = self._projection(kind, body)
-        written = await resources.replace(
-            self.services.store, self.caller, kind, self.route.id, body, self.draft.notes, precondition
-        )
+        written, shape = await self._write(resources.replace, kind)
         return await self._show(200, kind, written, shape)
 
     async def modify(self, kind: Kind) -> Answer:
-        auth.require(self.grant, "write")
-        precondition = await self._precondition(kind)
-        body = await self._body(self._limit(kind))
-        shape = self._projection(kind, body)
-        written = await resources.modify(
-            self.services.store, self.caller, kind, self.route.id, body, self.draft.notes, precondition
-        )
+        written, shape = await self._write(resources.modify, kind)
         if kind.has_members and shape.is_default:
             # A group's answer may be huge: 204 unless the client said what it wants to see (RFC 7644 §3.5.2).
             return self._answered(204, kind, written, b"")
@@ -187,6 +180,15 @@ class Visit:
         attributes = next((value for name, value in pairs if name == "attributes"), None)
         excluded = next((value for name, value in pairs if name == "excludedAttributes"), None)
         return projection.parse(attributes, excluded, [kind], lenient=lenient, supplied=supplied)
+
+    async def _write(self, write: Write, kind: Kind) -> tuple[Written, projection.Projection]:
+        """Have the body change the resource that is asked for; what of it is to be shown."""
+        auth.require(self.grant, "write")
+        precondition = await self._precondition(kind)
+        body = await self._body(self._limit(kind))
+        shape = self._projection(kind, body)
+        store, notes = self.services.store, self.draft.notes
+        return await write(store, self.caller, kind, self.route.id, body, notes, precondition), shape
 
     async def _precondition(self, kind: Kind) -> preconditions.Precondition | None:
         asked = self.request.header(b"if-none-match")
