@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scimhub.scim import dialects, patch
+from scimhub.scim.catalog import USER_URN
 from scimhub.scim.dialects import LENIENT, RULES, STRICT
 from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
@@ -108,6 +109,11 @@ def test_what_no_rule_knows_is_left_to_the_check(name: str, value: object):
         (user(department="Pilots"), enterprise(department="Pilots"), ["short-name"]),
         (user(manager="u2"), enterprise(manager={"value": "u2"}), ["short-name", "text-for-object"]),
         (user(**{"name.givenName": "K"}), {"name": {"givenName": "K"}}, ["key-as-path"]),
+        (
+            user(**{USER_URN: {"title": "x", "name.givenName": "K"}}),
+            {"title": "x", "name": {"givenName": "K"}},
+            ["key-as-path"] * 2,
+        ),
         (enterprise(manager=["u2"]) | user(), enterprise(manager={"value": "u2"}), ["list-for-single", "text-for-object"]),
         (enterprise(manager={"value": "u2", "displayName": "x"}) | user(), enterprise(manager={"value": "u2"}), []),
         (enterprise(manager={"value": ""}) | user(), {}, ["empty-unassigned"]),

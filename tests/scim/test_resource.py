@@ -103,6 +103,12 @@ def test_one_attribute_in_two_spellings_is_refused(body: dict[str, object], dial
     assert "twice" in error.detail
 
 
+def test_an_attribute_beside_itself_under_the_base_schema_is_refused():
+    error = refused(user(title="a", **{USER_URN: {"Title": "b"}}), LENIENT)
+    assert outcome(error) == (400, "invalidSyntax")
+    assert "twice" in error.detail
+
+
 @pytest.mark.requirement("A-045", "A-046", "A-047", "P-006", "W-004")
 def test_what_is_unassigned_is_not_there():
     body = user(

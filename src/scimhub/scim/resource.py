@@ -5,7 +5,7 @@ from what is there. What the hub gives itself (``id``, ``meta``) or keeps elsewh
 not in it. The work is compiled once for each kind and dialect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -113,7 +113,7 @@ def _canonical_body(body: Mapping[str, object], kind: Kind, dialect: Dialect, no
         return body
     parts: dict[str, object] = {}
     others: list[tuple[str, object]] = []
-    for key, value in body.items():
+    for key, value in _without_base(body, kind, dialect, notes):
         name = _top_name(key, kind)
         if name is None:
             others.append((key, value))
@@ -133,6 +133,15 @@ def _canonical_body(body: Mapping[str, object], kind: Kind, dialect: Dialect, no
         else:
             checks.drop_unknown(key, value, dialect, notes)
     return parts
+
+
+def _without_base(body: Mapping[str, object], kind: Kind, dialect: Dialect, notes: Notes) -> Iterator[tuple[str, object]]:
+    """Names and values, those in an object under the base schema's URN, as extensions have theirs, among them."""
+    for key, value in body.items():
+        if isinstance(value, dict) and kind.is_base_urn(key) and dialects.allows(dialect, "key-as-path", notes):
+            yield from value.items()
+        else:
+            yield key, value
 
 
 @lru_cache(maxsize=256)
