@@ -177,6 +177,42 @@ def test_with_full_the_values_are_there(loop: Loop, tmp_path: Path, database: st
         assert value.encode() in found, value
 
 
+def test_a_secret_is_struck_out_wherever_a_resource_has_it(loop: Loop, tmp_path: Path):
+    """In the place of each value, beside it, and in what is read-only; some of these resources are accepted."""
+    whole = {name: value for name, value in person(1).items() if name not in ("password", PIN["id"], "KanColour", "locale")}
+    whole |= {"schemas": [hubs.USER], "timezone": "Europe/Berlin", "preferredLanguage": "de"}
+    whole[hubs.ENTERPRISE] |= {"manager": {"value": "1"}}
+    hidden: list[object] = [{"password": SECRET}, [{"passWord": SECRET}], {"value": "1", "client_secret": SECRET}]
+    bodies = [body for value in hidden for body in with_inserted(whole, value)]
+    bodies += [whole | {name: value} for value in hidden for name in ("id", "meta", "groups")]
+    bodies += [whole | {hubs.ENTERPRISE: {"manager": {"value": "1", "displayName": value}}} for value in hidden]
+    bodies += [whole | {"password": SECRET}]
+    with hubs.opened(loop, tmp_path, exchange_content="full") as application:
+        hub = application.hub()
+        accepted = 0
+        for number, body in enumerate(bodies):
+            for dialect, source in (("lenient", hub.lenient), ("strict", hub.strict)):
+                named = body | {"userName": f"{dialect}-{number}"}
+                made = source.post("/Users", named)
+                if made.status_code == 201:
+                    accepted += 1
+                    source.put(f"/Users/{made.json()['id']}", named | {"title": "other"})
+        assert accepted > len(bodies) / 3
+        found = kept_bytes(application, loop)
+        assert SECRET.encode() not in found, around(found, SECRET.encode())
+
+
+def with_inserted(value: object, inserted: object) -> Iterator[Any]:
+    """The JSON value with the other one in the place of each value in it, and as one more member of each object."""
+    if isinstance(value, dict):
+        yield value | {"more": inserted}
+        for name, item in value.items():
+            yield from (value | {name: each} for each in (inserted, *with_inserted(item, inserted)))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from ([*value[:place], each, *value[place + 1 :]] for each in with_inserted(item, inserted))
+
+
 def around(found: bytes, canary: bytes) -> bytes:
     """Where it stands, for the failure's message."""
     place = found.find(canary)

@@ -22,6 +22,8 @@ _PIECE = 64 * 1024
 _OVERLAP = 256
 _NAMES = re.compile(r"password|passwd|passphrase|passcode|(?:secret|token)$")
 _IN_TEXT = re.compile(r"passw(?:or)?d|passphrase|passcode|secret\b|token\b", re.IGNORECASE)
+# What may name a secret in its value, in lower case.
+_TEXTS = ("path", "filter", "detail")
 # ``directory.sources`` makes them: a prefix and 43 characters.
 _OWN_TOKEN = re.compile(r"scimhub_[A-Za-z0-9_-]{16,}")
 # So much of a secret is looked for; from there on as much goes as agrees with it, since details quote shortened values.
@@ -39,7 +41,7 @@ def names_of(catalog: Catalog | None) -> "Names":
     kinds = (catalog or standard_catalog()).kinds.values()
     stored = [schema for kind in kinds for schema in (kind.base, *kind.extensions.values())]
     shown = {name.lower() for schema in stored for attribute in schema.attributes for name in _returned(attribute)}
-    return Names(own, (*_MARKERS, *sorted(own)), any(_NAMES.search(name) for name in shown))
+    return Names(own, (*_MARKERS, *sorted(own)), any(name in _TEXTS or _NAMES.search(name) for name in shown))
 
 
 def _never_returned(attribute: Attribute) -> Iterator[str]:
@@ -60,7 +62,7 @@ def _returned(attribute: Attribute) -> Iterator[str]:
 class Names:
     """Tells secrets by their names. ``own`` are those of a directory's schemas; ``markers`` what a quick look searches.
 
-    ``are_shown``: a schema has an attribute that is named like a secret and returned all the same.
+    ``are_shown``: a schema has an attribute that is named like a secret, or tells of one, and is returned all the same.
     """
 
     own: frozenset[str]
@@ -73,6 +75,10 @@ class Names:
             return _has_escapes(text) or self._is_marked(text.lower().decode("latin-1"))
         # Piece by piece, so that no other thread waits long; the pieces overlap by more than a marker's length.
         return any(self.may_stand_in(text[place : place + _PIECE]) for place in range(0, len(text), _PIECE - _OVERLAP))
+
+    def may_stand_in_checked(self, text: bytes) -> bool:
+        """As ``may_stand_in``, of a resource as it was sent that holds nothing but what the schemas say and return."""
+        return _has_escapes(text) or self.may_stand_in_answer(text)
 
     def may_stand_in_answer(self, text: bytes) -> bool:
         """As ``may_stand_in``, of an answer with a resource: it shows nothing but what the schemas say."""

@@ -44,6 +44,12 @@ def checks_of(kind: Kind, extension: str | None, attribute: Attribute, dialect: 
 
 def ignored(value: object, notes: Notes) -> None:
     """The check of a read-only attribute: what is sent for it has no effect (RFC 7644 §3.3, §3.5.1)."""
+    if isinstance(value, dict | list):
+        notes.has_unread = True
+
+
+def checked_elsewhere(value: object, notes: Notes) -> None:
+    """The check of what is no part of the document and has a check of its own."""
 
 
 def drop_unknown(path: str, value: object, dialect: Dialect, notes: Notes) -> None:

@@ -15,6 +15,13 @@ class Notes:
     dropped: list[str] = field(default_factory=list)
     # The dropped content itself by top-level name, kept until a schema adopts it (DECISIONS 17).
     unmapped: dict[str, object] = field(default_factory=dict)
+    # Whether an object or list was passed over without a look at what is in it.
+    has_unread: bool = False
+
+    @property
+    def tell_nothing(self) -> bool:
+        """Whether all that was sent is what the schemas say, as they say it, and what is never returned was not there."""
+        return not (self.rewrites or self.dropped or self.has_unread)
 
     def rewrote(self, rule: str) -> None:
         self.rewrites.append(rule)

@@ -216,6 +216,7 @@ class _Plan:
 @lru_cache(maxsize=256)
 def _plan(kind: Kind, dialect: Dialect) -> _Plan:
     attributes: dict[str, Check] = dict.fromkeys(COMMON_NAMES, checks.ignored)
+    attributes |= dict.fromkeys(("schemas", "externalId"), checks.checked_elsewhere)
     attributes |= _schema_checks(kind, None, kind.base, dialect)
     if kind.has_members:
         attributes["members"] = checks.ignored

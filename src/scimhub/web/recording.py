@@ -55,7 +55,7 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
     is_read = request.method in _READS or place in ("search", "root_search")
     if (is_read and status < 400) or not services.recorder.is_on:
         return
-    kept, lacks_document = _kept_of(draft, answer.body)
+    kept, lacks_document = _kept_of(request.method, draft, answer.body)
     # In the order of the fields: by name it would take three times as long.
     received = Received(
         draft.request_id,
@@ -85,7 +85,7 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
     services.recorder.record(received)
 
 
-def _kept_of(draft: Draft, answer: bytes) -> tuple[bytes, bool]:
+def _kept_of(method: str, draft: Draft, answer: bytes) -> tuple[bytes, bool]:
     """What of the answer is handed over, and whether it lacks the document.
 
     The change log has the document already: to keep it twice costs a write more than all else of recording. What is struck
@@ -93,7 +93,10 @@ def _kept_of(draft: Draft, answer: bytes) -> tuple[bytes, bool]:
     """
     if draft.shown is None or len(draft.body) > _LONGEST_LOOKED_THROUGH:
         return answer, False
-    if secrets.names_of(draft.catalog).may_stand_in(draft.body):
+    names = secrets.names_of(draft.catalog)
+    # A PATCH names attributes in texts as well.
+    is_checked = method != "PATCH" and draft.notes.tell_nothing
+    if names.may_stand_in_checked(draft.body) if is_checked else names.may_stand_in(draft.body):
         return answer, False
     frame = representation.without_document(answer, draft.shown)
     return (frame, True) if len(frame) <= _LONGEST_FRAME else (answer, False)
