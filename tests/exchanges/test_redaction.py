@@ -7,7 +7,7 @@ import pytest
 
 from scimhub.exchanges.records import Body, Received
 from scimhub.exchanges.redaction import keeps_all, redact, show_headers
-from scimhub.scim.catalog import STANDARD_TYPES, build_catalog, standard_schemas
+from scimhub.scim.catalog import STANDARD_TYPES, Catalog, build_catalog, standard_schemas
 from scimhub.scim.schema import ResourceType, SchemaExtension, parse_schema
 from scimhub.sqlstore import exchange_rows
 
@@ -87,12 +87,16 @@ def test_a_name_written_with_escapes_is_recognised():
     assert kept(b"{" + lines + b',"p\\u0061ssword":"pw"}') == {"x": "\n" * 9, "password": HIDDEN}
 
 
-def test_what_a_schema_never_returns_is_a_secret():
+def with_a_pin() -> Catalog:
     pin = {"name": "pin", "type": "string", "returned": "never", "mutability": "writeOnly"}
     schema = parse_schema({"id": "urn:example:Door", "name": "Door", "attributes": [pin]})
     user, group = STANDARD_TYPES
     kind = ResourceType(user.name, user.endpoint, "", user.schema, (SchemaExtension(schema.id, False),))
-    catalog = build_catalog(2, [*standard_schemas(), schema], [kind, group])
+    return build_catalog(2, [*standard_schemas(), schema], [kind, group])
+
+
+def test_what_a_schema_never_returns_is_a_secret():
+    catalog = with_a_pin()
     body = {"userName": "a", "urn:example:Door": {"pin": "4711"}}
     assert kept(body, catalog=catalog)["urn:example:Door"] == {"pin": HIDDEN}
     assert kept(body)["urn:example:Door"] == {"pin": "4711"}
@@ -246,10 +250,19 @@ LOOKED_INTO = {
 
 @pytest.mark.parametrize("name", AS_THEY_CAME)
 def test_the_row_of_what_is_kept_as_it_came_is_that_of_its_redaction(name: str):
-    assert keeps_all(AS_THEY_CAME[name])
+    assert keeps_all([AS_THEY_CAME[name]]) == [True]
     assert exchange_rows.values_as_received(AS_THEY_CAME[name]) == exchange_rows.values_of(redact(AS_THEY_CAME[name]))
 
 
 @pytest.mark.parametrize("name", LOOKED_INTO)
 def test_what_may_hold_something_to_hide_is_not_kept_as_it_came(name: str):
-    assert not keeps_all(LOOKED_INTO[name])
+    assert keeps_all([LOOKED_INTO[name]]) == [False]
+
+
+def test_what_has_to_be_looked_into_is_found_among_others():
+    several = [exchange for each in LOOKED_INTO.values() for exchange in (*AS_THEY_CAME.values(), each)]
+    assert keeps_all(several) == [exchange in AS_THEY_CAME.values() for exchange in several]
+    with_pin = received({"pin": "4711"}, catalog=with_a_pin())
+    assert keeps_all([received({"pin": "4711"}), with_pin]) == [True, False]
+    assert keeps_all([]) == []
+    assert keeps_all(list(AS_THEY_CAME.values())) == [True] * len(AS_THEY_CAME)

@@ -29,6 +29,8 @@ _GATHERING = 0.5
 _RESTING = 3600.0
 _LARGEST_BATCH = 5000
 _LARGEST_BATCH_BYTES = 8 * MIB
+# So many exchanges are looked through together.
+_AT_ONCE = 64
 # What an exchange or attempt takes besides bodies, in bytes.
 _OVERHEAD = 500
 # Bodies that wait for the thread; beyond that only their beginnings are kept waiting.
@@ -178,30 +180,36 @@ class Exchanges:
     def _rows_from(self, entry: _Entry, batch: "_Batch") -> Iterator[Values]:
         """The rows of the exchanges from this entry on, as far as one batch goes; all else goes into the batch.
 
-        A row is made when it is asked for, and what it is made of is then let go: in the midst of a batch of megabytes each
-        further look at it would be one into cold memory.
+        Some rows are made when the first of them is asked for, and what they are made of is then let go: in the midst of a
+        batch of megabytes each further look at it would be one into cold memory.
         """
         room = self._largest_batch_bytes
+        some: list[Received] = []
         while True:
             if isinstance(entry, Received):
                 size = len(entry.request) + len(entry.answer)
                 self._taken += size
                 room -= size + _OVERHEAD
-                batch.exchanges += 1
-                yield self._row_of(entry)
+                batch.size += 1
+                some.append(entry)
+                if len(some) == _AT_ONCE:
+                    yield from self._rows_of(some)
+                    some = []
             elif isinstance(entry, Attempt):
                 room -= _OVERHEAD
+                batch.size += 1
                 batch.attempts.append(entry)
             elif entry is None:
                 batch.is_last = True
             else:
                 batch.waiters.append(entry)
             if self._queue.empty():
-                return
+                break
             if room <= 0 or batch.size >= self._largest_batch:
                 batch.is_full = True
-                return
+                break
             entry = self._queue.get()
+        yield from self._rows_of(some)
 
     def _write(self, rows: Iterator[Values], batch: "_Batch") -> None:
         first = list(islice(rows, 1))
@@ -230,9 +238,14 @@ class Exchanges:
             _log.warning("exchanges are kept again", extra={"dropped": self.dropped})
         self._is_losing = False
 
-    def _row_of(self, received: Received) -> Values:
+    def _rows_of(self, some: Sequence[Received]) -> list[Values]:
+        is_full = self._content == "full"
+        kept = redaction.keeps_all(some, self._body_limit) if is_full else [False] * len(some)
+        return list(map(self._row_of, some, kept))
+
+    def _row_of(self, received: Received, keeps_all: bool) -> Values:
         try:
-            if self._content == "full" and redaction.keeps_all(received, self._body_limit):
+            if keeps_all:
                 return exchange_rows.values_as_received(received)
             return exchange_rows.values_of(redaction.redact(received, self._content, self._body_limit))
         except Exception:
@@ -245,16 +258,13 @@ class Exchanges:
 class _Batch:
     """What one transaction takes from the queue."""
 
-    exchanges: int = 0
+    # Exchanges and attempts.
+    size: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     waiters: list[threading.Event] = field(default_factory=list)
     # Whether there was more than the batch may hold, and whether nothing comes any more.
     is_full: bool = False
     is_last: bool = False
-
-    @property
-    def size(self) -> int:
-        return self.exchanges + len(self.attempts)
 
 
 async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Exchanges:
