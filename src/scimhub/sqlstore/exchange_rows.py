@@ -101,25 +101,27 @@ def values_of(exchange: Exchange) -> Values:
 
 def values_as_received(received: Received) -> Values:
     """The row of an exchange of which ``redaction.keeps_all``, at a third of the time that redacting it would take."""
-    request, answer = received.request, received.answer
+    # Up to the duration the columns are the fields; taking the others apart at once is quicker than by their names.
+    rewrites, dropped, kind, resource_id, change_ids, _, _, headers, request, _, answer, answer_size, lacks_document, _ = (
+        received[8:]
+    )
     return (
-        # Up to the duration the columns are the fields.
         *received[:8],
-        _array(received.rewrites),
-        _array(received.dropped),
-        received.resource_kind,
-        received.resource_id,
-        _array(received.change_ids),
+        _array(rewrites),
+        _array(dropped),
+        kind,
+        resource_id,
+        _array(change_ids),
         "",
         "",
-        _headers(received.headers),
+        _headers(headers),
         request.decode() if request else None,
         len(request),
         False,
         answer.decode() if answer else None,
-        received.answer_size,
+        answer_size,
         False,
-        "full" if received.lacks_document and answer else "",
+        "full" if lacks_document and answer else "",
     )
 
 
