@@ -95,6 +95,32 @@ async def test_a_file_of_the_first_shape_is_migrated(tmp_path: Path):
     connection.close()
 
 
+async def test_larger_parts_of_an_index_are_made_smaller(tmp_path: Path):
+    file = open_file_exchanges(tmp_path / "hub.db", now=lambda: T2)
+    file.record(FIRST)
+    file.record_attempt(TRY)
+    await file.close()
+    connection = apsw.Connection(str(exchanges.path_beside(tmp_path / "hub.db")))
+    connection.execute(THIRD_SHAPE)
+    connection.close()
+    file = open_file_exchanges(tmp_path / "hub.db", now=lambda: T2)
+    assert await ids(file, resource=FIRST.resource_id) == [FIRST.id]
+    assert await file.list_attempts(resource_id=TRY.resource_id) == [TRY]
+    await file.close()
+    connection = apsw.Connection(str(exchanges.path_beside(tmp_path / "hub.db")))
+    made = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE name LIKE '%_by_resource'")]
+    connection.close()
+    assert [sql for sql in made if "(number >> 12, resource_id)" not in sql] == []
+    assert len(made) == 2
+
+
+THIRD_SHAPE = """
+DROP INDEX exchanges_by_resource;
+DROP INDEX attempts_by_resource;
+CREATE INDEX exchanges_by_resource ON exchanges (number >> 14, resource_id) WHERE resource_id <> '';
+CREATE INDEX attempts_by_resource ON attempts (number >> 14, resource_id);
+PRAGMA user_version = 3"""
+
 FIRST_SHAPE = f"""
 CREATE TABLE exchanges (
     number        INTEGER PRIMARY KEY AUTOINCREMENT,
