@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_doctor_notices_a_socket_that_nobody_answers(scimhub: Scimhub, home: Pat
 
 def test_doctor_notices_what_is_no_hubs_database(scimhub: Scimhub, home: Path):
     (home / "data").mkdir(mode=0o700)
-    with sqlite3.connect(home / "data" / "scimhub.db") as other:
+    with closing(sqlite3.connect(home / "data" / "scimhub.db")) as other:
         other.execute("CREATE TABLE people (name)")
     assert verdicts(scimhub)["database"] == "FAIL"
 

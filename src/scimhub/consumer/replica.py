@@ -190,7 +190,7 @@ class Replica:
         self._connection.execute(put, (event.resource_id, event.resource_type, event.version, 0, written))
 
     def _raise_floor(self, id: str, version: int) -> None:
-        self._connection.execute("UPDATE resources SET floor = ?2 WHERE id = ?1 AND floor < ?2", (id, version))
+        self._connection.execute("UPDATE resources SET floor = ? WHERE id = ? AND floor < ?", (version, id, version))
         self._connection.execute("DELETE FROM members WHERE group_id = ? AND version <= ?", (id, version))
 
     def _take_members(self, event: Event) -> None:
@@ -226,7 +226,7 @@ class Replica:
 
     def resources(self, type: str | None = None) -> Iterator[Held]:
         """All resources, or those of one type such as ``User``, in order of id."""
-        sql = "SELECT type, id, version, resource FROM resources WHERE resource IS NOT NULL AND ?1 IN ('', type) ORDER BY id"
+        sql = "SELECT type, id, version, resource FROM resources WHERE resource IS NOT NULL AND ? IN ('', type) ORDER BY id"
         return map(_held, self._connection.execute(sql, (type or "",)))
 
     def members_of(self, group: str) -> list[str]:
