@@ -84,7 +84,7 @@ def test_each_status_has_its_outcome(status, outcome):
     [
         (None, None),
         ("", None),
-        ("0", 0.0),
+        ("0", None),
         ("120", 120.0),
         (" 120 ", 120.0),
         ("86400", DAY),
@@ -97,7 +97,8 @@ def test_each_status_has_its_outcome(status, outcome):
         ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
         ("Friday, 15-Jan-27 08:00:30 GMT", 30.0),
         ("Fri Jan 15 08:00:30 2027", 30.0),
-        ("Fri, 15 Jan 2027 07:00:00 GMT", 0.0),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", None),
+        ("Fri, 15 Jan 2027 08:00:00 GMT", None),
         ("Fri, 15 Jan 2100 08:00:00 GMT", DAY),
         ("Fri, 99 Jan 2027 08:00:30 GMT", None),
     ],

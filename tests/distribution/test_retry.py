@@ -24,7 +24,9 @@ FAILED = Retry("The receiver answered 500.")
         (FAILED, 7, 1.0, Again(3600.0, holds=True)),
         (FAILED, 50, 1.0, Again(3600.0, holds=True)),
         (FAILED, 79, 1.0, Stop()),
-        (Retry("429", after=3.0), 5, 0.1, Again(3.0, holds=False)),
+        (Retry("429", after=3.0), 1, 0.1, Again(3.0, holds=False)),
+        (Retry("429", after=3.0), 5, 0.1, Again(60.0, holds=True)),
+        (Retry("429", after=0.0), 2, 0.5, Again(2.5, holds=False)),
         (Retry("429", after=120.0), 1, 0.1, Again(120.0, holds=True)),
         (Retry("429", after=10.0**9), 1, 0.1, Again(86400.0, holds=True)),
         (Rejected("400"), 1, 1.0, Again(1.0, holds=False)),
@@ -69,6 +71,15 @@ def test_pauses_between_probes_double_up_to_a_minute() -> None:
         pauses.append(breaker.probe_at - now)
         now = breaker.probe_at
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_whoever_asks_for_no_pause_is_given_the_usual_one() -> None:
+    breaker, now, pauses = Breaker(4), 0.0, []
+    for _ in range(3):
+        fail(breaker, "a", now, is_own=True, after=0.0)
+        pauses.append(breaker.probe_at - now)
+        now = breaker.probe_at
+    assert pauses == [1, 2, 4]
 
 
 def test_messages_that_were_in_flight_when_it_opened_do_not_lengthen_the_pause() -> None:

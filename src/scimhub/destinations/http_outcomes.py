@@ -65,18 +65,21 @@ def check_size(body: bytes | None, limit: int) -> None:
 
 
 def parse_retry_after(written: str | None, now: float) -> float | None:
-    """The seconds that ``Retry-After`` asks for, at most a day's (RFC 9110 §10.2.3); None when it says nothing clear."""
+    """The seconds that ``Retry-After`` asks for, at most a day's (RFC 9110 §10.2.3).
+
+    None when it says nothing clear, or asks for nothing: 0, or a moment that has passed.
+    """
     text = (written or "").strip()
     if text.isascii() and text.isdigit():
         # int() refuses thousands of digits, float does not.
-        return min(float(text), _LONGEST_WAIT)
+        return min(float(text), _LONGEST_WAIT) or None
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max(moment.timestamp() - now, 0.0), _LONGEST_WAIT)
+    return min(max(moment.timestamp() - now, 0.0), _LONGEST_WAIT) or None
 
 
 def of_failure(error: Exception, host: str, timeout: float) -> Outcome:

@@ -64,7 +64,7 @@ class Breaker:
     def fail(self, lane: str, *, is_own: bool, reason: str, after: float | None, now: float, chance: float) -> bool:
         """A message of the lane failed; whether that is the destination's fault and not to be counted against the lane.
 
-        ``is_own`` says that the failure was the destination's for certain, ``after`` what it asked for in seconds.
+        ``is_own`` says that the failure was the destination's for certain, ``after`` what it asked for in seconds, if it did.
         """
         self.failing_since = now if self.failing_since is None else self.failing_since
         self.failures += 1
@@ -74,7 +74,8 @@ class Breaker:
         was_open = self.state != "closed"
         if not was_open and not is_own and len(self._failing) < _FAILING_LANES:
             return False
-        pause = self._pause * (0.5 + chance / 2) if after is None else after
+        # Whoever asks for no patience at all has asked for nothing: a probe must not follow the other without a pause.
+        pause = after or self._pause * (0.5 + chance / 2)
         if not was_open or now >= self.probe_at:
             self.probe_at = now + pause
             self._pause = min(_LONGEST_PAUSE, 2 * self._pause)

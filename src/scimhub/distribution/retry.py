@@ -40,6 +40,7 @@ def judge(outcome: Retry | Rejected, attempts: int, chance: float) -> Verdict:
         return Stop()
     base = DELAYS[min(attempts, len(DELAYS)) - 1]
     if isinstance(outcome, Retry) and outcome.after is not None:
-        wished = min(outcome.after, LONGEST_DELAY)
+        # It says how long to wait at least: a receiver that always asks for a moment must not use up three days of attempts.
+        wished = min(max(outcome.after, base * chance), LONGEST_DELAY)
         return Again(wished, wished > LONGEST_WAIT_IN_WINDOW)
     return Again(base * chance, base > LONGEST_WAIT_IN_WINDOW)
