@@ -104,6 +104,27 @@ async def test_of_an_accident_five_leave_all_else_goes_on_and_one_release_sends_
         assert (stands.trip, stands.waiting, list(stands.sorts)) == (None, 0, [])
 
 
+async def test_a_removal_that_is_one_too_many_trips_the_brake_at_once_though_it_could_settle(tmp_path: Path):
+    """How many there are was counted for the removals before it, and is counted again."""
+    async with open_outside(tmp_path) as hub:
+        await hub.destination(after=0)
+        ids = await people(hub, 11)
+        await burst(hub, ids[:5])
+        await until(lambda: len(removed(hub.outside)) >= 4, "those that go at once")
+        hub.pass_time(70)
+        await until(lambda: len(removed(hub.outside)) == 5, "the one that settled")
+        await hub.caught_up()
+        hub.pass_time(10)  # so that it settles at once what it keeps, and nothing is left to wake it
+        await burst(hub, ids[5:6])
+        async with asyncio.timeout(10):
+            while not (await status.of_destination(hub.engine, await hub.again())).brake_is_tripped:
+                await asyncio.sleep(0.01)
+        trip = (await brake_of(hub)).trip
+        assert trip is not None
+        assert (trip.count, trip.population) == (6, 11)
+        assert len(removed(hub.outside)) == 5
+
+
 async def test_deactivations_and_losses_of_scope_count_as_much_as_deletions(tmp_path: Path):
     wish = Subscription(filters={"User": 'title eq "in"'})
     async with open_outside(tmp_path) as hub:

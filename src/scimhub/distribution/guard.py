@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import census
@@ -21,7 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Asks the gate for each unit that removes; ``intake`` knows how the destination sees its directory, and what was read."""
+    """Asks the gate for each unit that removes; ``intake`` knows how the destination sees its directory, and what was read.
+
+    ``wake`` has the pump look again: what was counted may have tripped the brake, which is then to be written and told.
+    """
 
     def __init__(
         self,
@@ -30,12 +34,14 @@ class Guard:
         settling: Settling,
         given: Surroundings,
         intake: Intake,
+        wake: Callable[[], None],
     ) -> None:
         self._destination = destination
         self._gate = gate
         self._settling = settling
         self._given = given
         self._intake = intake
+        self._wake = wake
         self._counting: asyncio.Task[None] | None = None
         self._has_told = gate.brake.trip is not None
 
@@ -96,6 +102,7 @@ class Guard:
             pass  # the pump meets it at its next change
         finally:
             self._counting = None
+            self._wake()
 
     async def _count_leaving(self, interest: Interest, sort: str, began: int) -> tuple[int, int]:
         """How many of the sort left behind what was read, and how many left since the count began, at that position.

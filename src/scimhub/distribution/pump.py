@@ -63,6 +63,7 @@ class Pump:
         self.last_success: float | None = None
         self.delivered = 0
         self.failed = 0
+        self._awake = asyncio.Event()
         self._sender = sender
         self._given = given
         self._lanes: OwingLanes[Notice] = OwingLanes(destination.cursor, destination.ahead, map(times.hold_of, holds))
@@ -70,7 +71,7 @@ class Pump:
         self._settling = Settling(destination, lease, outlook, self._lanes, given)
         self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
-        self._guard = Guard(destination, self._gate, self._settling, given, self._intake)
+        self._guard = Guard(destination, self._gate, self._settling, given, self._intake, self._awake.set)
         self._sending = Sending(
             *(destination, lease, sender, given, self._intake, self._guard),
             note=self._note,
@@ -78,7 +79,6 @@ class Pump:
             fail=self._note_fault,
             ended=self._note_end,
         )
-        self._awake = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._launched_at = 0.0
         self._stopping = False
