@@ -100,7 +100,8 @@ def of_failure(error: Exception, host: str, timeout: float) -> Outcome:
         case TimeoutError():
             return Retry(f"{host} did not answer within {timeout:g} seconds.", "resource")
         case aiohttp.ClientResponseError():
-            return Retry(f"What {host} answered is not HTTP: {error.message}.", "destination")
+            # Its message quotes the answer, which may repeat what was sent.
+            return Retry(f"What {host} answered is not HTTP ({type(error.__cause__ or error).__name__}).", "destination")
         case aiohttp.ClientConnectionError() | OSError() | aiohttp.ClientPayloadError():
             return Retry(f"{host} broke the connection off before it had answered.", "resource")
         case _:
