@@ -52,7 +52,15 @@ def test_everything_can_be_set():
 
 
 @pytest.mark.parametrize(
-    "url", [URL, "http://example.com", "https://[2606:4700::1111]:8443/x", "https://münchen.example/", "HTTPS://E.example"]
+    "url",
+    [
+        URL,
+        "http://example.com",
+        "https://[2606:4700::1111]:8443/x",
+        "https://münchen.example/",
+        "http://a_b.example./",
+        "HTTPS://E.example",
+    ],
 )
 def test_an_url_with_a_host_is_taken(url):
     assert WEBHOOK.check({"url": url})["url"] == url
@@ -77,6 +85,13 @@ def test_an_url_with_a_host_is_taken(url):
         ("https://[::1/", "The url cannot be read"),
         ("https://dana:secret@example.com/", "The url holds a user name or password; put credentials into headers instead."),
         ("https://dana@example.com/", "The url holds a user name or password"),
+        ("https://@example.com/", "The url holds a user name or password"),
+        ("https://example..com/", "The url names the host 'example..com', which can be no name of a host."),
+        ("https://.example.com/", "The url names the host '.example.com'"),
+        (f"https://{'a' * 64}.com/", "The url names the host 'aaa"),
+        (f"https://{'a.' * 130}com/", "The url names the host 'a.a"),
+        ("https://example%00.com/", "The url names the host 'example%00.com'"),
+        ("https://xn--zzzzzz--.com/", "The url cannot be read"),
         ("https://example.com/#part", "The url has a fragment (#…), which is never sent; leave it out."),
         ("https://example.com/#", "The url has a fragment"),
         ("http://127.0.0.1/", "The host of the url cannot be used: The address 127.0.0.1 is this machine itself (loopback)."),

@@ -27,6 +27,8 @@ _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 _HOP_BY_HOP: Final = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"} | {
     *("te", "trailer", "transfer-encoding", "upgrade")
 }
+# What the domain name system can be asked for (RFC 1035 §2.3.4), with the underscores that internal names have.
+_HOST_NAME: Final = re.compile(r"(?!.{254})(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _OWN: Final = {"host", "user-agent", "accept-encoding", "expect"}
 _OWN_PREFIXES: Final = ("webhook-", "ce-", "content-")
 
@@ -57,17 +59,20 @@ def check_url(value: object, policy: Policy, problems: list[str], missing: str, 
         return
     try:
         url = URL(value)
-        port = url.port  # may raise ValueError as well
+        host, port = url.host, url.port  # may raise ValueError as well
     except ValueError as error:
         problems.append(f"The {name} cannot be read: {error}; write it such as https://example.com/events.")
         return
     if url.scheme not in ("http", "https"):
         problems.append(f"The {name} begins with {url.scheme or 'no scheme'!r}; it must begin with https:// or http://.")
         return
-    if not url.raw_host or port == 0:
+    if not host or not url.raw_host or port == 0:
         problems.append(f"The {name} names no host to connect to, or port 0; write it such as https://example.com/events.")
         return
-    if url.raw_user is not None or url.raw_password is not None:
+    if ":" not in url.raw_host and not _HOST_NAME.fullmatch(url.raw_host):
+        problems.append(f"The {name} names the host {host[:80]!r}, which can be no name of a host.")
+        return
+    if re.match(r"[^/]*//[^/?#]*@", value):
         problems.append(f"The {name} holds a user name or password; put credentials into headers instead.")
     if "#" in value:
         problems.append(f"The {name} has a fragment (#…), which is never sent; leave it out.")
