@@ -125,14 +125,11 @@ async def test_a_name_without_address_is_the_destinations_fault():
     assert outcome.reason.startswith("The name nowhere.invalid has no address: ")
 
 
-@pytest.mark.parametrize(
-    "head, fault",
-    [(b"220 mail.example.com ESMTP\r\n", "BadStatusLine"), (b"HTTP/1.1 200 OK\r\nX\0: ESMTP\r\n\r\n", "InvalidHeader")],
-)
-async def test_an_answer_that_is_not_http_is_the_destinations_fault_and_is_not_repeated(head, fault):
+@pytest.mark.parametrize("head", [b"220 mail.example.com ESMTP\r\n", b"HTTP/1.1 200 OK\r\nX\0: ESMTP\r\n\r\n"])
+async def test_an_answer_that_is_not_http_is_the_destinations_fault_and_is_not_repeated(head):
     """It may be what was sent, and reasons stand in the log."""
     outcome, _ = await outcome_of(says(head))
-    assert outcome == Retry(f"What 127.0.0.1 answered is not HTTP ({fault}).", "destination")
+    assert outcome == Retry("What 127.0.0.1 answered is not HTTP.", "destination")
 
 
 async def test_a_head_without_end_is_not_read_to_its_end():
