@@ -303,6 +303,7 @@ async def test_who_was_removed_there_is_made_again_by_the_next_change(tmp_path: 
         await stage.send("group.created", "g", 1, displayName="staff", added=("k",))
         stage.application.users.clear()
         stage.application.groups[next(iter(stage.application.groups))]["members"] = []
+        stage.now += 60
         assert await stage.send("user.updated", "k", 2, **KIM, title="boss") == Delivered()
         assert shown(stage.application)["title"] == "boss"
         assert stage.application.members("staff") == {"kim@example.com"}  # with the memberships that were lost
@@ -329,8 +330,49 @@ async def test_deleting_who_is_gone_already_is_done(tmp_path: Path):
     async with on_stage(tmp_path, on_delete="delete") as stage:
         await stage.send("user.created", "k", 1, **KIM)
         stage.application.users.clear()
+        stage.now += 60
         assert await stage.send("user.deleted", "k", 2) == Delivered()
         assert (await stage.remote("k")).state == "gone"
+
+
+@pytest.mark.parametrize("leaving", ["delete", "deactivate"])
+async def test_who_was_written_just_now_is_not_taken_for_gone_where_an_application_lags(tmp_path: Path, leaving: str):
+    """A leaver would stay there, active, and nobody would hear of it."""
+    async with on_stage(tmp_path, on_delete=leaving) as stage:
+        await stage.send("user.created", "k", 1, **KIM)
+        stage.application.faults[:] = [always(error(404), "PATCH"), always(error(404), "DELETE")]
+        outcome = await stage.send("user.deleted", "k", 2)
+        assert isinstance(outcome, Retry)
+        assert outcome.blame == "resource"
+        stage.application.faults.clear()
+        stage.now += 5
+        assert await stage.send("user.deleted", "k", 2) == Delivered()
+        assert [one["active"] for one in stage.application.users.values()] == ([] if leaving == "delete" else [False])
+
+
+async def test_a_change_of_who_was_made_just_now_makes_nobody_twice_where_an_application_lags(tmp_path: Path):
+    async with on_stage(tmp_path) as stage:
+        await stage.send("user.created", "k", 1, **KIM)
+        stage.application.faults.append(once(error(404), "PATCH"))
+        assert isinstance(await stage.send("user.updated", "k", 2, **KIM, title="boss"), Retry)
+        assert await stage.send("user.updated", "k", 2, **KIM, title="boss") == Delivered()
+        assert len(stage.application.bodies("POST")) == 1
+
+
+async def test_who_was_made_without_an_id_in_the_answer_is_waited_for_until_a_filter_finds_him(tmp_path: Path):
+    async with on_stage(tmp_path) as stage:
+        application = stage.application
+        application.after.append(lambda request, answer: Answer(201) if request.method == "POST" else answer)
+        application.faults.append(always(Answer(200, {"totalResults": 0, "Resources": []}), "GET", "Users"))
+        for _ in range(4):
+            outcome = await stage.send("user.created", "k", 1, **KIM)
+            assert isinstance(outcome, Retry)
+            stage.now += 10
+        application.faults.clear()
+        assert await stage.send("user.created", "k", 1, **KIM) == Delivered()
+        assert len(application.users) == 1
+        application.faults.append(always(error(409), "POST"))
+        assert isinstance(await stage.send("user.created", "other", 1, **KIM), Rejected)
 
 
 async def test_whoever_cannot_be_made_inactive_is_deleted_all_the_same(tmp_path: Path):
@@ -568,6 +610,7 @@ async def test_a_group_that_was_removed_there_is_made_again_with_its_members(tmp
         await people(stage, "a", "b")
         await stage.send("group.created", "g", 1, displayName="staff", added=("a",))
         stage.application.groups.clear()
+        stage.now += 60
         # The name did not change: only the change of members meets the loss.
         first = await stage.send("group.member.added", "g", 2, displayName="staff", added=("b",))
         assert isinstance(first, Retry)

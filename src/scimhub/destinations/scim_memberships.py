@@ -110,7 +110,7 @@ class Memberships:
         if await self._resources.is_there(group):
             return
         await self._resources.lose(group)
-        raise Failure(Retry("The application has the group no more; it is made anew.", after=0.0))
+        raise Failure(Retry("The application has the group no more; it is made anew."))
 
     # ------------------------------------------------------------------ as a whole
 

@@ -21,6 +21,8 @@ from scimhub.distribution.ledger import Ledger, Remote
 _NOT_THERE: Final = (404,)
 _INACTIVE: Final = scim_content.digest(False)
 _DAY: Final = 24 * 3600.0
+# Seconds in which an application may answer 404 for what it took: some answer from copies that lag behind.
+_LAG: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,13 @@ class Resources:
             if found is not None:
                 return await self._adopt(event, found, body, awaits, ability)
         before = 0 if known is None else known.version
-        await self._save(Remote(event.id, event.resource_type, "creating", before, self._now()))
+        # The time of the first request counts, however often it is repeated.
+        since = self._now() if known is None or known.state != "creating" else known.updated
+        await self._save(Remote(event.id, event.resource_type, "creating", before, since))
         path = scim_application.path_of(event.resource_type)
         reply = await self._application.ask("POST", path, body, expected=(409,), repeats=False)
         if reply.status == 409:
-            return await self._adopt_after_conflict(event, body, awaits, ability)
+            return await self._adopt_after_conflict(event, known, body, awaits, ability)
         if reply.remote_id is None:
             found = await self._find(event.resource_type, body, ability)
             if found is None:
@@ -129,10 +133,13 @@ class Resources:
             reply = found
         return await self._note(event, reply, body, awaits, ability)
 
-    async def _adopt_after_conflict(self, event: Event, body: Json, awaits: str | None, ability: Ability) -> Remote:
-        found = None
-        if self._configuration.adopt != "never":
-            found = await self._find(event.resource_type, body, ability)
+    async def _adopt_after_conflict(
+        self, event: Event, known: Remote | None, body: Json, awaits: str | None, ability: Ability
+    ) -> Remote:
+        is_wanted = self._configuration.adopt != "never"
+        found = await self._find(event.resource_type, body, ability) if is_wanted else None
+        if found is None and known is not None and known.state == "creating":
+            self._check_lag(known)
         if found is None:
             asked = " or ".join(ability.lookups(event.resource_type)) or "any attribute"
             raise Failure(
@@ -198,12 +205,12 @@ class Resources:
         if reply is not None and reply.status == 412:
             raise Failure(Retry("The application says twice that the resource was changed meanwhile.", status=412))
         if reply is None or reply.status == 404:
-            lost = await self._lose(known)
             if not recreates:
                 # Some keep whom they deleted among those whom a filter finds, and answer for nobody else.
+                await self._lose(known)
                 reason = f"The application finds the {known.resource_type}, and answers 404 when it is to be changed."
                 raise Failure(Rejected(reason, 404))
-            return await self._create(event, lost, body, awaits, ability)
+            return await self._create(event, await self.lose(known), body, awaits, ability)
         return await self._note(event, reply, body, awaits, ability, known)
 
     async def _write(self, known: Remote, body: Json, flat: Json, ability: Ability) -> Reply | None:
@@ -272,7 +279,7 @@ class Resources:
             return known
         is_there = await self._deactivate(known, ability, refuses=leaving != "delete")
         if not is_there:
-            await self._lose(known)
+            await self.lose(known)
         elif leaving == "delete":
             return known
         else:
@@ -315,7 +322,9 @@ class Resources:
     async def remove(self, known: Remote) -> None:
         """DELETE it; that it is not there is as good."""
         path = scim_application.path_of(known.resource_type, known.remote_id)
-        await self._application.ask("DELETE", path, expected=_NOT_THERE)
+        reply = await self._application.ask("DELETE", path, expected=_NOT_THERE)
+        if reply.status == 404:
+            self._check_lag(known)
         await self._lose(known, for_good=True)
 
     async def _lose(self, known: Remote, *, for_good: bool = False) -> Remote:
@@ -327,9 +336,19 @@ class Resources:
         await self._ledger.forget_memberships(self._key, known.resource_id)
         return gone
 
-    async def lose(self, known: Remote) -> None:
-        """The application turned out to have it no more; the next event makes it anew."""
-        await self._lose(known)
+    async def lose(self, known: Remote) -> Remote:
+        """The application answered 404: it has it no more, and the next event makes it anew; raises Failure if it may lag."""
+        self._check_lag(known)
+        return await self._lose(known)
+
+    def _check_lag(self, known: Remote) -> None:
+        """Raise Failure where what is not found was written just now: to take it for gone would leave it there for good."""
+        ago = self._now_seconds() - times.seconds(known.updated)
+        if 0 <= ago < _LAG:
+            reason = (
+                f"The application does not show the {known.resource_type} that it was sent {ago:.0f} s ago; it may lag behind."
+            )
+            raise Failure(Retry(reason))
 
     # ------------------------------------------------------------------ noted
 
@@ -343,7 +362,7 @@ class Resources:
             event.resource_type,
             "present",
             event.version,
-            self._now(),
+            before.updated if reply is None else self._now(),
             before.remote_id or (None if reply is None else reply.remote_id),
             before.etag if reply is None else reply.etag if ability.has_etags else None,
             scim_content.digests(scim_content.flatten(body)),
