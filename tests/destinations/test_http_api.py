@@ -133,6 +133,15 @@ async def test_each_operation_is_the_request_that_was_written_for_it(tmp_path: P
         assert (remote.state, remote.version, remote.remote_id) == ("gone", 5, None)
 
 
+async def test_an_api_that_shows_what_it_was_sent_shows_no_secret_and_no_header(tmp_path: Path):
+    api = Api([answer("400 No", f"{TOKEN} and plain words and more words".encode())])
+    operation = {"method": "POST", "url": "/people", "headers": {"X-More": {"constant": "more words"}}}
+    async with on_stage(tmp_path, api, headers={"X-Key": "plain words"}, operations={"user.created": operation}) as stage:
+        outcome = await stage.send("user.created", "k", 1, **KIM)
+        assert isinstance(outcome, Rejected)
+        assert outcome.excerpt == "[redacted] and [redacted] and [redacted]"
+
+
 async def test_an_event_that_comes_twice_or_late_asks_nothing(tmp_path: Path):
     async with on_stage(tmp_path) as stage:
         await stage.send("user.created", "k", 1, **KIM)

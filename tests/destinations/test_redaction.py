@@ -51,6 +51,14 @@ def test_an_excerpt_hides_secrets_and_control_characters(answer, shown):
     assert excerpt(answer.encode()) == shown
 
 
+def test_what_was_sent_as_a_secret_is_hidden_whatever_it_looks_like():
+    secrets = ["open sesame", 'with "quotes"', "Bearer plainword", "", "abc"]
+    assert excerpt(b'{"X-Key": "open sesame", "token was": "plainword"}', secrets) == (
+        '{"X-Key": "[redacted]", "token was": "[redacted]"}'
+    )
+    assert excerpt(rb'{"got": "with \"quotes\""} abc', secrets) == '{"got": "[redacted]"} abc'
+
+
 def test_bytes_that_are_no_text_are_replaced():
     assert excerpt(b"\xff\xfeok") == "��ok"
 

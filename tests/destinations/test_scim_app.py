@@ -350,6 +350,14 @@ async def test_who_was_written_just_now_is_not_taken_for_gone_where_an_applicati
         assert [one["active"] for one in stage.application.users.values()] == ([] if leaving == "delete" else [False])
 
 
+async def test_an_application_that_shows_what_it_was_sent_shows_no_secret_and_no_header(tmp_path: Path):
+    async with on_stage(tmp_path, headers={"X-Key": "plain words"}) as stage:
+        stage.application.faults.append(always(Answer(400, f"{TOKEN} and plain words".encode()), "POST"))
+        outcome = await stage.send("user.created", "k", 1, **KIM)
+        assert isinstance(outcome, Rejected)
+        assert outcome.excerpt == "[redacted] and [redacted]"
+
+
 async def test_a_change_of_who_was_made_just_now_makes_nobody_twice_where_an_application_lags(tmp_path: Path):
     async with on_stage(tmp_path) as stage:
         await stage.send("user.created", "k", 1, **KIM)

@@ -164,6 +164,12 @@ async def test_answers_become_outcomes_with_their_excerpt():
     assert outcome == Rejected("The receiver answered 422 Unprocessable Entity: it does not accept this event.", 422, "why")
 
 
+async def test_a_receiver_that_shows_what_it_was_sent_shows_no_headers():
+    outcome, _ = await outcome_of(status("400 No", b'{"X-Key": "plain words"}'), headers={"X-Key": "plain words"})
+    assert isinstance(outcome, Rejected)
+    assert outcome.excerpt == '{"X-Key": "[redacted]"}'
+
+
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(code):
     async with receiving() as inside:

@@ -221,7 +221,7 @@ class HttpApiSender:
 
     def _check(self, operation: Operation, answer: Answer) -> None:
         success = operation.success
-        excerpt = redaction.excerpt(answer.body)
+        excerpt = redaction.excerpt(answer.body, (*self._configuration.concealed, *self._authorizer.secrets))
         if answer.status not in success.statuses:
             retry_after = answer.headers.get("Retry-After")
             outcome = http_outcomes.of_answer(answer.status, retry_after, excerpt, self._now_seconds())

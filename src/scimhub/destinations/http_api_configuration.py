@@ -12,7 +12,7 @@ from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Wish
 from scimhub.destinations.templates import JsonVocabulary, Source, UrlTemplate
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import rules
+from scimhub.distribution import concealment, rules
 from scimhub.distribution.rules import Rule
 
 Format = Literal["json", "form"]
@@ -78,6 +78,8 @@ class Configuration:
     concurrency: int
     largest_message: int
     rate: float
+    # The texts of headers, which nobody is shown.
+    concealed: tuple[str, ...]
 
     @property
     def host(self) -> str:
@@ -108,6 +110,7 @@ def read(checked: Mapping[str, object]) -> Configuration:
     # It was checked when it was written down; what each key holds is known.
     known = cast(dict[str, Any], {**_DEFAULTS, **checked})
     known["auth"] = http_authorization.read(known["auth"])
+    known["concealed"] = tuple(text for _, text in concealment.places(checked))
     known["base_url"] = known["base_url"].rstrip("/")
     known["operations"] = _operations(known["operations"], [])
     return Configuration(**known)

@@ -105,6 +105,12 @@ class Authorizer:
         """Whether a request that was answered 401 may do better with another token."""
         return self._wish.type == "oauth"
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is sent and must not be shown: the secret as it is and within a form, and the token of OAuth 2."""
+        secret = self._secret or ""
+        return secret, quote_plus(secret), self._token
+
     def tls(self) -> ssl.SSLContext | None:
         """What proves who we are in TLS; raises Failure when the secret is no certificate with its key."""
         if self._wish.type != "mtls" or self._secret is None:
@@ -183,7 +189,7 @@ class Authorizer:
     def _read_token(self, answer: http_client.Answer) -> tuple[str, float]:
         """The token, and for how many seconds it holds (RFC 6749 §5.1)."""
         if answer.status != 200:
-            excerpt = redaction.excerpt(answer.body).replace(self._secret or "\x00", "[redacted]")
+            excerpt = redaction.excerpt(answer.body, self.secrets)
             after = http_outcomes.parse_retry_after(answer.headers.get("Retry-After"), self._now_seconds())
             shown = http_outcomes.shown_status(answer.status)
             reason = f"No token could be fetched: the authorisation server answered {shown}."

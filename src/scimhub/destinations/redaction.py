@@ -3,13 +3,17 @@
 It is a guess, and errs towards hiding: ids of ours (UUIDs) stay readable, any other long run of letters with digits does not.
 """
 
+import json
 import re
 import string
+from collections.abc import Iterable
 from typing import Final
 
 # So many bytes of an answer are read, and so many characters of it kept.
 EXCERPT_LIMIT: Final = 4096
 _HIDDEN: Final = "[redacted]"
+# A shorter text is no secret, and found in any answer.
+_SHORTEST: Final = 4
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _QUOTED = r"""(?P<quote>\\*["'])(?:(?!(?P=quote))(?:\\.|.))*(?:(?P=quote))?"""
@@ -48,14 +52,25 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-
 _SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
-def excerpt(answer: bytes) -> str:
-    """The beginning of an answer's body as one line of text, at most ``EXCERPT_LIMIT`` characters long."""
+def excerpt(answer: bytes, secrets: Iterable[str] = ()) -> str:
+    """The beginning of an answer's body as one line of text, at most ``EXCERPT_LIMIT`` characters long.
+
+    ``secrets`` were sent with the request, and are hidden whatever they look like: some receivers show what they were sent.
+    """
     text = answer[:EXCERPT_LIMIT].decode("utf-8", "replace")
     if len(answer) >= EXCERPT_LIMIT:
         text = text.rstrip(_OF_A_RUN)
+    for spelling in sorted({one for secret in secrets for one in _spellings(secret)}, key=len, reverse=True):
+        text = text.replace(spelling, _HIDDEN)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return _CONTROL.sub(_escaped, text)[:EXCERPT_LIMIT]
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    """The secret, and what stands behind a scheme such as Bearer, as they are and as JSON writes them."""
+    several = (secret, secret.partition(" ")[2])
+    return (spelling for one in several if len(one) >= _SHORTEST for spelling in (one, json.dumps(one)[1:-1]))
 
 
 def _escaped(found: re.Match[str]) -> str:

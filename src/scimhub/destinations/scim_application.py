@@ -105,7 +105,8 @@ class Application:
                 raise Failure(Retry("The application's answer is too long, or broke off.", status=answer.status))
             return reply
         retry_after = http_outcomes.parse_retry_after(answer.headers.get("Retry-After"), self._now_seconds())
-        raise Failure(_of_failure(answer, reply, method, retry_after))
+        excerpt = redaction.excerpt(answer.body, (*self._configuration.headers.values(), *self._authorizer.secrets))
+        raise Failure(_of_failure(answer, reply, method, retry_after, excerpt))
 
     async def _answer(
         self, method: str, url: URL, content: bytes | None, etag: str | None, repeats: bool, limit: int
@@ -185,8 +186,8 @@ def _is_scim_error(answer: Answer, reply: Reply) -> bool:
     return bool(reply.document) and answer.headers.get("Content-Type", "").lower().startswith(MEDIA_TYPE)
 
 
-def _of_failure(answer: Answer, reply: Reply, method: str, retry_after: float | None) -> Outcome:
-    status, excerpt = answer.status, redaction.excerpt(answer.body)
+def _of_failure(answer: Answer, reply: Reply, method: str, retry_after: float | None, excerpt: str) -> Outcome:
+    status = answer.status
     shown = shown_status(status) + (f" ({reply.scim_type})" if reply.scim_type else "")
     if status in (401, 403):
         return Retry(

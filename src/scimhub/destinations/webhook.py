@@ -105,7 +105,8 @@ class WebhookSender:
         if 200 <= answer.status < 300:
             return Delivered(answer.status)
         retry_after = answer.headers.get("Retry-After")
-        return http_outcomes.of_answer(answer.status, retry_after, redaction.excerpt(answer.body), self._now_seconds())
+        excerpt = redaction.excerpt(answer.body, self._configuration.headers.values())
+        return http_outcomes.of_answer(answer.status, retry_after, excerpt, self._now_seconds())
 
     async def close(self) -> None:
         """End all connections; what is being sent fails."""
