@@ -234,6 +234,19 @@ async def test_all_mistakes_are_told_at_once(client: httpx.AsyncClient):
     assert len(await problems(await client.post(DESTINATIONS, json=body), 400)) == 8
 
 
+@pytest.mark.parametrize(
+    "constant",
+    ['"\\ud800"', '{"\\ud800": 1}', "1" * 30, "[" * 300 + "]" * 300, "NaN"],
+    ids=["half a surrogate pair", "half a pair in a name", "too large", "too deep", "no number"],
+)
+async def test_json_that_cannot_be_kept_is_refused_and_no_defect(client: httpx.AsyncClient, receiver: Receiver, constant: str):
+    subscription = '{"mapping": {"User": {"set": {"title": {"constant": HERE}}}}}'.replace("HERE", constant)
+    body = f'{{"name": "payroll", "configuration": {{"url": "{receiver.url}"}}, "subscription": {subscription}}}'
+    answer = await client.post(DESTINATIONS, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("The body holds what cannot be kept: ")
+
+
 async def test_a_key_that_means_nothing_is_refused(client: httpx.AsyncClient):
     (told,) = await problems(await client.post(DESTINATIONS, json={"name": "payroll", "filter": "x"}), 400)
     assert told == "filter means nothing here."
@@ -384,6 +397,7 @@ async def test_a_replay_begins_at_a_position_or_a_time(client: httpx.AsyncClient
         ({"after": 0, "since": "2026-01-01T00:00:00Z"}, "A replay begins behind a position (after) or at a time (since);"),
         ({"after": 9}, "The position 9 is not kept; write one from 0 to 0."),
         ({"after": -1}, "after: "),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "The time '0001-01-01T00:00:00+14:00' is not understood"),
         ({"since": "yesterday"}, "The time 'yesterday' is not understood; write one such as 2026-11-23T20:41:35Z."),
     ],
 )

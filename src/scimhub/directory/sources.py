@@ -147,11 +147,11 @@ def parse_expiry(text: str, now: str) -> str | None:
             raise Invalid([f"The expiry {text!r} lies beyond the calendar; write never instead."]) from None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        written = clock.text(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         raise Invalid(
             [f"The expiry {text[:80]!r} is not understood; write never, 90d, or a date such as 2027-01-31."]
         ) from None
-    written = clock.text(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
     if written <= now:
         raise Invalid([f"The expiry {text!r} has passed; write a date after {now[:10]}."])
     return written

@@ -249,10 +249,10 @@ async def position_at(engine: Engine, moment: str) -> int:
     """The position behind which everything from that time on lies; raises Invalid for what is no time."""
     try:
         parsed = datetime.fromisoformat(moment)
-    except ValueError:
+        written = clock.text(parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         raise Invalid([f"The time {moment[:80]!r} is not understood; write one such as 2026-11-23T20:41:35Z."]) from None
-    aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
-    return await engine.given.reader.position_at(clock.text(aware))
+    return await engine.given.reader.position_at(written)
 
 
 # --------------------------------------------------------------------------- looking

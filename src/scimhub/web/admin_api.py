@@ -5,11 +5,13 @@ already. Refusals are ``application/problem+json`` (RFC 9457) with all mistakes 
 """
 
 import hmac
+import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -120,11 +122,15 @@ class _Door:
         refusal = None if self._trusted or _is_description(scope) else self._check(dict(scope["headers"]))
         if refusal is not None:
             return await refusal(scope, receive, send)
-        limit = admin_loading.BODY_LIMIT if scope["path"].endswith(admin_loading.PATHS) else _BODY_LIMIT
+        is_load = scope["path"].endswith(admin_loading.PATHS)
+        limit = admin_loading.BODY_LIMIT if is_load else _BODY_LIMIT
         body = await _read_body(receive, limit)
         if body is None:
             too_large = _problem(413, "Too large", f"The body is larger than the limit of {limit} bytes.")
             return await too_large(scope, receive, send)
+        if not is_load and (reason := _unkeepable(body)) is not None:
+            detail = f"The body holds what cannot be kept: {reason}."
+            return await _problem(400, "Invalid", detail, [detail])(scope, receive, send)
         return await self._api(scope, _replay(body, receive), send)
 
     def _check(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
@@ -158,6 +164,24 @@ async def _read_body(receive: _Receive, limit: int) -> bytes | None:
             return None
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def _unkeepable(body: bytes) -> str | None:
+    """Why JSON that can be read cannot be written again: half of a surrogate pair, too large a number, too deep, no number.
+
+    What is no JSON at all is left to those who read it.
+    """
+    try:
+        orjson.dumps(json.loads(body, parse_constant=_refuse_constant))
+    except (ValueError, RecursionError):
+        return None
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def _refuse_constant(name: str) -> object:
+    raise TypeError(f"{name} is no number of JSON")
 
 
 def _replay(body: bytes, receive: _Receive) -> _Receive:

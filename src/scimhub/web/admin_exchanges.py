@@ -138,7 +138,7 @@ def _moment(name: str, given: str | None) -> str | None:
         return None
     try:
         return clock.text(clock.parse(given))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Invalid([f"{name} is {given[:80]!r}; it must be a time such as 2026-11-23T20:41:35Z."]) from None
 
 
