@@ -114,6 +114,25 @@ async def test_less_than_it_says_is_no_answer_and_nobody_is_missing_by_it(tmp_pa
             await look(hub, made)
 
 
+@pytest.mark.parametrize(
+    ("content", "lacks"),
+    [
+        ({}, "Resources"),
+        ({"error": "busy"}, "Resources"),
+        ({"Resources": []}, "totalResults"),
+        ({"Resources": {}}, "Resources"),
+    ],
+)
+async def test_an_answer_that_is_no_list_is_none_and_nobody_is_missing_by_it(tmp_path: Path, content: Any, lacks: str):
+    async with hub_with(tmp_path, Application()) as hub:
+        await hub.place.user("kim")
+        made = await hub.create()
+        await settled(hub, made)
+        hub.application.faults.append(once(Answer(200, content), "GET", "Users"))
+        with pytest.raises(Unreadable, match=f"answered without {lacks} when it was asked for every User"):
+            await look(hub, made)
+
+
 async def test_what_it_never_shows_is_ignored_and_what_only_one_lacks_is_different(tmp_path: Path):
     async with hub_with(tmp_path, Application()) as hub:
         ids = [await hub.place.user(f"u{n}", nickName=f"nick{n}", title=f"title{n}") for n in range(3)]

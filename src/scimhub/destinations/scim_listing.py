@@ -28,7 +28,7 @@ async def pages(application: Application, profile: Profile, ability: Ability, re
     while True:
         path = scim_application.path_of(resource_type)
         reply = await application.ask("GET", path, query=query, limit=_LONGEST_PAGE)
-        listed = reply.document.get("Resources") or []
+        listed = _resources(reply, resource_type, ability)
         found = [shown for one in listed if isinstance(one, dict) and (shown := shown_of(one)) is not None]
         fresh = [shown for shown in found if shown.remote_id not in seen]
         seen.update(shown.remote_id for shown in fresh)
@@ -70,6 +70,18 @@ def _next(query: Mapping[str, str], reply: Reply, listed: int, total: int, abili
         return None
     behind = int(query["startIndex"]) + listed
     return {**query, "startIndex": str(behind)} if listed and behind <= total else None
+
+
+def _resources(reply: Reply, resource_type: str, ability: Ability) -> list[object]:
+    """What the page lists. An answer that is no list says nothing of anybody, and one without a total not where it ends."""
+    listed, total = reply.document.get("Resources"), reply.document.get("totalResults")
+    is_list = isinstance(listed, list) or (not listed and type(total) is int)
+    if not is_list or (ability.paging == "index" and type(total) is not int):
+        what = "totalResults" if is_list else "Resources"
+        raise Failure(
+            Retry(f"The application answered without {what} when it was asked for every {resource_type}.", "destination")
+        )
+    return listed if isinstance(listed, list) else []
 
 
 def _number(reply: Reply, name: str) -> int:
