@@ -553,6 +553,20 @@ async def test_members_travel_as_differences_in_chunks(tmp_path: Path):
         assert listed == []  # what the application shows of members is never read
 
 
+@pytest.mark.parametrize(("removal", "sizes"), [("filter", [2, 2, 1]), ("value", [1])])
+async def test_no_patch_of_members_has_more_operations_than_the_application_takes(
+    tmp_path: Path, removal: str, sizes: list[int]
+):
+    ids = tuple(f"u{number}" for number in range(5))
+    facts = {"members_per_patch": 50, "operations_per_patch": 2, "member_removal": removal}
+    async with on_stage(tmp_path, overrides=facts) as stage:
+        await people(stage, *ids)
+        await stage.send("group.created", "g", 1, displayName="staff", added=ids)
+        await stage.send("group.members.changed", "g", 2, displayName="staff", removed=ids)
+        assert [len(body["Operations"]) for body in stage.application.bodies("PATCH")[1:]] == sizes
+        assert stage.application.members("staff") == set()
+
+
 async def test_a_member_who_is_not_there_yet_waits_and_holds_nobody_up(tmp_path: Path):
     async with on_stage(tmp_path) as stage:
         await people(stage, "a")

@@ -46,8 +46,10 @@ class Memberships:
             await self._put(group, leaving, waiting)
             return
         most = self._profile.members_per_patch
-        for first in range(0, len(leaving), most):
-            await self._remove(group, leaving[first : first + most])
+        # By a filter each takes an operation of its own.
+        fewer = most if self._profile.member_removal == "value" else min(most, self._profile.operations_per_patch)
+        for first in range(0, len(leaving), fewer):
+            await self._remove(group, leaving[first : first + fewer])
         for first in range(0, len(waiting), most):
             await self._add(group, waiting[first : first + most])
 
