@@ -125,6 +125,23 @@ async def test_a_removal_that_is_one_too_many_trips_the_brake_at_once_though_it_
         assert len(removed(hub.outside)) == 5
 
 
+async def test_a_replay_releases_nothing_that_waits_for_an_administrator(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination(after=0)
+        ids = await people(hub, 8)
+        await hub.caught_up()
+        await burst(hub, ids[:7])
+        waiting = await tripped(hub, made, 7)
+        arrived = removed(hub.outside)
+        hub.pass_time(2 * 24 * 3600)  # a few of them are no burst any more
+        with pytest.raises(Conflict, match="has tripped and keeps removals behind position 0; release or discard them first"):
+            await control.replay(hub.engine, await hub.again(), 0)
+        await hub.caught_up()
+        assert removed(hub.outside) == arrived
+        assert await braking.decide(hub.engine, await hub.again(), ALL, discards=True) == waiting
+        await control.replay(hub.engine, await hub.again(), 0)
+
+
 async def test_deactivations_and_losses_of_scope_count_as_much_as_deletions(tmp_path: Path):
     wish = Subscription(filters={"User": 'title eq "in"'})
     async with open_outside(tmp_path) as hub:

@@ -111,6 +111,26 @@ async def test_a_replay_of_everybody_takes_its_place_only_where_it_sends_the_sam
         assert all(is_marked for _, _, is_marked in await told_again(hub, before))
 
 
+async def test_a_replay_leaves_out_nothing_that_the_destination_has_not_had(tmp_path: Path):
+    """Neither of a backlog nor of another replay."""
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination()
+        for name in ("kim", "lee", "max"):
+            await hub.place.user(name)
+        await hub.caught_up()
+        await control.pause(hub.engine, made)
+        await hub.place.user("new")
+        await hub.place.user("newer")
+        with pytest.raises(Conflict, match="everything up to position 3 only, and a replay behind 4 would leave out"):
+            await control.replay(hub.engine, await hub.again(), 4)
+        await control.replay(hub.engine, await hub.again(), 1)
+        with pytest.raises(Conflict, match="begin behind position 1 or an earlier one"):
+            await control.replay(hub.engine, await hub.again(), 2)
+        await control.resume(hub.engine, await hub.again())
+        await hub.caught_up()
+        assert hub.outside.positions() == [1, 2, 3, 2, 3, 4, 5]
+
+
 async def test_what_cannot_be_replayed_is_said(tmp_path: Path):
     async with open_outside(tmp_path) as hub:
         kim = await hub.place.user("kim")

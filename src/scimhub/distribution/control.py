@@ -13,7 +13,7 @@ from typing import TypeVar
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import brake, envelope, keeping, opening, secrets, status, times
+from scimhub.distribution import brake, envelope, keeping, opening, replay_limits, secrets, status, times
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import Destination, Held, Outcome, Replay, Secret, State, Subscription
 from scimhub.distribution.engine import Engine
@@ -179,14 +179,14 @@ async def replay(engine: Engine, destination: Destination, after: int) -> Destin
     """Send once more every event behind position ``after``, marked as a replay; what is new comes behind it.
 
     It takes the place of a replay that runs, and sends all that was left of that. Raises Invalid for a position that is not
-    kept, Conflict when it would leave out a part of the replay of one resource. A destination that was stopped for being
-    behind goes on.
+    kept, Conflict when it would leave out something that is owed, or release what the brake keeps. A destination that was
+    stopped for being behind goes on, also from a later position.
     """
     if problems := await _after_problems(engine, after):
         raise Invalid(problems)
     async with engine.halted(destination):
         current = await engine.given.store.find_destination(destination.directory, destination.name) or destination
-        await _check_covers(engine, current, after)
+        await replay_limits.check(engine, current, after)
         # What it never had is no repetition: only events up to where it stands are marked, or where a replay that runs ends.
         reached = max(current.cursor, *current.ahead, 0 if current.replay is None else current.replay.until)
         mark = Replay(engine.given.new_id(), reached) if after < reached else None
@@ -194,19 +194,6 @@ async def replay(engine: Engine, destination: Destination, after: int) -> Destin
         if moved.state == "behind":
             moved = await engine.given.store.set_state(destination.key, "active", "", _now(engine))
     return moved
-
-
-async def _check_covers(engine: Engine, destination: Destination, after: int) -> None:
-    """Raise Conflict when events of one resource that are being replayed do not all lie behind the position."""
-    running = destination.replay
-    if running is None or running.resource_id is None:
-        return
-    for held in await engine.given.store.list_held(destination.key):
-        if held.resource_id == running.resource_id and held.first_position <= min(after, running.until):
-            raise Conflict(
-                f"A replay of resource {held.resource_id} runs and goes on at position {held.first_position}; wait for its end,"
-                f" or begin behind position {held.first_position - 1} or an earlier one, which sends that as well."
-            )
 
 
 async def replay_resource(engine: Engine, destination: Destination, resource_id: str, after: int) -> Destination:
