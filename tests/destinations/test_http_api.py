@@ -422,6 +422,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"url": "/a/{id"}, "The operation user.created has '/a/{id' in its url, which cannot stand there;"),
     ({"body": {"object": {"a": "x"}}}, "The operation user.created, body a names a path that cannot be used: 'x' is nothing"),
     ({"headers": {"Host": "id"}}, "The header Host cannot be set; it belongs to the connection or to the hub."),
+    ({"headers": {"X-A": {"constant": "a\r\nX-B: b"}}}, "The value of the header 'X-A' cannot be sent;"),
     ({"headers": {"X-A": 5}}, "The operation user.created, header X-A: is 5; a rule is a path,"),
     ({"format": "xml"}, "The operation user.created has a format that is neither json nor form."),
     ({"success": {"status": "all"}}, "The operation user.created has a success status that is no number from 100 to 599,"),

@@ -176,6 +176,7 @@ def problems(**configuration: Any) -> list[str]:
         ({"delete_after_days": 0}, "The delete_after_days is 0; it must be a whole number of days from 1 to 3650."),
         ({"auth": "bearer"}, "The auth must be an object whose type is one of none, bearer, basic, oauth, mtls"),
         ({"auth": {"type": "bearer", "token": "x"}}, "The auth holds token; a secret is given apart"),
+        ({"auth": {"type": "basic", "username": "a:b"}}, "The username of the auth has a colon, which nobody"),
         ({"auth": {"type": "basic"}}, "The auth basic needs username, a text."),
         ({"auth": {"type": "oauth", "client_id": "c"}}, "The auth needs token_url, where tokens are fetched"),
         ({"auth": {"type": "oauth", "client_id": "c", "token_url": "http://127.1/"}}, "The host of the token_url cannot be"),

@@ -170,7 +170,10 @@ def _headers(where: str, written: object, parser: rules.Parser[Source], problems
     if not isinstance(written, Mapping):
         problems.append(f"{where} has headers that are no object of names and rules.")
         return {}
-    http_configuration.check_headers(dict.fromkeys(written, "x"), problems)
+    # What a rule makes of an event is looked at when it is sent; a constant is known now.
+    constants = {name: rule["constant"] for name, rule in written.items() if isinstance(rule, Mapping) and "constant" in rule}
+    texts = {name: text for name, text in constants.items() if isinstance(text, str) and text}
+    http_configuration.check_headers({**dict.fromkeys(written, "x"), **texts}, problems)
     return {str(name): parser.rule(rule, f"{where}, header {str(name)[:80]}:") for name, rule in written.items()}
 
 

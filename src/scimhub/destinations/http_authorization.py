@@ -72,6 +72,8 @@ def check(value: object, policy: Policy, problems: list[str]) -> None:
         given = value.get(key, "")
         if not isinstance(given, str) or (not given and key in needed and key != "token_url"):
             problems.append(f"The auth {value['type']} needs {key}, a text.")
+    if ":" in str(value.get("username", "")):
+        problems.append("The username of the auth has a colon, which nobody could tell from the end of it (RFC 7617).")
     if "token_url" in needed:
         http_configuration.check_url(value.get("token_url"), policy, problems, _NO_TOKEN_URL, "token_url")
     if value.get("credentials", "basic") not in ("basic", "body"):
