@@ -125,7 +125,7 @@ def expired(reason: str, root_url: str, directory: str) -> Answer:
 
 def paused(destination: Destination) -> Answer:
     """503 while somebody has stopped the feed; its place is kept."""
-    why = f": {destination.reason}" if destination.reason else ""
+    why = f": {destination.reason.rstrip('.')}" if destination.reason else ""
     return later(503, f"The feed {destination.name} is {destination.state}{why}; resume it to read on.", PAUSED_RETRY)
 
 
