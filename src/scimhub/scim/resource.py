@@ -113,7 +113,7 @@ def _canonical_body(body: Mapping[str, object], kind: Kind, dialect: Dialect, no
         return body
     parts: dict[str, object] = {}
     others: list[tuple[str, object]] = []
-    for key, value in _without_base(body, kind, dialect, notes):
+    for key, value in _unfolded(body, kind, dialect, notes):
         name = _top_name(key, kind)
         if name is None:
             others.append((key, value))
@@ -135,7 +135,7 @@ def _canonical_body(body: Mapping[str, object], kind: Kind, dialect: Dialect, no
     return parts
 
 
-def _without_base(body: Mapping[str, object], kind: Kind, dialect: Dialect, notes: Notes) -> Iterator[tuple[str, object]]:
+def _unfolded(body: Mapping[str, object], kind: Kind, dialect: Dialect, notes: Notes) -> Iterator[tuple[str, object]]:
     """Names and values, those in an object under the base schema's URN, as extensions have theirs, among them."""
     for key, value in body.items():
         if isinstance(value, dict) and kind.is_base_urn(key) and dialects.allows(dialect, "key-as-path", notes):
