@@ -100,15 +100,16 @@ def serving(
     is_ready: Callable[[int], bool],
     environment: Mapping[str, str] | None = None,
     python: str = sys.executable,
+    core: int = SERVER_CORE,
 ) -> Iterator[Server]:
-    """Run ``python`` with these arguments on the server's core until the block ends."""
+    """Run ``python`` with these arguments on the core until the block ends."""
     process = subprocess.Popen(
         [python, *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None,
-        preexec_fn=lambda: pin(SERVER_CORE),
+        preexec_fn=lambda: pin(core),
     )
     try:
         end = time.monotonic() + 60
@@ -142,15 +143,20 @@ def bare() -> Iterator[Server]:
 
 
 @contextmanager
-def peer() -> Iterator[Server]:
+def peer(core: int = SERVER_CORE) -> Iterator[Server]:
     port = free_port()
-    with serving(["-m", "bench.peer", str(port)], port, _accepts) as server:
+    with serving(["-m", "bench.peer", str(port)], port, _accepts, core=core) as server:
         yield server
 
 
 @contextmanager
 def hub(
-    place: Place, path: str = "/readyz", *, settings: Mapping[str, str] | None = None, python: str = sys.executable
+    place: Place,
+    path: str = "/readyz",
+    *,
+    settings: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    core: int = SERVER_CORE,
 ) -> Iterator[Server]:
     """The hub as an administrator runs it: authentication, exchanges and change log on, full durability.
 
@@ -158,7 +164,7 @@ def hub(
     """
     port = free_port()
     environment = surroundings(place) | {"SCIMHUB_PORT": str(port)} | dict(settings or {})
-    with serving(["-m", "scimhub", "serve"], port, lambda port: _answers(port, path), environment, python) as server:
+    with serving(["-m", "scimhub", "serve"], port, lambda port: _answers(port, path), environment, python, core) as server:
         yield replace(server, database_pid=place.database_pid)
 
 

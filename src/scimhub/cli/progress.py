@@ -53,29 +53,42 @@ def _move(progress: Progress, shown: dict[str, TaskID], phase: str, done: int, t
     shown[phase] = progress.add_task(phase, total=total or None, completed=done)
 
 
+class Past:
+    """How far it was, and when: the pace of lately tells better how long the rest takes than that of the start.
+
+    Times are in seconds, of a clock that only grows.
+    """
+
+    def __init__(self, now: float, done: int) -> None:
+        self._moments = deque([(now, done)])
+
+    def rate(self, now: float, done: int) -> float:
+        """How many are done in a second lately, now that so many are."""
+        while len(self._moments) > 1 and now - self._moments[1][0] >= _LATELY:
+            self._moments.popleft()
+        before, done_then = self._moments[0]
+        self._moments.append((now, done))
+        return (done - done_then) / (now - before) if now > before else 0.0
+
+
 class Lines:
     """A line on standard error now and then, for logs."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._phase = ""
-        # When it was so far, oldest first: the pace of lately tells better how long the rest takes than that of the start.
-        self._past: deque[tuple[float, int]] = deque()
+        self._past = Past(monotonic(), 0)
         self._told = monotonic()
 
     def tell(self, phase: str, done: int, total: int) -> None:
         """Print how far the phase is, unless that was done a moment ago."""
         now = self._monotonic()
         if phase != self._phase:
-            self._phase, self._past = phase, deque([(now, done)])
+            self._phase, self._past = phase, Past(now, done)
         if now - self._told < _EVERY:
             return
         self._told = now
-        while len(self._past) > 1 and now - self._past[1][0] >= _LATELY:
-            self._past.popleft()
-        before, done_then = self._past[0]
-        rate = (done - done_then) / (now - before) if now > before else 0.0
-        self._past.append((now, done))
+        rate = self._past.rate(now, done)
         of = f" of {total:,}" if total else ""
         left = f", {(total - done) / rate:,.0f} s left" if total and rate else ""
         print(f"{phase}: {done:,}{of}, {rate:,.0f}/s{left}", file=sys.stderr, flush=True)
