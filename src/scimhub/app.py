@@ -201,7 +201,7 @@ _OF_DESTINATIONS: tuple[_Reading, ...] = (
         "Age of the oldest deletion or deactivation that waits and that the brake does not keep.",
         lambda pump, _: pump.leaver_age,
     ),
-    ("destination_in_flight", "gauge", "Messages on their way.", lambda pump, _: pump.in_flight),
+    ("destination_in_flight", "gauge", "Messages on their way.", lambda pump, _: pump.on_the_way),
     ("destination_concurrency", "gauge", "Messages that may be on their way.", lambda pump, _: pump.flow.limit),
     ("destination_is_failing", "gauge", "1 while nothing but a probe is sent.", lambda pump, _: pump.breaker.state != "closed"),
     ("destination_delivered", "counter", "Changes that a destination confirmed.", lambda pump, _: pump.delivered),

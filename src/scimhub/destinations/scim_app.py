@@ -39,6 +39,7 @@ from scimhub.distribution.delivery import Delivered, Destination, Message, Outco
 from scimhub.distribution.drift import Comparison, Desired, Shown, Sight, Unreadable
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
+from scimhub.distribution.slots import Slots, TurnedAway
 
 _DUE_AT_ONCE: Final = 100
 
@@ -89,6 +90,10 @@ class ScimAppSender:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._ability: Ability | None = None
         self._asking = asyncio.Lock()
+
+    def limit_by(self, slots: Slots) -> None:
+        """Take one of these slots for each request."""
+        self._application.slots = slots
 
     async def send(self, message: Message) -> Outcome:
         """Have the application show what the message tells."""
@@ -237,6 +242,8 @@ class ScimAppSender:
         """Delete it; False when the application cannot be asked now, so that the others had better wait, too."""
         try:
             await self._remove(known, await self._known_ability())
+        except TurnedAway:
+            return False
         except Failure as failure:
             reason = getattr(failure.outcome, "reason", "")
             _log.warning("deletion waits", extra={**self._names, "resource": known.resource_id, "reason": reason})

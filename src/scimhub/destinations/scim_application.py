@@ -21,6 +21,7 @@ from scimhub.destinations.http_outcomes import Failure, shown_status
 from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.distribution.delivery import Outcome, Rejected, Retry
 from scimhub.distribution.pace import Pace
+from scimhub.distribution.slots import Slots
 
 MEDIA_TYPE: Final = "application/scim+json"
 ENDPOINTS: Final[Mapping[str, str]] = {"User": "/Users", "Group": "/Groups"}
@@ -68,6 +69,8 @@ class Application:
         self._client = client
         self._authorizer = authorizer
         self._pace = Pace(profile.per_minute, profile.burst)
+        # As many as there are connections, unless somebody knows better.
+        self.slots = Slots(lambda: configuration.concurrency)
         self._now_seconds = now_seconds
         self._monotonic = monotonic
         self._sleep = sleep
@@ -137,14 +140,21 @@ class Application:
             headers[_CONTENT_TYPE] = MEDIA_TYPE
         if etag is not None:
             headers[_IF_MATCH] = etag
-        wait = self._pace.reserve(self._monotonic())
-        if wait:
-            await self._sleep(wait)
-        timeout = self._configuration.timeout
+        slots, timeout = self.slots, self._configuration.timeout
+        await slots.take()
+        begun, status = self._now_seconds(), None
         try:
-            return await self._client.ask(method, url, headers, content, limit=limit, patience=timeout, repeats=repeats)
+            wait = self._pace.reserve(self._monotonic())
+            if wait:
+                await self._sleep(wait)
+                begun = self._now_seconds()
+            answer = await self._client.ask(method, url, headers, content, limit=limit, patience=timeout, repeats=repeats)
+            status = answer.status
+            return answer
         except http_client.FAULTS as error:
             raise Failure(http_outcomes.of_failure(error, self._configuration.host, timeout)) from error
+        finally:
+            slots.give(status, begun)
 
 
 def path_of(resource_type: str, remote_id: str | None = None) -> str:

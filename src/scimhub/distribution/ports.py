@@ -25,6 +25,7 @@ from scimhub.distribution.delivery import (
 )
 from scimhub.distribution.ledger import Ledger
 from scimhub.distribution.plans import PlanStore
+from scimhub.distribution.slots import Slots
 
 T = TypeVar("T")
 
@@ -310,6 +311,14 @@ class Posting(Protocol):
 
     def post(self, message: Message) -> bool:
         """Begin to send it; False, and nothing was begun, when ``send`` must do it. Nothing is told before it returns."""
+
+
+@runtime_checkable
+class Slotted(Protocol):
+    """A sender whose messages are more work than their requests, and which takes a slot for each request."""
+
+    def limit_by(self, slots: Slots) -> None:
+        """Take slots of these from now on; ``send`` then raises TurnedAway as they do."""
 
 
 class DestinationKind(Protocol):

@@ -23,16 +23,20 @@ from scimhub.distribution.lane import Unit
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.owing import OwingLanes
-from scimhub.distribution.ports import Amended, Sender, Tended
+from scimhub.distribution.ports import Amended, Sender, Slotted, Tended
 from scimhub.distribution.retry import Again
 from scimhub.distribution.sending import Sending
 from scimhub.distribution.settling import Settling
+from scimhub.distribution.slots import Slots
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 from scimhub.distribution.unable import Unable
 
 _AFTER_FAULT = 1.0
 _LONGEST_REST = 60.0
+# So many messages for each request that is permitted, where a message is more work than its request: while one is on its
+# way others are written down, before and behind theirs.
+_AHEAD = 4
 # A destination that fails so long, in seconds, and so often is stopped; a person must look.
 _GIVE_UP_AFTER = 24 * 3600.0
 _GIVE_UP_FAILURES = 50
@@ -72,6 +76,10 @@ class Pump:
         self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
         self._guard = Guard(destination, self._gate, self._settling, given, self._intake, self._awake.set)
+        # Where requests have slots these are what flow watches, else messages are.
+        self._slots = Slots(self._most_requests, self._note_request) if isinstance(sender, Slotted) else None
+        if self._slots is not None and isinstance(sender, Slotted):
+            sender.limit_by(self._slots)
         self._sending = Sending(
             *(destination, lease, sender, given, self._intake, self._guard),
             note=self._note,
@@ -95,6 +103,8 @@ class Pump:
         """Send nothing more; ``run`` then waits for what is in flight, settles and ends."""
         self._stopping = True
         self._sending.stop()
+        if self._slots is not None:
+            self._slots.turn_away()
         self._awake.set()
 
     async def owe_states(self, owed: Sequence[Owed], ask: str) -> None:
@@ -135,7 +145,13 @@ class Pump:
 
     @property
     def in_flight(self) -> int:
+        """How many messages have been begun of which it is not written down what came of them."""
         return self._sending.in_flight
+
+    @property
+    def on_the_way(self) -> int:
+        """How many are on their way to the destination, of at most ``flow.limit``."""
+        return self._sending.in_flight if self._slots is None else self._slots.taken
 
     @property
     def held(self) -> int:
@@ -187,7 +203,7 @@ class Pump:
         if self.breaker.state == "closed":
             await self._intake.scout()
         await self._intake.recall(lambda: self.breaker.limit(now()) > 0)
-        await self._intake.recall_states(lambda: self._lanes.states_ready <= self.breaker.limit(now()) > 0)
+        await self._intake.recall_states(lambda: self._lanes.states_ready <= self._most_messages(now()) > 0)
         self._has_ended.set()
         self._guard.look()
         self._launch()
@@ -238,9 +254,10 @@ class Pump:
     def _launch(self) -> None:
         self._launched_at, probing = (now := self._given.now()), self.breaker.state != "closed"
         # What happens has half of the destination to itself.
-        self._lanes.most_states = max(1, min(self.breaker.limit(now), self.flow.limit) // 2)
+        most = self._most_messages(now)
+        self._lanes.most_states = max(1, most // 2)
         units: list[Unit[Notice]] = []
-        most = self._settling.room(min(self.breaker.limit(now), self.flow.limit), self.in_flight)
+        most = self._settling.room(most, self.in_flight)
         while len(units) < most and not self.flow.ready_in(now):
             if (unit := self._lanes.take(now, untried_first=probing)) is None:
                 break
@@ -251,9 +268,21 @@ class Pump:
             units.append(unit)
         self._sending.begin(units)
 
+    def _most_requests(self) -> int:
+        return 0 if self._stopping else min(self.breaker.limit(self._given.now()), self.flow.limit)
+
+    def _most_messages(self, now: float) -> int:
+        """How many may be begun; one alone is not prepared while another is on its way, so that order stays as it is."""
+        most = min(self.breaker.limit(now), self.flow.limit)
+        return most if self._slots is None or most == 1 else _AHEAD * most
+
     def _note(self, outcome: Outcome, begun: float, now: float) -> None:
-        if self.breaker.state == "closed":
+        if self._slots is None and self.breaker.state == "closed":
             self.flow.note(outcome, begun, now, self._sending.in_flight)
+
+    def _note_request(self, outcome: Outcome, begun: float) -> None:
+        if self._slots is not None and self.breaker.state == "closed":
+            self.flow.note(outcome, begun, self._given.now(), self._slots.taken)
 
     def _note_fault(self, fault: Exception) -> None:
         self._fault = self._fault or fault
@@ -291,6 +320,8 @@ class Pump:
             unit.lane, is_own=is_own, reason=outcome.reason, after=after if is_own else None, now=now, chance=chance
         )
         if is_blamed:
+            if self._slots is not None:
+                self._slots.turn_away()
             self._lanes.postpone(unit)
             if self._intake.is_stream and isinstance(outcome, Rejected) and unit.number >= retry.MOST_REFUSALS:
                 reason = f"It takes all in order and refuses position {unit.items[0].position}: {outcome.reason}"

@@ -18,6 +18,7 @@ from scimhub.distribution.intake import Intake
 from scimhub.distribution.lane import Unit
 from scimhub.distribution.leases import Lease, LeaseLost
 from scimhub.distribution.ports import Posting, Sender
+from scimhub.distribution.slots import TurnedAway
 from scimhub.distribution.subscription import Notice
 from scimhub.distribution.surroundings import Surroundings
 
@@ -161,6 +162,9 @@ class Sending:
         self._given.attempts.record_attempt(attempts.attempt_of(self._destination, unit, message, outcome, text, now - begun))
 
     def _turn_back(self, unit: Unit[Notice], error: Exception) -> None:
+        if isinstance(error, TurnedAway):
+            self._land(unit, None)
+            return
         if isinstance(error, StoreUnavailable | LeaseLost):
             self._land(unit, None)
         else:

@@ -65,7 +65,7 @@ async def of_destination(engine: Engine, destination: Destination) -> Status:
         brake_is_tripped="trip" in destination.brake_state,
         brake_is_on=destination.kind in engine.kinds and destination.brake.get("enabled", True) is True,
         oldest_leaver_seconds=leaver_age,
-        in_flight=0 if pump is None else pump.in_flight,
+        in_flight=0 if pump is None else pump.on_the_way,
         breaker="" if breaker is None else breaker.state,
         error=destination.reason or await opening.fault(engine.given, destination) if pump is None else pump.error,
         last_success=None if last_success is None else times.text(last_success),
