@@ -17,6 +17,7 @@ from scimhub.destinations.scim_content import MANAGER, Json
 from scimhub.distribution import times
 from scimhub.distribution.delivery import Rejected, Retry
 from scimhub.distribution.ledger import Ledger, Remote
+from scimhub.distribution.noting import Noting
 
 _NOT_THERE: Final = (404,)
 _INACTIVE: Final = scim_content.digest(False)
@@ -66,6 +67,8 @@ class Resources:
         self._ledger = ledger
         self._now_seconds = now_seconds
         self._shows_active = shows_active
+        # While as many wait for their request as are asking, nobody waits for the ledger.
+        self._noting = Noting(key, ledger, lambda: application.slots.are_short)
 
     # ------------------------------------------------------------------ written as the event tells
 
@@ -373,7 +376,11 @@ class Resources:
         return noted
 
     async def _save(self, remote: Remote, *, releases: str | None = None) -> None:
-        if not await self._ledger.save_remote(self._key, remote, releases=releases):
+        if releases is not None:
+            is_saved = await self._ledger.save_remote(self._key, remote, releases=releases)
+        else:
+            is_saved = await self._noting.save(remote)
+        if not is_saved:
             reason = f"The application gave two of our resources one id; the other one is not {remote.resource_id}."
             raise Failure(Rejected(reason))
 

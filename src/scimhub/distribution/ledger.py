@@ -68,6 +68,9 @@ class Ledger(Protocol):
         ``releases`` is a resource that gives up its remote id in the same step.
         """
 
+    async def save_remotes(self, destination: int, remotes: Sequence[Remote]) -> Sequence[bool]:
+        """The same for several resources, in one step and in their order."""
+
     async def list_awaiting(self, destination: int, resource_id: str) -> Sequence[Remote]:
         """Those that wait for the remote id of that resource."""
 

@@ -36,7 +36,8 @@ _AFTER_FAULT = 1.0
 _LONGEST_REST = 60.0
 # So many messages for each request that is permitted, where a message is more work than its request: while one is on its
 # way others are written down, before and behind theirs.
-_AHEAD = 4
+_AHEAD = 8
+_MOST_AHEAD = 64
 # A destination that fails so long, in seconds, and so often is stopped; a person must look.
 _GIVE_UP_AFTER = 24 * 3600.0
 _GIVE_UP_FAILURES = 50
@@ -274,7 +275,7 @@ class Pump:
     def _most_messages(self, now: float) -> int:
         """How many may be begun; one alone is not prepared while another is on its way, so that order stays as it is."""
         most = min(self.breaker.limit(now), self.flow.limit)
-        return most if self._slots is None or most == 1 else _AHEAD * most
+        return most if self._slots is None or most == 1 else min(_AHEAD * most, most + _MOST_AHEAD)
 
     def _note(self, outcome: Outcome, begun: float, now: float) -> None:
         if self._slots is None and self.breaker.state == "closed":

@@ -31,6 +31,11 @@ class Slots:
         self._note = note
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def are_short(self) -> bool:
+        """Whether at least as many wait as have one: for a while the destination has enough to do."""
+        return len(self._waiting) >= self.taken > 0
+
     async def take(self) -> None:
         """Return when there is a slot, which is then taken; raises TurnedAway."""
         limit = self._limit()

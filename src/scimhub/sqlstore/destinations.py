@@ -11,7 +11,7 @@ from scimhub.distribution.leases import LeaseLost
 from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore import changes, directories
 from scimhub.sqlstore import secrets as secret_rows
-from scimhub.sqlstore.connection import Connection, Database, Row
+from scimhub.sqlstore.connection import Connection, Database, Row, SqlValue
 
 _SELECT = """
 SELECT t.key, t.id, t.directory, d.name, t.name, t.kind, t.configuration, t.subscription, t.subscription_version, t.state,
@@ -184,10 +184,8 @@ def settle(connection: Connection, key: int, settlement: Settlement) -> None:
         if connection.fetch_one("SELECT 1 FROM destinations WHERE key = ?", (key,)) is not None:
             raise LeaseLost
         return
-    for held in settlement.holds:
-        hold(connection, key, held)
-    for resource_id in settlement.releases:
-        connection.execute(_RELEASE, (key, resource_id))
+    connection.executemany(_HOLD, [_held_row(key, held) for held in settlement.holds])
+    connection.executemany(_RELEASE, [(key, resource_id) for resource_id in settlement.releases])
     if settlement.brake_state is not None:
         connection.execute(_NOTE_BRAKE, (orjson.dumps(settlement.brake_state).decode(), key))
     for resource_id in settlement.returned:
@@ -196,8 +194,12 @@ def settle(connection: Connection, key: int, settlement: Settlement) -> None:
 
 def hold(connection: Connection, key: int, held: Held) -> None:
     """Write what is owed of one resource, whether something was written before or not."""
+    connection.execute(_HOLD, _held_row(key, held))
+
+
+def _held_row(key: int, held: Held) -> tuple[SqlValue, ...]:
     values = (held.resource_id, held.first_position, held.since, held.attempts, held.next_attempt, held.error)
-    connection.execute(_HOLD, (key, *values, held.cause, held.until, held.removes, held.removed, held.ask))
+    return (key, *values, held.cause, held.until, held.removes, held.removed, held.ask)
 
 
 def list_held(connection: Connection, key: int) -> list[Held]:

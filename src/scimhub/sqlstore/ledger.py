@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from scimhub.distribution.ledger import Entry, MemberState, Pending, Remote
-from scimhub.sqlstore.connection import Connection, Database, Row
+from scimhub.sqlstore.connection import Connection, Database, Row, SqlValue
 
 _COLUMNS = "resource_id, resource_type, state, version, updated, remote_id, etag, written, awaits, delete_at"
 
@@ -35,6 +35,9 @@ ON CONFLICT (destination, resource_id) DO UPDATE SET resource_type = excluded.re
 _RELEASE = """
 UPDATE remote_resources SET remote_id = NULL, etag = NULL, state = 'gone', delete_at = NULL
 WHERE destination = ? AND resource_id = ?"""
+_CLAIMS = """
+SELECT remote_id, resource_id FROM remote_resources
+WHERE destination = ?1 AND resource_type = ?2 AND remote_id IN (SELECT value FROM json_each(?3))"""
 _EXISTS = "SELECT 1 FROM destinations WHERE key = ?"
 
 
@@ -67,20 +70,39 @@ def list_due(connection: Connection, destination: int, now: str, limit: int) -> 
     return [_remote(row) for row in connection.fetch(_DUE, (destination, now, limit))]
 
 
-def save(connection: Connection, destination: int, remote: Remote, releases: str | None) -> bool:
-    """Write the row; False when another resource has its remote id. Nothing is written when the destination is gone."""
+def save(connection: Connection, destination: int, remotes: Sequence[Remote], releases: str | None = None) -> list[bool]:
+    """Write the rows; False for each of which another resource has the remote id. Nothing when the destination is gone."""
     if connection.fetch_one(_EXISTS, (destination,)) is None:
-        return True
+        return [True] * len(remotes)
     if releases is not None:
         connection.execute(_RELEASE, (destination, releases))
-    if remote.remote_id is not None:
-        claim = find_claim(connection, destination, remote.resource_type, remote.remote_id)
-        if claim is not None and claim.resource_id != remote.resource_id:
-            return False
+    claims = _claims(connection, destination, remotes)
+    free = [
+        one.remote_id is None or claims.setdefault((one.resource_type, one.remote_id), one.resource_id) == one.resource_id
+        for one in remotes
+    ]
+    rows = [_row(destination, one) for one, is_free in zip(remotes, free, strict=True) if is_free]
+    connection.executemany(_SAVE, rows)
+    return free
+
+
+def _claims(connection: Connection, destination: int, remotes: Sequence[Remote]) -> dict[tuple[str, str], str]:
+    """Who has the remote ids of these, by resource type and remote id."""
+    wanted: dict[str, list[str]] = {}
+    for one in remotes:
+        if one.remote_id is not None:
+            wanted.setdefault(one.resource_type, []).append(one.remote_id)
+    found = {}
+    for resource_type, ids in wanted.items():
+        for id, resource_id in connection.fetch(_CLAIMS, (destination, resource_type, orjson.dumps(ids).decode())):
+            found[resource_type, id] = resource_id
+    return found
+
+
+def _row(destination: int, remote: Remote) -> tuple[SqlValue, ...]:
     values = (remote.resource_id, remote.resource_type, remote.state, remote.version, remote.updated, remote.remote_id)
     written = orjson.dumps(remote.written, option=orjson.OPT_SORT_KEYS).decode()
-    connection.execute(_SAVE, (destination, *values, remote.etag, written, remote.awaits, remote.delete_at))
-    return True
+    return (destination, *values, remote.etag, written, remote.awaits, remote.delete_at)
 
 
 def _remote(row: Row) -> Remote:
@@ -198,7 +220,13 @@ class Ledgers:
         return await self._database.read_aside(lambda connection: list_entries(connection, destination, after, limit))
 
     async def save_remote(self, destination: int, remote: Remote, *, releases: str | None = None) -> bool:
-        return await self._database.write(lambda connection: save(connection, destination, remote, releases), -destination)
+        [is_saved] = await self._database.write(
+            lambda connection: save(connection, destination, [remote], releases), -destination
+        )
+        return is_saved
+
+    async def save_remotes(self, destination: int, remotes: Sequence[Remote]) -> Sequence[bool]:
+        return await self._database.write(lambda connection: save(connection, destination, remotes), -destination)
 
     async def list_awaiting(self, destination: int, resource_id: str) -> Sequence[Remote]:
         return await self._database.read(lambda connection: list_awaiting(connection, destination, resource_id))
