@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 
 from scimhub.destinations.egress import Refused
+from scimhub.destinations.http_connection import NotHttp
 from scimhub.distribution.delivery import Delivered, Gone, Outcome, Rejected, Retry
 
 # A receiver may ask for a day's patience, not for more.
@@ -99,8 +100,8 @@ def of_failure(error: Exception, host: str, timeout: float) -> Outcome:
             return Retry(f"{host} took too long to accept a connection.", "destination")
         case TimeoutError():
             return Retry(f"{host} did not answer within {timeout:g} seconds.", "resource")
-        case aiohttp.ClientResponseError():
-            # Its message quotes the answer, which may repeat what was sent.
+        case NotHttp():
+            # Its text quotes the answer, which may repeat what was sent.
             return Retry(f"What {host} answered is not HTTP.", "destination")
         case aiohttp.ClientConnectionError() | OSError() | aiohttp.ClientPayloadError():
             return Retry(f"{host} broke the connection off before it had answered.", "resource")
