@@ -27,7 +27,8 @@ from bench.seed import fill_hub
 from bench.servers import TOKEN, Place, Server
 from scimhub.cli.progress import Past
 
-_LOOK_EVERY = 0.1
+# Seconds; each look costs the hub what some five people do.
+_LOOK_EVERY = 0.25
 _LIMIT = 1800.0
 _PARTS = (0.25, 0.5, 0.75)
 

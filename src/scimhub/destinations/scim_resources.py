@@ -371,7 +371,7 @@ class Resources:
             scim_content.digests(scim_content.flatten(body)),
             awaits,
         )
-        if noted != replace(before, updated=noted.updated):
+        if known is None or noted != replace(before, updated=noted.updated):
             await self._save(noted)
         return noted
 

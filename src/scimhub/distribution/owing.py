@@ -41,8 +41,8 @@ class OwingLanes(Lanes[T]):
         first = state.first_owed or first
         if hold is not None and hold.ask:
             removes = removes or hold.removes
-        wish = Hold(lane, first if since is None else min(first, since), now, 0, now, "", "state", ask=ask)
-        wish = replace(wish, removes=removes, removed=int(bool(removes)))
+        first = first if since is None else min(first, since)
+        wish = Hold(lane, first, now, 0, now, "", "state", None, removes, int(bool(removes)), ask)
         if state.in_flight:
             self._wishes[lane] = wish
         else:
@@ -139,4 +139,5 @@ class OwingLanes(Lanes[T]):
         self._queues.remove(lane, state)
         waits = next((item.position for item in (*state.frozen, *state.items)), wish.first_position)
         state.attempts = state.tries = 0
-        self._hold(lane, state, replace(wish, first_position=min(wish.first_position, state.first_owed or waits)))
+        first = min(wish.first_position, state.first_owed or waits)
+        self._hold(lane, state, wish if first == wish.first_position else replace(wish, first_position=first))
