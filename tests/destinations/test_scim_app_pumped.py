@@ -1,10 +1,12 @@
 """A SCIM application behind a real store and pump: scope, order, the destination's pauses, and nothing personal anywhere."""
 
+import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from scimhub.distribution.snapshot import Pins
 from scimhub.sqlstore.store import SqlStore
 from tests.assembly import build_engine
 from tests.consumer.hub import USER, Place, open_sqlite
-from tests.destinations.receivers import Received, receiving
-from tests.destinations.scim_application import TOKEN, Answer, Application, error, once
+from tests.destinations.receivers import Received, Receiver, receiving
+from tests.destinations.scim_application import TOKEN, Answer, Application, always, error, once
 from tests.distribution.outside import Noted, until
 
 
@@ -195,3 +197,96 @@ async def test_nothing_personal_is_logged_or_kept_of_attempts(tmp_path: Path, ca
         kept = f"{hub.noted.attempts} {await hub.store.list_held(made.key)} {caplog.text}"
         assert "400 Bad Request" in kept
         assert re.search("canary", kept, re.IGNORECASE) is None
+
+
+@dataclass
+class Silent(Application):
+    """Answers nobody who is to be created, until it may."""
+
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    asking: int = 0
+    most_asking: int = 0
+
+    async def answering(self, receiver: Receiver, request: Received, reader: StreamReader, writer: StreamWriter) -> None:
+        self.asking += 1
+        self.most_asking = max(self.most_asking, self.asking)
+        if request.method == "POST":
+            await self.may_answer.wait()
+        self.asking -= 1
+        await super().answering(receiver, request, reader, writer)
+
+
+async def test_while_some_are_asked_for_others_are_written_down_and_no_more_are_asked_for(tmp_path: Path):
+    application = Silent()
+    async with hub_with(tmp_path, application) as hub:
+        people = [await hub.place.user(f"u{number}") for number in range(40)]
+        made = await hub.create(concurrency=2)
+        pump = hub.engine.find_pump(made.key)
+        assert pump is not None
+        await until(lambda: pump.in_flight == 16, "eight messages for each request")
+
+        async def written() -> int:
+            return sum([await hub.store.find_remote(made.key, id) is not None for id in people])
+
+        await until_so(written, 16)
+        assert (pump.on_the_way, application.asking) == (2, 2)
+        application.may_answer.set()
+        await hub.caught_up(made)
+        assert (len(application.users), application.most_asking) == (40, 2)
+
+
+async def test_with_one_request_at_a_time_everything_goes_one_after_the_other(tmp_path: Path):
+    async with hub_with(tmp_path, application := Silent()) as hub:
+        ids = [await hub.place.user(f"u{number}") for number in range(5)]
+        await hub.place.group("staff", *ids)
+        made = await hub.create(concurrency=1)
+        pump = hub.engine.find_pump(made.key)
+        assert pump is not None
+        await until(lambda: application.asking, "the first request")
+        assert pump.in_flight == 1
+        application.may_answer.set()
+        await hub.caught_up(made)
+        # Whoever is there already is told in one piece.
+        assert [request.method for request in application.requests if "/Groups" in request.path] == ["POST", "PATCH"]
+
+
+async def test_those_who_wait_for_their_request_are_turned_away_when_the_application_fails(tmp_path: Path):
+    application = Silent(faults=[always(Answer(503, headers=("Retry-After: 3600",)), "POST")])
+    async with hub_with(tmp_path, application) as hub:
+        for number in range(40):
+            await hub.place.user(f"u{number}")
+        made = await hub.create(concurrency=4)
+        pump = hub.engine.find_pump(made.key)
+        assert pump is not None
+        await until(lambda: pump.in_flight == 32 and application.asking == 4, "as many as there may be")
+        application.may_answer.set()
+        await until(lambda: not pump.in_flight, "the end of sending")
+        asked = [request for request in application.requests if request.method == "POST"]
+        assert (len(asked), pump.breaker.state, pump.held) == (4, "open", 0)
+
+
+async def test_those_who_wait_for_their_request_are_not_waited_for_at_the_end(tmp_path: Path):
+    application = Silent()
+    async with hub_with(tmp_path, application) as hub:
+        for number in range(40):
+            await hub.place.user(f"u{number}")
+        made = await hub.create(concurrency=4)
+        pump = hub.engine.find_pump(made.key)
+        assert pump is not None
+        await until(lambda: pump.in_flight == 32 and application.asking == 4, "as many as there may be")
+        pausing = asyncio.create_task(control.pause(hub.engine, made))
+        await until(lambda: pump.in_flight == 4, "those who wait to be turned away")
+        application.may_answer.set()
+        await pausing
+        assert len(application.users) == 4
+        await control.resume(hub.engine, await control.get(hub.engine, hub.place.directory, "app"))
+        await hub.caught_up(made)
+        assert len(application.users) == 40
+
+
+async def until_so(find: Callable[[], Awaitable[int]], expected: int) -> None:
+    for _ in range(400):
+        if await find() == expected:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"{await find()} and not {expected}")

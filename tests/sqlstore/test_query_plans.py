@@ -150,3 +150,8 @@ async def test_the_history_of_one_resource_has_an_index(store: SqlStore):
 )
 async def test_what_follows_each_person_does_not_read_all_of_the_destination(store: SqlStore, sql: str, step: str):
     assert plan_of(store, sql) == [f"SEARCH {step}"]
+
+
+async def test_who_has_some_remote_ids_is_asked_of_their_index(store: SqlStore):
+    index = "remote_resources_by_remote_id (destination=? AND resource_type=? AND remote_id=?)"
+    assert f"SEARCH remote_resources USING INDEX {index}" in plan_of(store, ledger._CLAIMS)

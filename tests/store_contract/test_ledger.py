@@ -42,6 +42,30 @@ async def test_a_remote_id_belongs_to_one_resource_of_a_destination(store: SqlSt
     assert (released.remote_id, released.state) == (None, "gone")
 
 
+async def test_several_are_written_in_one_step_and_the_first_has_a_remote_id(store: SqlStore, desk: Desk):
+    app = await destination(store, desk)
+    assert await store.save_remote(app, remote("z", "taken"))
+    several = [
+        remote("a", "r-a", written={"title": "x"}),
+        remote("b", "taken"),
+        remote("c", None, state="creating"),
+        remote("d", "r-a"),
+        remote("z", "taken", version=2),
+        remote("g", "r-a", resource_type="Group"),
+    ]
+    assert await store.save_remotes(app, several) == [True, False, True, False, True, True]
+    found = [await store.find_remote(app, one.resource_id) for one in several]
+    assert found == [several[0], None, several[2], None, several[4], several[5]]
+    assert await store.save_remotes(app, []) == []
+    # Whoever is gone has given up what another one has in the same step.
+    moving = [remote("a", None, state="gone"), remote("d", "r-a")]
+    assert await store.save_remotes(app, moving) == [True, True]
+    assert await store.find_claim(app, "User", "r-a") == moving[1]
+    await store.delete_destination(app)
+    assert await store.save_remotes(app, several) == [True] * 6
+    assert await store.find_remote(app, "a") is None
+
+
 async def test_entries_are_listed_in_pages_with_what_waits(store: SqlStore, desk: Desk):
     app = await destination(store, desk)
     for id in ("a", "b", "c"):

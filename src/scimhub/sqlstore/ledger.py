@@ -40,6 +40,9 @@ SELECT remote_id, resource_id FROM remote_resources
 WHERE destination = ?1 AND resource_type = ?2 AND remote_id IN (SELECT value FROM json_each(?3))"""
 _EXISTS = "SELECT 1 FROM destinations WHERE key = ?"
 
+# A resource type and a remote id of it.
+_Claim = tuple[str, str | None]
+
 
 def find(connection: Connection, destination: int, resource_id: str) -> Remote | None:
     """What is known of the resource."""
@@ -77,22 +80,27 @@ def save(connection: Connection, destination: int, remotes: Sequence[Remote], re
     if releases is not None:
         connection.execute(_RELEASE, (destination, releases))
     claims = _claims(connection, destination, remotes)
-    free = [
-        one.remote_id is None or claims.setdefault((one.resource_type, one.remote_id), one.resource_id) == one.resource_id
-        for one in remotes
-    ]
-    rows = [_row(destination, one) for one, is_free in zip(remotes, free, strict=True) if is_free]
+    held = {resource_id: claim for claim, resource_id in claims.items()}
+    is_saved, rows = list[bool](), list[tuple[SqlValue, ...]]()
+    for one in remotes:
+        claim = (one.resource_type, one.remote_id)
+        if is_free := one.remote_id is None or claims.get(claim, one.resource_id) == one.resource_id:
+            # What it had before somebody behind it may have.
+            claims.pop(held.get(one.resource_id, claim), None)
+            claims[claim] = one.resource_id
+            rows.append(_row(destination, one))
+        is_saved.append(is_free)
     connection.executemany(_SAVE, rows)
-    return free
+    return is_saved
 
 
-def _claims(connection: Connection, destination: int, remotes: Sequence[Remote]) -> dict[tuple[str, str], str]:
+def _claims(connection: Connection, destination: int, remotes: Sequence[Remote]) -> dict[_Claim, str]:
     """Who has the remote ids of these, by resource type and remote id."""
     wanted: dict[str, list[str]] = {}
     for one in remotes:
         if one.remote_id is not None:
             wanted.setdefault(one.resource_type, []).append(one.remote_id)
-    found = {}
+    found: dict[_Claim, str] = {}
     for resource_type, ids in wanted.items():
         for id, resource_id in connection.fetch(_CLAIMS, (destination, resource_type, orjson.dumps(ids).decode())):
             found[resource_type, id] = resource_id
