@@ -76,22 +76,22 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _measure(loader: Loader, hub: Server, what: str, options: argparse.Namespace) -> dict[str, float]:
-    recorded = _record(hub, options.people, options.concurrency)
+    recorded = record(hub, options.people, options.concurrency)
     ours, bare, bare_cpu = list[Loaded](), list[float](), list[float]()
     for _ in range(options.rounds):
         with _APPLICATIONS[what]() as application:
-            ours.append(_load(hub, application, options.people, options.concurrency))
+            ours.append(load_by_hub(hub, application, options.people, options.concurrency))
         with _APPLICATIONS[what]() as application:
             sent = loader.send(application, Traffic(recorded, 201), ours[-1].permitted)
             bare.append(sent.measured.rate)
             bare_cpu.append(sent.cpu)
-    found = _figures(options.people, ours, bare, bare_cpu)
+    found = figures(options.people, ours, bare, bare_cpu)
     for figure, value in found.items():
         report.say(f"{what:<13} {figure:<72} {value:>10,.2f}", options.json)
     return {f"{what}: {figure}": value for figure, value in found.items()}
 
 
-def _figures(people: int, ours: Sequence[Loaded], bare: Sequence[float], bare_cpu: Sequence[float]) -> dict[str, float]:
+def figures(people: int, ours: Sequence[Loaded], bare: Sequence[float], bare_cpu: Sequence[float]) -> dict[str, float]:
     rates = [people / one.seconds for one in ours]
     found = {
         "requests at a time": float(ours[0].permitted),
@@ -112,7 +112,7 @@ def _figures(people: int, ours: Sequence[Loaded], bare: Sequence[float], bare_cp
 # --------------------------------------------------------------------------- by the hub
 
 
-def _load(hub: Server, application: Server, people: int, concurrency: int | None) -> Loaded:
+def load_by_hub(hub: Server, application: Server, people: int, concurrency: int | None) -> Loaded:
     """Have the hub tell a new destination everybody, and look on as ``scimhub destination backfill --wait`` does."""
     cpu = hub.cpu_seconds(), application.cpu_seconds()
     start = time.perf_counter()
@@ -124,10 +124,8 @@ def _load(hub: Server, application: Server, people: int, concurrency: int | None
     while True:
         time.sleep(_LOOK_EVERY)
         backfill, status = _look(hub, "load")
-        now, done = (
-            time.perf_counter() - start,
-            backfill["looked_at"] - max(0, backfill["told"] - backfill["arrived"] - backfill["failed"]),
-        )
+        now = time.perf_counter() - start
+        done = backfill["looked_at"] - max(0, backfill["told"] - backfill["arrived"] - backfill["failed"])
         rate = past.rate(now, done)
         moments.append((now, done, (people - done) / rate if rate else 0.0))
         if backfill["state"] == "done":
@@ -139,7 +137,7 @@ def _load(hub: Server, application: Server, people: int, concurrency: int | None
     delivery.admin(hub, "DELETE", f"{delivery.DESTINATIONS}/load")
     reached = [next(moment for moment in moments if moment[1] >= people * part) for part in _PARTS]
     told = [(left, moments[-1][0] - at) for at, _, left in reached]
-    return Loaded(moments[-1][0], *used, fmean(fullness), status["concurrency"], told)
+    return Loaded(moments[-1][0], *used, fmean(fullness or [0.0]), status["concurrency"], told)
 
 
 def begin(hub: Server, name: str, port: int, concurrency: int | None) -> None:
@@ -159,7 +157,7 @@ def _look(hub: Server, name: str) -> tuple[dict[str, Any], Mapping[str, int]]:
 # --------------------------------------------------------------------------- the very same requests
 
 
-def _record(hub: Server, people: int, concurrency: int | None) -> list[bytes]:
+def record(hub: Server, people: int, concurrency: int | None) -> list[bytes]:
     """The requests by which the hub creates everybody; raises RuntimeError if it sends anything else for somebody."""
     recorder = _Recorder()
     with recorder, _serving(recorder):
