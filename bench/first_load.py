@@ -21,7 +21,7 @@ from typing import Any
 
 from bench import delivery, report, requests, servers
 from bench.arguments import ROOT
-from bench.load import Traffic, pin
+from bench.load import Traffic
 from bench.rounds import Loader
 from bench.seed import fill_hub
 from bench.servers import TOKEN, Place, Server
@@ -51,8 +51,6 @@ class Loaded:
 
 def main() -> int:
     options = _parse(sys.argv[1:])
-    # The hub alone has its core.
-    pin(servers.LOAD_CORE)
     results: dict[str, float] = {}
     with Loader() as loader, tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as name:
         place = Place(Path(name))
