@@ -26,6 +26,7 @@ from bench.rounds import Loader
 from bench.seed import fill_hub
 from bench.servers import TOKEN, Place, Server
 from scimhub.cli.progress import Past
+from scimhub.distribution import times
 
 # Seconds; each look costs the hub what some five people do.
 _LOOK_EVERY = 0.25
@@ -127,6 +128,7 @@ def load_by_hub(hub: Server, application: Server, people: int, concurrency: int 
         rate = past.rate(now, done)
         moments.append((now, done, (people - done) / rate if rate else 0.0))
         if backfill["state"] == "done":
+            seconds = times.seconds(backfill["updated"]) - times.seconds(backfill["begun"])
             break
         fullness.append(status["in_flight"] / status["concurrency"])
         if backfill["failed"] or now > _LIMIT:
@@ -134,8 +136,8 @@ def load_by_hub(hub: Server, application: Server, people: int, concurrency: int 
     used = hub.cpu_seconds() - cpu[0], application.cpu_seconds() - cpu[1]
     delivery.admin(hub, "DELETE", f"{delivery.DESTINATIONS}/load")
     reached = [next(moment for moment in moments if moment[1] >= people * part) for part in _PARTS]
-    told = [(left, moments[-1][0] - at) for at, _, left in reached]
-    return Loaded(moments[-1][0], *used, fmean(fullness or [0.0]), status["concurrency"], told)
+    told = [(left, max(0.0, seconds - at)) for at, _, left in reached]
+    return Loaded(seconds, *used, fmean(fullness or [0.0]), status["concurrency"], told)
 
 
 def begin(hub: Server, name: str, port: int, concurrency: int | None) -> None:
@@ -197,11 +199,11 @@ class _Recording(BaseHTTPRequestHandler):
     # An answer goes out as one.
     wbufsize = -1
 
-    def do_GET(self) -> None:
+    def tell(self) -> None:
         self.server.others += 1
         self._answer(200, {"patch": {"supported": True}, "filter": {"supported": True}})
 
-    def do_POST(self) -> None:
+    def keep(self) -> None:
         head = b"".join(f"{name}: {value}\r\n".encode() for name, value in self.headers.items())
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.created.append(f"POST {self.path} HTTP/1.1\r\n".encode() + head + b"\r\n" + body)
@@ -217,6 +219,11 @@ class _Recording(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nothing."""
+
+
+# The names under which http.server looks for them.
+for _method, _answering in (("GET", _Recording.tell), ("POST", _Recording.keep)):
+    setattr(_Recording, f"do_{_method}", _answering)
 
 
 # --------------------------------------------------------------------------- the applications

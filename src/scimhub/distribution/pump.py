@@ -77,10 +77,7 @@ class Pump:
         self._settling.returned = self._intake.returned
         self._gate = Gate(self._settling.brake, self._lanes, is_stream=self._intake.is_stream)
         self._guard = Guard(destination, self._gate, self._settling, given, self._intake, self._awake.set)
-        # Where requests have slots these are what flow watches, else messages are.
-        self._slots = Slots(self._most_requests, self._note_request) if isinstance(sender, Slotted) else None
-        if self._slots is not None and isinstance(sender, Slotted):
-            sender.limit_by(self._slots)
+        self._slots = self._slots_for(sender)
         self._sending = Sending(
             *(destination, lease, sender, given, self._intake, self._guard),
             note=self._note,
@@ -268,6 +265,14 @@ class Pump:
             self.flow.begin(now)
             units.append(unit)
         self._sending.begin(units)
+
+    def _slots_for(self, sender: Sender) -> Slots | None:
+        """Where requests have slots these are what flow watches, else messages are."""
+        if not isinstance(sender, Slotted):
+            return None
+        slots = Slots(self._most_requests, self._note_request)
+        sender.limit_by(slots)
+        return slots
 
     def _most_requests(self) -> int:
         return 0 if self._stopping else min(self.breaker.limit(self._given.now()), self.flow.limit)
