@@ -66,8 +66,7 @@ class Pump:
         self.breaker = Breaker(self.flow.limit)
         # Wall-clock seconds of the last success, None before the first.
         self.last_success: float | None = None
-        self.delivered = 0
-        self.failed = 0
+        self.delivered = self.failed = 0
         self._awake = asyncio.Event()
         self._sender = sender
         self._given = given
