@@ -101,6 +101,8 @@ def figures(people: int, ours: Sequence[Loaded], bare: Sequence[float], bare_cpu
         "CPU ms of the hub each": median(one.hub_cpu for one in ours) / people * 1e3,
         "CPU ms of the application each": median(one.application_cpu for one in ours) / people * 1e3,
         "the same by the bare load generator": median(bare_cpu) / people * 1e3,
+        "the application's part of its core": median(one.application_cpu / one.seconds for one in ours),
+        "its part by the bare load generator": median(cpu * rate / people for cpu, rate in zip(bare_cpu, bare, strict=True)),
     }
     for number, part in enumerate(_PARTS):
         found[f"seconds said to remain at {part:.0%}"] = median(one.told[number][0] for one in ours)
