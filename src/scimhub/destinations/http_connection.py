@@ -27,7 +27,7 @@ class StaleConnection(aiohttp.ClientOSError):
 
 
 class NotHttp(aiohttp.ClientError):
-    """What came back is no answer; the text says why."""
+    """What came back is no answer. There is no text: it would quote what came, which may repeat what was sent."""
 
 
 class _Connection(ResponseHandler):
@@ -84,7 +84,7 @@ async def exchange(
         try:
             message, payload = await protocol.read()
         except HttpProcessingError as error:
-            raise NotHttp(error.message) from error
+            raise NotHttp from error
         # What is only on the way to an answer (RFC 9110 §15.2); behind 101 comes another protocol.
         if not 100 <= message.code < 200 or message.code == 101:
             return message, payload

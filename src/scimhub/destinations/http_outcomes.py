@@ -101,7 +101,6 @@ def of_failure(error: Exception, host: str, timeout: float) -> Outcome:
         case TimeoutError():
             return Retry(f"{host} did not answer within {timeout:g} seconds.", "resource")
         case NotHttp():
-            # Its text quotes the answer, which may repeat what was sent.
             return Retry(f"What {host} answered is not HTTP.", "destination")
         case aiohttp.ClientConnectionError() | OSError() | aiohttp.ClientPayloadError():
             return Retry(f"{host} broke the connection off before it had answered.", "resource")

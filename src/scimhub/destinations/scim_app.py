@@ -31,8 +31,9 @@ from scimhub.destinations.http_outcomes import Failure
 from scimhub.destinations.scim_ability import Ability
 from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.destinations.scim_application import Application
+from scimhub.destinations.scim_event import Event
 from scimhub.destinations.scim_memberships import Memberships
-from scimhub.destinations.scim_resources import Event, Resources
+from scimhub.destinations.scim_resources import Resources
 from scimhub.distribution import amendments, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Rejected, Secret

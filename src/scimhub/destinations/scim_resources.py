@@ -5,7 +5,7 @@ twice changes nothing, and an older one than was written is dropped.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from scimhub.destinations import scim_application, scim_content
@@ -14,6 +14,7 @@ from scimhub.destinations.scim_ability import Ability
 from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.destinations.scim_application import Application, Reply
 from scimhub.destinations.scim_content import MANAGER, Json
+from scimhub.destinations.scim_event import Event
 from scimhub.distribution import times
 from scimhub.distribution.delivery import Rejected, Retry
 from scimhub.distribution.ledger import Ledger, Remote
@@ -24,28 +25,6 @@ _INACTIVE: Final = scim_content.digest(False)
 _DAY: Final = 24 * 3600.0
 # Seconds in which an application may answer 404 for what it took: some answer from copies that lag behind.
 _LAG: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a message tells. ``resource`` is None when it is deleted, and in the later parts of a long event.
-
-    ``whole`` is the id of a state of which ``added`` is a part of all members, empty when only some are told.
-    """
-
-    type: str
-    resource_type: str
-    id: str
-    version: int
-    resource: Mapping[str, object] | None
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    whole: str = ""
-    is_last_part: bool = True
-
-    @property
-    def is_deleted(self) -> bool:
-        return self.type.endswith(".deleted")
 
 
 class Resources:
