@@ -1,5 +1,7 @@
 """What an answer means."""
 
+from http import HTTPStatus
+
 import pytest
 
 from scimhub.destinations.http_outcomes import of_answer, parse_retry_after
@@ -69,8 +71,10 @@ def test_any_2xx_confirms(status):
         ),
         (400, Rejected("The receiver answered 400 Bad Request: it does not accept this event.", 400, "e")),
         (404, Rejected("The receiver answered 404 Not Found: it does not accept this event.", 404, "e")),
-        (413, Rejected("The receiver answered 413 Request Entity Too Large: it does not accept this event.", 413, "e")),
-        (422, Rejected("The receiver answered 422 Unprocessable Entity: it does not accept this event.", 422, "e")),
+        (409, Rejected("The receiver answered 409 Conflict: it does not accept this event.", 409, "e")),
+        # What these two are called changed with Python 3.13.
+        (413, Rejected(f"The receiver answered 413 {HTTPStatus(413).phrase}: it does not accept this event.", 413, "e")),
+        (422, Rejected(f"The receiver answered 422 {HTTPStatus(422).phrase}: it does not accept this event.", 422, "e")),
         (499, Rejected("The receiver answered 499: it does not accept this event.", 499, "e")),
         (101, Retry("The receiver answered 101 Switching Protocols, which ends no exchange.", "destination", None, 101, "e")),
     ],

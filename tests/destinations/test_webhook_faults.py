@@ -160,8 +160,8 @@ async def test_answers_become_outcomes_with_their_excerpt():
     outcome, _ = await outcome_of(status("401 No", b""))
     assert isinstance(outcome, Retry)
     assert (outcome.blame, outcome.status) == ("destination", 401)
-    outcome, _ = await outcome_of(status("422 Unprocessable", b"why"))
-    assert outcome == Rejected("The receiver answered 422 Unprocessable Entity: it does not accept this event.", 422, "why")
+    outcome, _ = await outcome_of(status("409 No", b"why"))
+    assert outcome == Rejected("The receiver answered 409 Conflict: it does not accept this event.", 409, "why")
 
 
 async def test_a_receiver_that_shows_what_it_was_sent_shows_no_headers():
