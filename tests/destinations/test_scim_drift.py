@@ -15,7 +15,7 @@ from scimhub.distribution.drift import Drift, Unreadable
 from scimhub.distribution.plans import Plan
 from scimhub.distribution.sealing import Key
 from tests.destinations.receivers import Received
-from tests.destinations.scim_application import Answer, Application, error, once
+from tests.destinations.scim_application import TOKEN, Answer, Application, error, once
 from tests.destinations.test_scim_app_pumped import Hub, hub_with
 from tests.distribution.outside import until
 
@@ -177,6 +177,60 @@ async def test_what_is_on_its_way_or_cannot_be_written_is_told_apart(tmp_path: P
         made = await hub.create()
         await until(lambda: hub.store.database.read_here(lambda c: c.fetch("SELECT 1 FROM held")), "a held one")
         assert categories(await look(hub, made)) == {"waiting": {bad}}
+
+
+async def filled_elsewhere(hub: Hub, **configuration: Any) -> Destination:
+    """A destination that begins behind all that is there already."""
+    made = await control.create(
+        hub.engine,
+        hub.place.directory,
+        "app",
+        "scim_app",
+        {"base_url": hub.application.url, **configuration},
+        Subscription(),
+        secret=TOKEN,
+    )
+    await settled(hub, made.destination)
+    return made.destination
+
+
+async def test_who_is_there_already_is_adopted_by_its_id_and_two_of_ours_are_never_one_of_theirs(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        kim = await hub.place.user("kim", title="boss")
+        teams = [await hub.place.group("staff") for _ in range(2)]
+        hub.application.users["7"] = {"id": "7", "userName": "KIM", "title": "clerk"}
+        hub.application.groups["8"] = {"id": "8", "displayName": "staff"}
+        made = await filled_elsewhere(hub)
+        drift = await look(hub, made)
+        assert categories(drift) == {"adoptable": {kim}, "conflict": set(teams)}
+        assert {one.reason.partition(",")[0] for one in drift.findings if one.category == "conflict"} == {
+            "Several of ours have the displayName of the one that is there"
+        }
+        plan = await resync.make(hub.engine, made, removes_extra=False, watch=silent)
+        assert (plan.counts["adopt"], plan.counts["add"], plan.requests) == ({"User": 1}, {}, 1)
+        hub.application.requests.clear()
+        await resync.apply(hub.engine, made, plan.id)
+        await until(lambda: hub.application.users["7"].get("title") == "boss", "the adoption")
+        await settled(hub, made)
+        assert hub.application.writes() == ["PATCH Users"]
+        assert "adoptable" not in categories(await look(hub, made))
+
+
+async def test_a_list_of_nobody_is_told_to_be_doubted_before_a_plan_makes_them_all_again(tmp_path: Path):
+    async with hub_with(tmp_path, Application()) as hub:
+        for number in range(3):
+            await hub.place.user(f"u{number}", title="clerk")
+        made = await hub.create()
+        await settled(hub, made)
+        for one in hub.application.users.values():
+            one["title"] = "x"
+        (said,) = (await look(hub, made)).limits
+        assert said.startswith("It shows another title than ours in each of 3 User:")
+        hub.application.users.clear()
+        plan = await resync.make(hub.engine, made, removes_extra=False, watch=silent)
+        assert plan.counts["add"] == {"User": 3}
+        (said,) = plan.limits
+        assert said.startswith("Of 3 User that it was given it lacks 3. If they cannot be gone,")
 
 
 async def test_who_left_the_scope_unseen_is_left_over_and_removed_by_the_plan(tmp_path: Path):

@@ -140,17 +140,26 @@ async def test_the_ledger_is_corrected_by_what_was_seen(store: SqlStore, desk: D
     await store.note_members(app, "g", ["a", "b"], [])
     await store.confirm_members(app, "g", ["a", "b"], [])
     seen = amendments.Amendment("g", "Group", paths=["displayName"], lacking=["a"], beyond=["z"])
-    await amendments.amend(store, app, seen)
+    await amendments.amend(store, app, seen, T0)
     assert await store.find_remote(app, "g") == replace(written, etag=None, written={"externalId": "2"})
     assert await members(store, app) == {"waiting": ["a"], "written": ["b"], "leaving": ["z"]}
-    await amendments.amend(store, app, amendments.everything_of("g", "Group"))
+    await amendments.amend(store, app, amendments.everything_of("g", "Group"), T0)
     assert (await members(store, app))["waiting"] == ["a", "b"]
-    await amendments.amend(store, app, amendments.Amendment("g", "Group", is_missing=True))
+    await amendments.amend(store, app, amendments.Amendment("g", "Group", is_missing=True), T0)
     assert await store.find_remote(app, "g") == replace(written, state="gone", remote_id=None, etag=None, written={})
-    await amendments.amend(store, app, amendments.Amendment("g", "Group", remote_id="found"))
+    await amendments.amend(store, app, amendments.Amendment("g", "Group", remote_id="found"), T0)
     found = await store.find_remote(app, "g")
     assert found is not None
     assert (found.state, found.remote_id) == ("present", "found")
     assert await store.list_pending(app, "g", "waiting") == [Pending("a", None, None), Pending("b", None, None)]
-    await amendments.amend(store, app, amendments.everything_of("nobody", "User"))
+    await amendments.amend(store, app, amendments.everything_of("nobody", "User"), T0)
     assert await store.find_remote(app, "nobody") is None
+
+
+async def test_who_is_found_there_is_known_from_then_on(store: SqlStore, desk: Desk):
+    app = await destination(store, desk)
+    await amendments.amend(store, app, amendments.Amendment("new", "User", remote_id="n"), T1)
+    assert await store.find_remote(app, "new") == Remote("new", "User", "present", 0, T1, "n")
+    await store.save_remote(app, Remote("moved", "User", "present", 3, T0, "old", None, {"title": "1"}))
+    await amendments.amend(store, app, amendments.Amendment("moved", "User", is_missing=True, remote_id="m"), T1)
+    assert await store.find_remote(app, "moved") == Remote("moved", "User", "present", 3, T0, "m")

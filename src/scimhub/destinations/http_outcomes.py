@@ -1,6 +1,8 @@
 """What an answer, or the lack of one, means: pure, each failure with a sentence for the administrator."""
 
+import contextlib
 import ssl
+from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -11,6 +13,7 @@ import aiohttp
 from scimhub.destinations.egress import Refused
 from scimhub.destinations.http_connection import NotHttp
 from scimhub.distribution.delivery import Delivered, Gone, Outcome, Rejected, Retry
+from scimhub.distribution.drift import Unreadable
 
 # A receiver may ask for a day's patience, not for more.
 _LONGEST_WAIT: Final = 24 * 3600.0
@@ -24,6 +27,15 @@ class Failure(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(type(outcome).__name__)
         self.outcome = outcome
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """What fails inside means that the destination cannot be read."""
+    try:
+        yield
+    except Failure as failure:
+        raise Unreadable(getattr(failure.outcome, "reason", "It cannot be read.")) from failure
 
 
 def of_answer(status: int, retry_after: str | None, excerpt: str, now: float) -> Outcome:

@@ -6,16 +6,16 @@ the ledger, and its own coming adds it to its groups.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Final
 from weakref import WeakValueDictionary
 
 import orjson
 
 from scimhub.destinations import (
+    http_outcomes,
     personal,
     scim_ability,
     scim_app_configuration,
@@ -37,7 +37,7 @@ from scimhub.destinations.scim_resources import Resources
 from scimhub.distribution import amendments, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Rejected, Secret
-from scimhub.distribution.drift import Comparison, Desired, Shown, Sight, Unreadable
+from scimhub.distribution.drift import Desired, Shown, Sight
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote
 from scimhub.distribution.slots import Slots, TurnedAway
@@ -111,34 +111,35 @@ class ScimAppSender:
     async def amend(self, amendment: Amendment) -> None:
         """Correct the ledger by what the application was seen to have."""
         async with self._lock(amendment.resource_id):
-            await amendments.amend(self._ledger, self._destination.key, amendment)
+            await amendments.amend(self._ledger, self._destination.key, amendment, times.text(self._now_seconds()))
 
     async def look(self) -> Sight:
         """What can be seen of the application."""
-        with _readable():
+        with http_outcomes.reading():
             ability = await self._known_ability()
         profile = self._configuration.profile
         limits = [] if profile.shows_members else ["It shows groups without members: those are not compared."]
         return Sight(
-            tuple(scim_application.ENDPOINTS),
+            [name.lower() for name in scim_application.ENDPOINTS],
             profile.shows_members,
             profile.nested_groups,
             self._configuration.adopt != "never" and bool(ability.user_lookups),
             profile.per_minute,
             profile.members_per_patch,
             limits,
+            scim_listing.FOLDED,
         )
 
     async def list_shown(self, resource_type: str) -> AsyncIterator[Sequence[Shown]]:
         """Everything that the application shows of the type."""
-        with _readable():
+        with http_outcomes.reading():
             ability = await self._known_ability()
             async for page in scim_listing.pages(self._application, self._configuration.profile, ability, resource_type):
                 yield page
 
     async def show(self, resource_type: str, remote_id: str) -> Shown | None:
         """One resource as the application shows it when it is asked for that alone."""
-        with _readable():
+        with http_outcomes.reading():
             return await scim_listing.one(self._application, resource_type, remote_id)
 
     async def desire(self, message: Message) -> Desired:
@@ -148,16 +149,9 @@ class ScimAppSender:
             body, _ = await self._resources.body_of(event, event.resource or {})
         except Failure as failure:
             return Desired(problem=getattr(failure.outcome, "reason", ""))
-        return Desired(scim_content.flatten(body), self.keys_of(event.resource_type, body))
-
-    def keys_of(self, resource_type: str, content: Mapping[str, Any]) -> Sequence[str]:
-        """By what the resource would be found there."""
-        ability = self._ability
-        return () if ability is None else scim_listing.keys_of(content, ability.lookups(resource_type))
-
-    def compare(self, values: Mapping[str, object], shown: Shown) -> Comparison:
-        """Where what it shows differs."""
-        return scim_listing.compare(values, shown)
+        with http_outcomes.reading():
+            ability = await self._known_ability()
+        return Desired(scim_content.flatten(body), scim_listing.keys_of(body, ability.lookups(event.resource_type)))
 
     async def tend(self) -> None:
         """Delete those whose time has come."""
@@ -292,15 +286,6 @@ class ScimAppSender:
     @property
     def _names(self) -> dict[str, str]:
         return {"directory": self._destination.directory_name, "destination": self._destination.name}
-
-
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """What fails inside means that the application cannot be read."""
-    try:
-        yield
-    except Failure as failure:
-        raise Unreadable(getattr(failure.outcome, "reason", "It cannot be read.")) from failure
 
 
 _NO_ACTIVE: Final = (

@@ -1,4 +1,4 @@
-"""Everything that a SCIM application shows of a resource type, page by page, and how that differs from what is ours.
+"""Everything that a SCIM application shows of a resource type, page by page.
 
 Pages come by cursor where the application offers them (RFC 9865), else by index (RFC 7644 §3.4.2.4). An application that
 repeats people behind its last page is believed once.
@@ -13,23 +13,24 @@ from scimhub.destinations.scim_ability import Ability
 from scimhub.destinations.scim_application import Application, Reply
 from scimhub.destinations.scim_profile import Profile
 from scimhub.distribution.delivery import Retry
-from scimhub.distribution.drift import Comparison, Shown
+from scimhub.distribution.drift import Shown
 
 # Bytes of a page, in which one group may have a hundred thousand members.
 _LONGEST_PAGE: Final = 64 * 1024 * 1024
 # Values that people are found by, whatever their case (RFC 7643 §4.1.1); applications fold them.
-_FOLDED: Final = frozenset(("userName", "emails", "emails.value"))
+FOLDED: Final = frozenset(("userName", "emails", "emails.value"))
 
 
 async def pages(application: Application, profile: Profile, ability: Ability, resource_type: str) -> AsyncIterator[list[Shown]]:
     """What it shows, each resource once; raises Failure, also when less comes than it says it has."""
     seen: set[str] = set()
+    lookups = ability.lookups(resource_type)
     query, total = _first(profile, ability), 0
     while True:
         path = scim_application.path_of(resource_type)
         reply = await application.ask("GET", path, query=query, limit=_LONGEST_PAGE)
         listed = _resources(reply, resource_type, ability)
-        found = [shown for one in listed if isinstance(one, dict) and (shown := shown_of(one)) is not None]
+        found = [shown for one in listed if isinstance(one, dict) and (shown := _shown_of(one, lookups)) is not None]
         fresh = [shown for shown in found if shown.remote_id not in seen]
         seen.update(shown.remote_id for shown in fresh)
         yield fresh
@@ -47,7 +48,7 @@ async def one(application: Application, resource_type: str, remote_id: str) -> S
     """One resource as it is shown alone, which some do with more than in a list; None when it is not there."""
     path = scim_application.path_of(resource_type, remote_id)
     reply = await application.ask("GET", path, expected=(404,), limit=_LONGEST_PAGE)
-    return None if reply.status == 404 else shown_of(reply.document)
+    return None if reply.status == 404 else _shown_of(reply.document, ())
 
 
 def _first(profile: Profile, ability: Ability) -> dict[str, str]:
@@ -89,7 +90,7 @@ def _number(reply: Reply, name: str) -> int:
     return value if type(value) is int else 0
 
 
-def shown_of(document: Mapping[str, Any]) -> Shown | None:
+def _shown_of(document: Mapping[str, Any], lookups: tuple[str, ...]) -> Shown | None:
     """One resource of a list; None without an id by which it could be named."""
     reply = Reply(200, document, None, "")
     if reply.remote_id is None:
@@ -100,9 +101,10 @@ def shown_of(document: Mapping[str, Any]) -> Shown | None:
     external_id = document.get("externalId")
     return Shown(
         reply.remote_id,
-        content,
+        scim_content.flatten(content),
         external_id if isinstance(external_id, str) else None,
         None if ids is None else tuple(id for id in ids if isinstance(id, str)),
+        keys_of(content, lookups),
     )
 
 
@@ -114,27 +116,3 @@ def keys_of(content: Mapping[str, Any], lookups: tuple[str, ...]) -> tuple[str, 
         if isinstance(value, str) and value:
             keys.append(f"{attribute}={value if attribute == 'externalId' else value.casefold()}")
     return tuple(keys)
-
-
-def compare(ours: Mapping[str, object], shown: Shown) -> Comparison:
-    """Where what it shows differs from what it was to be: values by path, and paths of which it shows nothing."""
-    theirs = scim_content.flatten(shown.content)
-    different, absent = {}, {}
-    for path, value in ours.items():
-        there = theirs.get(path)
-        if there in (None, [], {}, ""):
-            absent[path] = value
-        elif not _agrees(path, value, there):
-            different[path] = (value, there)
-    return Comparison(different, absent)
-
-
-def _agrees(path: str, ours: object, theirs: object) -> bool:
-    """Whether it shows our value: an application may add parts of its own to an object, and no element to a list."""
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        return all(_agrees(f"{path}.{name}", value, theirs.get(name)) for name, value in ours.items())
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(any(_agrees(path, one, other) for other in theirs) for one in ours)
-    if isinstance(ours, str) and isinstance(theirs, str) and path in _FOLDED:
-        return ours.casefold() == theirs.casefold()
-    return ours == theirs

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scimhub.distribution.ledger import Ledger
+from scimhub.distribution.ledger import Ledger, Remote
 
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
     """What the destination has otherwise than the ledger says, of one resource.
 
-    ``is_missing``: it has the resource no more. ``remote_id``: it has it under that id, which the ledger does not know.
+    ``is_missing``: it has the resource no more, as the ledger knows it. ``remote_id``: it has it under that id, which the
+    ledger does not know.
     ``paths`` are shown otherwise, None for whatever was written. ``lacking`` are members that it lacks, None for all of
     them; ``beyond`` those that it has and should not.
     """
@@ -29,17 +30,20 @@ def everything_of(resource_id: str, resource_type: str) -> Amendment:
     return Amendment(resource_id, resource_type, paths=None, lacking=None)
 
 
-async def amend(ledger: Ledger, destination: int, amendment: Amendment) -> None:
+async def amend(ledger: Ledger, destination: int, amendment: Amendment, now: str) -> None:
     """Correct the ledger; nobody may write about the same resource meanwhile."""
     id = amendment.resource_id
     known = await ledger.find_remote(destination, id)
-    if known is None:
+    if known is None and amendment.remote_id is None:
         return
+    known = known or Remote(id, amendment.resource_type, "gone", 0, now)
     if amendment.is_missing:
-        await ledger.save_remote(destination, replace(known, state="gone", remote_id=None, etag=None, written={}, awaits=None))
+        known = replace(known, state="gone", remote_id=None, etag=None, written={}, awaits=None)
+        await ledger.save_remote(destination, known)
         await ledger.forget_members(destination, id, for_good=False)
         await ledger.forget_memberships(destination, id)
-        return
+        if amendment.remote_id is None:
+            return
     if amendment.remote_id is not None and known.remote_id is None:
         known = replace(known, state="present", remote_id=amendment.remote_id, written={})
     wrong = set(known.written if amendment.paths is None else amendment.paths)

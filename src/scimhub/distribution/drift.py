@@ -1,11 +1,12 @@
 """How a destination that can be asked differs from what it was to be, as values; ``looking`` finds it out."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from scimhub.distribution.delivery import Message
+from scimhub.distribution.plans import Action
 
 # missing: in scope here, and not there; adoptable: there already, and not known as ours; extra: there, and not ours;
 # different: shown with other values; members: a group that lacks members or has some beyond ours; leftover: ours, not in
@@ -25,20 +26,17 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One resource as a destination shows it; ``members`` are remote ids, None where it shows none."""
+    """One resource as a destination shows it.
+
+    ``content`` has values by path, ``external_id`` is the id of ours that it shows, ``members`` are remote ids, None where it
+    shows none; ``keys`` are those by which it would be found.
+    """
 
     remote_id: str
-    content: Mapping[str, Any]
+    content: Mapping[str, object]
     external_id: str | None
     members: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """By path our value and the destination's, and ours where it shows none."""
-
-    different: Mapping[str, tuple[object, object]]
-    absent: Mapping[str, object]
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +53,22 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What can be seen of a destination: its resource types in the order of their dependence, and what cannot be told.
+    """What can be seen of a destination: its resource types, in lower case, and what cannot be told.
 
     ``per_minute`` is how many requests it takes, None where it says nothing; ``members_per_request`` how many memberships
-    one of them changes.
+    one of them changes. Texts at ``folded`` paths are compared without case. ``unable`` says by resource type and action why
+    a plan cannot do it.
     """
 
-    resource_types: Sequence[str]
+    resource_types: Collection[str]
     shows_members: bool
     nests_groups: bool
     adopts: bool
     per_minute: float | None
     members_per_request: int
     limits: Sequence[str] = ()
+    folded: Collection[str] = ()
+    unable: Mapping[tuple[str, Action], str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -80,22 +81,18 @@ class Readable(Protocol):
         """Everything it shows of the type, each resource once."""
 
     async def show(self, resource_type: str, remote_id: str) -> Shown | None:
-        """One resource with all that it shows of it; None when it is not there."""
+        """One resource with all that it shows of it alone; None when it is not there, or never shown alone."""
 
     async def desire(self, message: Message) -> Desired:
         """What the message, a state, would have it show."""
-
-    def keys_of(self, resource_type: str, content: Mapping[str, Any]) -> Sequence[str]:
-        """The keys by which what it shows would be found."""
-
-    def compare(self, values: Mapping[str, object], shown: Shown) -> Comparison: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One resource that differs. ``values`` has ours and theirs by path; members are ids of ours, ``strangers`` a number.
 
-    ``was_ours`` says of what is extra that it was written by us once.
+    ``was_ours`` says of what is extra that it was written by us once. ``activity`` has, of somebody who is not to be active,
+    the paths that tell so.
     """
 
     category: Category
@@ -110,6 +107,12 @@ class Finding:
     strangers: int = 0
     was_ours: bool = False
     was_there: bool = False
+    activity: Collection[str] = ()
+
+    @property
+    def deactivates(self) -> bool:
+        """Whether somebody is active there, as far as it shows, whom the directory has deactivated."""
+        return self.category == "different" and any(path in self.values for path in self.activity)
 
 
 @dataclass(slots=True)

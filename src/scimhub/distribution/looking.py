@@ -8,13 +8,14 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from scimhub.directory.errors import Conflict
 from scimhub.directory.records import Change
-from scimhub.distribution import envelope, opening, preview
+from scimhub.distribution import comparison, envelope, opening, preview, rules
+from scimhub.distribution.backfilling import told_kinds
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.drift import Drift, Finding, Readable, Shown, Sight, Unreadable
 from scimhub.distribution.engine import Engine
@@ -22,7 +23,7 @@ from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.ledger import RemoteState
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import SharedStore
-from scimhub.distribution.subscription import STATE, Notice, is_active
+from scimhub.distribution.subscription import STATE, Notice, is_active, tells_active
 from scimhub.distribution.unable import Unable
 
 _CHUNK = 500
@@ -60,7 +61,10 @@ class _OfType:
     # What nobody of ours has, by its keys.
     free: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     strangers: dict[str, Finding] = field(default_factory=dict)
+    # Who of ours would be adopted there, by the remote id.
+    adopters: dict[str, str] = field(default_factory=dict)
     shown_paths: set[str] = field(default_factory=set)
+    compared: int = 0
     # Whatever differs, by resource id; paths of which nothing is shown are judged when all is seen.
     different: dict[str, Finding] = field(default_factory=dict)
     absent: dict[str, tuple[Finding, Mapping[str, object]]] = field(default_factory=dict)
@@ -106,9 +110,11 @@ class _Look:
         outlook = await Outlook(self._engine.place, self._destination).envelope()
         drift = Drift(await self._engine.given.reader.last_position(), limits=list(sight.limits))
         await self._read_ours()
-        for name in sight.resource_types:
-            if outlook.interest.tells_states(name):
-                await self._look_at(name, outlook, sight, drift)
+        if not sight.resource_types:
+            raise Conflict(f"Destination {self._destination.name} cannot be asked what it has: {' '.join(sight.limits)}")
+        for kind in told_kinds(outlook.interest):
+            if kind.name.lower() in sight.resource_types:
+                await self._look_at(kind.name, outlook, sight, drift)
         self._note_kept(drift)
         return drift, sight
 
@@ -147,10 +153,11 @@ class _Look:
         drift.shown[name] = done
         await self._walk(name, outlook, of_type, drift, counts.get(name, 0), sight)
         self._judge(name, of_type, drift)
+        drift.limits += _doubts(name, of_type, expected)
 
     async def _look_at_shown(self, name: str, shown: Shown, outlook: Envelope, sight: Sight, of_type: _OfType) -> None:
-        of_type.shown_paths.update(_paths_of(shown))
-        id = self._ours.claims.get((name, shown.remote_id))
+        of_type.shown_paths.update(path for path, value in shown.content.items() if not rules.is_empty(value))
+        id = self._owner_of(name, shown)
         if id is None:
             was_ours = shown.external_id is not None and shown.external_id in self._ours.known
             of_type.strangers[shown.remote_id] = Finding(
@@ -160,7 +167,7 @@ class _Look:
                 shown.remote_id,
                 was_ours=was_ours,
             )
-            for key in self._sender.keys_of(name, shown.content):
+            for key in shown.keys:
                 of_type.free[key].append(shown.remote_id)
             return
         of_type.seen.add(id)
@@ -177,6 +184,18 @@ class _Look:
         else:
             await self._compare(found, notice, shown, outlook, sight, of_type)
 
+    def _owner_of(self, name: str, shown: Shown) -> str | None:
+        """Who of ours it is: by its id in the ledger, or by ours that it shows where the ledger has none of its own."""
+        ours = self._ours
+        id = ours.claims.get((name, shown.remote_id))
+        known = None if shown.external_id is None else ours.known.get(shown.external_id)
+        if id is not None or known is None or known[:2] != (name, "present") or known.remote_id is not None:
+            return id
+        id = shown.external_id or ""
+        ours.known[id] = known._replace(remote_id=shown.remote_id)
+        ours.claims[name, shown.remote_id] = id
+        return id
+
     def _is_owed(self, id: str, change: Change | None) -> bool:
         """Whether what the destination lacks is on its way."""
         return id in self._ours.held or (change is not None and change.position > self._ours.cursor)
@@ -189,17 +208,27 @@ class _Look:
         if desired.problem:
             of_type.different[id] = replace(found, category="conflict", reason=desired.problem)
             return
-        comparison = self._sender.compare(desired.values, shown)
-        values = dict(comparison.different)
+        of_type.compared += 1
+        compared = comparison.compare(desired.values, shown.content, sight.folded)
+        values = dict(compared.different)
+        if (values or compared.absent) and not tells_active(notice.change.after):
+            found = replace(found, activity=await self._activity(notice, desired.values, outlook))
         if self._ours.known[id].state != "present":
             # Deactivated because it had left; the state that comes brings it back.
             values.setdefault("active", (True, False))
         if values:
             of_type.different[id] = replace(found, values=values)
-        if comparison.absent:
-            of_type.absent[id] = (found, comparison.absent)
+        if compared.absent:
+            of_type.absent[id] = (found, compared.absent)
         if notice.members and sight.shows_members:
             await self._compare_members(found, notice.change, shown, sight, of_type)
+
+    async def _activity(self, notice: Notice, values: Mapping[str, object], outlook: Envelope) -> frozenset[str]:
+        """The paths that would have another value if the resource were active."""
+        document = orjson.dumps({**orjson.loads(notice.change.after or "{}"), "active": True}).decode()
+        active = notice._replace(change=notice.change._replace(after=document))
+        others = (await self._sender.desire(envelope.of_notice(outlook, active)[0])).values
+        return frozenset(path for path in {*values, *others} if values.get(path) != others.get(path))
 
     async def _compare_members(self, found: Finding, change: Change, shown: Shown, sight: Sight, of_type: _OfType) -> None:
         wanted = {}
@@ -262,9 +291,19 @@ class _Look:
             if there and not sight.adopts:
                 return replace(found, category="conflict", reason="It is there already, and adopt is never.")
             if there:
-                of_type.strangers.pop(there[0], None)
-                return replace(found, category="adoptable", remote_id=there[0])
+                return self._adoptable(found, there[0], one.partition("=")[0], of_type)
         return found
+
+    def _adoptable(self, found: Finding, remote_id: str, key: str, of_type: _OfType) -> Finding:
+        id = found.resource_id or ""
+        other = of_type.adopters.setdefault(remote_id, id)
+        if other != id:
+            # Who of them it is nobody can tell from here.
+            reason = f"Several of ours have the {key} of the one that is there, "
+            of_type.different[other] = replace(of_type.different[other], category="conflict", reason=f"{reason}such as {id}.")
+            return replace(found, category="conflict", reason=f"{reason}such as {other}.")
+        of_type.strangers.pop(remote_id, None)
+        return replace(found, category="adoptable", remote_id=remote_id)
 
     # ------------------------------------------------------------------ when all is seen
 
@@ -293,16 +332,20 @@ class _Look:
         return is_removal and found.resource_id in self._ours.kept
 
 
-def _paths_of(shown: Shown) -> set[str]:
-    paths: set[str] = set()
-    for name, value in shown.content.items():
-        if isinstance(value, Mapping):
-            joint = ":" if name.startswith("urn:") else "."
-            paths.update(f"{name}{joint}{part}" for part, item in value.items() if _is_told(item))
-        elif _is_told(value):
-            paths.add(name)
-    return paths
-
-
-def _is_told(value: Any) -> bool:
-    return value not in (None, "", [], {})
+def _doubts(name: str, of_type: _OfType, given: int) -> list[str]:
+    """What an administrator should look at before such a report is believed; ``given`` is how many it has by the ledger."""
+    doubts = []
+    missing = sum(one.category == "missing" and one.was_there for one in of_type.different.values())
+    if 2 * missing > given:
+        doubts.append(
+            f"Of {given:,} {name} that it was given it lacks {missing:,}. If they cannot be gone, it did not show all that it "
+            "has, and a plan would make them a second time."
+        )
+    paths = Counter(path for one in of_type.different.values() for path in one.values)
+    for path, count in paths.items():
+        if count == of_type.compared > 1:
+            doubts.append(
+                f"It shows another {path} than ours in each of {count:,} {name}: it may keep that in a way of its own, which a "
+                "plan would not change."
+            )
+    return doubts

@@ -166,11 +166,11 @@ async def resend(engine: Engine, destination: Destination, resource_ids: Sequenc
             kinds[id] = change.kind
     if problems:
         raise Invalid(problems)
-    store = engine.given.store
+    store, now = engine.given.store, _now(engine)
     async with engine.halted(destination):
         for id, kind in kinds.items():
-            await amendments.amend(store, destination.key, amendments.everything_of(id, kind))
-        await store.owe_states(destination.key, ids, ask, _now(engine))
+            await amendments.amend(store, destination.key, amendments.everything_of(id, kind), now)
+        await store.owe_states(destination.key, ids, ask, now)
     return Resent(ask, ids)
 
 

@@ -35,7 +35,7 @@ async def make(engine: Engine, destination: Destination, *, removes_extra: bool,
     """
     restating.check_can_be_told(engine, destination.name, destination.kind, destination.configuration)
     drift, sight = await looking.look(engine, destination, watch)
-    items = list(_items(drift, removes_extra=removes_extra))
+    items = list(_items(drift, sight, removes_extra=removes_extra))
     now = engine.given.now()
     requests = sum(_requests(item, sight) for item in items)
     plan = Plan(
@@ -103,26 +103,28 @@ async def _count_moved(engine: Engine, destination: Destination, plan: Plan) -> 
 # --------------------------------------------------------------------------- what is to be done
 
 
-def _items(drift: Drift, *, removes_extra: bool) -> Sequence[Item]:
+def _items(drift: Drift, sight: Sight, *, removes_extra: bool) -> Sequence[Item]:
     """What is to be done about what was found, one item for each resource of ours."""
     items: dict[str, Item] = {}
     for found in drift.findings:
         action = _action(found, removes_extra=removes_extra)
         if action is None or found.resource_id is None:
             continue
+        unable = sight.unable.get((found.resource_type.lower(), action), "")
+        action = "conflict" if unable else action
         before = items.get(found.resource_id)
         made = Item(
             found.resource_id,
             found.resource_type,
             action if before is None else before.action,
             found.version,
-            found.reason,
+            unable or found.reason,
             found.was_there,
-            found.remote_id if found.category == "extra" else None,
+            found.remote_id if found.category in ("extra", "adoptable") else None,
             tuple(found.values) if before is None else before.paths,
             tuple(found.lacking),
             tuple(found.beyond),
-            _deactivates(found) if before is None else before.deactivates,
+            found.deactivates if before is None else before.deactivates,
         )
         items[found.resource_id] = made
     return list(items.values())
@@ -145,12 +147,6 @@ def _action(found: Finding, *, removes_extra: bool) -> Action | None:
             return "conflict"
         case _:
             return None
-
-
-def _deactivates(found: Finding) -> bool:
-    """Whether somebody is active there whom the directory has deactivated."""
-    wanted, shown = found.values.get("active", (None, None))
-    return found.category == "different" and wanted is False and shown is not False
 
 
 def _counts(items: Sequence[Item]) -> dict[str, dict[str, int]]:
@@ -178,8 +174,6 @@ def _requests(item: Item, sight: Sight) -> int:
     match item.action:
         case "conflict":
             return 0
-        case "adopt":
-            return 3 + members
         case "change" if members and not item.paths:
             return members
         case _:
