@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from scimhub.consumer import NoMatchingSignature
 from scimhub.destinations import (
     http_api_configuration,
+    http_api_lists,
+    http_api_operations,
     scim_app_configuration,
     scim_profile,
     templates,
@@ -134,7 +136,8 @@ def test_every_key_of_an_application_and_of_an_api_is_described():
     table = APPLICATIONS.partition("## Configuration")[2].partition("\n## ")[0]
     assert {key for key in scim_app_configuration._DEFAULTS if f"`{key}`" not in table} == set()
     assert {key for key in scim_profile.OVERRIDABLE if f"`{key}`" not in APPLICATIONS} == set()
-    keys = {*http_api_configuration._DEFAULTS, *http_api_configuration._KEYS, *http_api_configuration.VERBS, *templates.NAMES}
+    operations = {*http_api_operations.KEYS, *http_api_lists.KEYS, *http_api_lists._PAGING, "first"}
+    keys = {*http_api_configuration._DEFAULTS, *operations, *http_api_configuration.VERBS, "list", *templates.NAMES}
     assert {key for key in keys if f"`{key}`" not in API and key != "resource"} == set()
 
 

@@ -4,38 +4,43 @@ The ledger keeps the API's ids of our resources, for later URLs, and which versi
 asks nothing. Each member of a group is a request of its own. The idempotency header names the delivery, in every try.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import urlencode
+from weakref import WeakValueDictionary
 
 import orjson
-from multidict import CIMultiDict
 from yarl import URL
 
-from scimhub.destinations import (
-    http_api_configuration,
-    http_client,
-    http_configuration,
-    http_outcomes,
-    personal,
-    redaction,
-)
+from scimhub.destinations import http_api_configuration, http_api_listing, http_api_requests, http_outcomes, personal
 from scimhub.destinations.egress import Policy
-from scimhub.destinations.http_api_configuration import TEST, Configuration, Operation
-from scimhub.destinations.http_authorization import AUTHORIZATION, Authorizer
-from scimhub.destinations.http_client import Answer, HttpClient
+from scimhub.destinations.http_api_configuration import TEST, Configuration
+from scimhub.destinations.http_api_operations import Operation
+from scimhub.destinations.http_api_requests import Api
+from scimhub.destinations.http_client import Answer
 from scimhub.destinations.http_kind import HttpKind
 from scimhub.destinations.http_outcomes import Failure
-from scimhub.destinations.templates import Source, Unfit
-from scimhub.distribution import rules, times
-from scimhub.distribution.delivery import Delivered, Destination, Gone, Message, Outcome, Rejected, Retry, Secret
+from scimhub.destinations.templates import Unfit
+from scimhub.distribution import amendments, rules, times
+from scimhub.distribution.amendments import Amendment
+from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome, Rejected, Retry, Secret
+from scimhub.distribution.drift import Desired, Shown, Sight
 from scimhub.distribution.envelope import TYPE_PREFIX
 from scimhub.distribution.ledger import Ledger, Remote, RemoteState
+from scimhub.distribution.pace import Pace
+from scimhub.distribution.plans import Action
 
-_LONGEST_ANSWER: Final = 1024 * 1024
 _NO_TEST: Final = "No operation test is configured: only the credentials were made ready, and nothing was sent."
-_CONTENT_TYPES: Final[Mapping[str, str]] = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+_NO_LIST: Final = "its configuration has no operation that lists, such as user.list (docs/http-api.md)."
+# What each action of a plan is told by: without any of these operations it cannot be done.
+_TOLD_BY: Final[Mapping[Action, tuple[str, ...]]] = {
+    "add": ("created", "state", "updated"),
+    "adopt": ("state", "updated"),
+    "change": ("state", "updated", "member.added", "member.removed"),
+    "remove": ("deleted",),
+}
 
 
 class HttpApi(HttpKind):
@@ -85,10 +90,10 @@ class HttpApiSender:
         self._configuration = configuration
         self._ledger = ledger
         self._now_seconds = now_seconds
-        self._authorizer = Authorizer(configuration.auth, secrets, policy, now_seconds)
-        self._client = HttpClient(policy, configuration.concurrency, configuration.timeout, self._authorizer.tls)
-        self._headers = CIMultiDict(configuration.headers)
-        self._headers.update(http_client.own_headers())
+        self._api = Api(configuration, secrets, policy, now_seconds)
+        self._pace = Pace(configuration.rate * 60 or None, 1)
+        # The ledger is also corrected by what was seen, beside the messages.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(self, message: Message) -> Outcome:
         """Ask what the configuration writes for the event."""
@@ -96,7 +101,8 @@ class HttpApiSender:
         try:
             if told.event["type"] == TEST:
                 return await self._examine(told)
-            return await self._tell(told)
+            async with self._lock(told.id):
+                return await self._tell(told)
         except Unfit as unfit:
             return Rejected(str(unfit))
         except Failure as failure:
@@ -104,8 +110,83 @@ class HttpApiSender:
 
     async def close(self) -> None:
         """End all connections; what is being sent fails."""
-        await self._client.close()
-        await self._authorizer.close()
+        await self._api.close()
+
+    async def amend(self, amendment: Amendment) -> None:
+        """Correct the ledger by what the API was seen to have. Members that it lacks are told by the state anyway."""
+        id, now = amendment.resource_id, times.text(self._now_seconds())
+        async with self._lock(id):
+            await amendments.amend(self._ledger, self._key, replace(amendment, lacking=()), now)
+            known = await self._ledger.find_remote(self._key, id)
+            if amendment.is_missing and known is not None and known.remote_id is None:
+                # It comes back: whoever has it for a member waits for it.
+                await self._ledger.save_remote(self._key, replace(known, state="creating"))
+
+    # ------------------------------------------------------------------ what it has
+
+    async def look(self) -> Sight:
+        """What can be seen of the API, by the operations that list."""
+        lists, rate = self._configuration.lists, self._configuration.rate
+        return Sight(
+            lists,
+            shows_members=any(listing.members is not None for listing in lists.values()),
+            nests_groups=True,
+            adopts=True,
+            per_minute=rate * 60 or None,
+            members_per_request=1,
+            limits=list(self._limits()) if lists else [_NO_LIST],
+            unable=self._unable(),
+        )
+
+    async def list_shown(self, resource_type: str) -> AsyncIterator[Sequence[Shown]]:
+        """Everything that the API lists of the type."""
+        name = resource_type.lower()
+        listing = self._configuration.lists[name]
+
+        async def ask(url: URL) -> Answer:
+            await asyncio.sleep(self._pace.reserve(time.monotonic()))
+            try:
+                return await self._api.ask(listing.request, {}, url=url, limit=http_api_listing.LONGEST_PAGE)
+            except Unfit as unfit:
+                raise Failure(Rejected(str(unfit))) from unfit
+            except Failure as failure:
+                raise _of_list(name, failure) from failure
+
+        with http_outcomes.reading():
+            url = self._api.url_of(listing.request, {})
+            async for page in http_api_listing.pages(f"{name}.list", listing, url, ask, time.monotonic):
+                yield page
+
+    async def show(self, resource_type: str, remote_id: str) -> Shown | None:
+        """Nothing: there is no operation for one alone."""
+        return None
+
+    async def desire(self, message: Message) -> Desired:
+        """What an item of a list is to show of a state."""
+        told = _read(message)
+        known = await self._ledger.find_remote(self._key, told.id)
+        return Desired(*http_api_listing.wanted(self._configuration.lists[told.resource_type], _source(told, known)))
+
+    def _limits(self) -> Iterator[str]:
+        """What cannot be told of what it has."""
+        lists = self._configuration.lists
+        for name in sorted({operation.partition(".")[0] for operation in self._configuration.operations} - {TEST, *lists}):
+            yield f"Of {name} nothing can be looked at: the configuration has no operation {name}.list."
+        for name, listing in lists.items():
+            paths = ", ".join(listing.compared) or "nothing but whether it is there"
+            yield f"Of {name} it is compared: {paths}."
+            if listing.members is None and f"{name}.member.added" in self._configuration.operations:
+                yield f"Of {name} the members are not compared: the operation {name}.list has no path members."
+            if listing.total is None:
+                yield f"Whether all of {name} was shown cannot be told: the operation {name}.list has no path total."
+
+    def _unable(self) -> dict[tuple[str, Action], str]:
+        return {
+            (name, action): f"The configuration has no operation {' or '.join(f'{name}.{verb}' for verb in verbs)}."
+            for name in self._configuration.lists
+            for action, verbs in _TOLD_BY.items()
+            if not any(f"{name}.{verb}" in self._configuration.operations for verb in verbs)
+        }
 
     # ------------------------------------------------------------------ one event
 
@@ -116,12 +197,22 @@ class HttpApiSender:
         status: int | None = None
         if told.verb:
             known, status = await self._tell_resource(told, known)
-        for verb, members in (("member.removed", told.removed), ("member.added", told.added)):
+        beyond = await self._beyond(told)
+        for verb, members in (("member.removed", (*told.removed, *beyond)), ("member.added", told.added)):
             operation = self._configuration.operations.get(f"{told.resource_type}.{verb}")
             if operation is not None:
                 is_addition = verb == "member.added"
                 status = await self._tell_members(told, known, operation, members, is_addition=is_addition) or status
+        if beyond:
+            await self._ledger.confirm_members(self._key, told.id, (), beyond)
         return Delivered(status)
+
+    async def _beyond(self, told: _Told) -> Sequence[str]:
+        """Of a state: the members whom the API was seen to have and should not."""
+        if told.verb != "state" or f"{told.resource_type}.member.removed" not in self._configuration.operations:
+            return ()
+        leaving = await self._ledger.list_pending(self._key, told.id, "leaving")
+        return [one.member_id for one in leaving if one.member_id not in told.added]
 
     async def _tell_resource(self, told: _Told, known: Remote | None) -> tuple[Remote | None, int | None]:
         """What the ledger says afterwards, and the last answer's status."""
@@ -132,8 +223,11 @@ class HttpApiSender:
         # Nothing is to be removed that was never there.
         is_moot = verb == "deleted" and remote_id is None and operation is not None and "remote_id" in operation.uses
         if operation is None or is_moot:
+            if known is not None and known.state == "creating" and verb == "deleted":
+                # Nobody is to wait for it any more.
+                await self._ledger.save_remote(self._key, replace(known, state="gone"))
             return known, None
-        answer = await self._ask(operation, _source(told, known), told.delivery_id)
+        answer = await self._api.ask(operation, _source(told, known), told.delivery_id)
         if operation.capture is not None:
             remote_id = _captured(operation, answer)
         state: RemoteState = "present"
@@ -159,80 +253,37 @@ class HttpApiSender:
         for id in members:
             remote = await self._ledger.find_remote(self._key, id)
             if "member.remote_id" in operation.uses and (remote is None or remote.remote_id is None):
-                if is_addition and remote is None:
+                if is_addition and (remote is None or remote.state == "creating"):
                     raise Failure(Retry(f"The member {id} has no id at the destination yet."))
                 # Whoever is gone there, or never came, is a member of nothing.
                 continue
             member = {"id": id, "remote_id": None if remote is None else remote.remote_id}
             source = {**_source(told, known), "member": member}
-            status = (await self._ask(operation, source, f"{told.delivery_id}_{id}")).status
+            status = (await self._api.ask(operation, source, f"{told.delivery_id}_{id}")).status
         return status
 
     async def _examine(self, told: _Told) -> Outcome:
         operation = self._configuration.operations.get(TEST)
         if operation is None:
-            await self._authorizer.header()
+            await self._api.make_ready()
             return Delivered(None, (_NO_TEST,))
-        answer = await self._ask(operation, _source(told, None), told.delivery_id)
+        answer = await self._api.ask(operation, _source(told, None), told.delivery_id)
         return Delivered(answer.status)
 
-    # ------------------------------------------------------------------ one request
+    def _lock(self, resource_id: str) -> asyncio.Lock:
+        found = self._locks.get(resource_id)
+        if found is None:
+            found = self._locks[resource_id] = asyncio.Lock()
+        return found
 
-    async def _ask(self, operation: Operation, source: Source, delivery_id: str) -> Answer:
-        """The answer, which satisfies the success rule; raises Failure, Unfit."""
-        url = URL(f"{self._configuration.base_url}{operation.url.render(source)}", encoded=True)
-        headers, body = self._headers_of(operation, source, delivery_id), _body(operation, source)
-        http_outcomes.check_size(body, self._configuration.largest_message)
-        if body is not None:
-            headers["Content-Type"] = _CONTENT_TYPES[operation.format]
-        header = await self._authorizer.header()
-        answer = await self._request(operation.method, url, headers, body, header)
-        if answer.status == 401 and self._authorizer.may_renew:
-            self._authorizer.forget_token(header)
-            answer = await self._request(operation.method, url, headers, body, await self._authorizer.header())
-        self._check(operation, answer)
-        return answer
 
-    async def _request(
-        self, method: str, url: URL, headers: CIMultiDict[str], body: bytes | None, header: str | None
-    ) -> Answer:
-        if header is not None:
-            headers[AUTHORIZATION] = header
-        timeout = self._configuration.timeout
-        # With the idempotency header a second try is the same request; without it only what is idempotent is repeated.
-        repeats = bool(self._configuration.idempotency_header) or method != "POST"
-        try:
-            return await self._client.ask(method, url, headers, body, limit=_LONGEST_ANSWER, patience=timeout, repeats=repeats)
-        except http_client.FAULTS as error:
-            raise Failure(http_outcomes.of_failure(error, self._configuration.host, timeout)) from error
-
-    def _headers_of(self, operation: Operation, source: Source, delivery_id: str) -> CIMultiDict[str]:
-        headers = self._headers.copy()
-        if self._configuration.idempotency_header:
-            headers[self._configuration.idempotency_header] = delivery_id
-        for name, rule in operation.headers.items():
-            text = rules.text_of(rules.value_of(rule, source))
-            if text is None:
-                continue
-            if not http_configuration.is_field_value(text):
-                raise Unfit(f"The value of the header {name} cannot be sent: it is no line of printable ASCII characters.")
-            headers[name] = text
-        return headers
-
-    def _check(self, operation: Operation, answer: Answer) -> None:
-        success = operation.success
-        excerpt = redaction.excerpt(answer.body, (*self._configuration.concealed, *self._authorizer.secrets))
-        if answer.status not in success.statuses:
-            retry_after = answer.headers.get("Retry-After")
-            outcome = http_outcomes.of_answer(answer.status, retry_after, excerpt, self._now_seconds())
-            # 410 speaks of one resource of the API, not of the API; a success that is not listed is none.
-            if isinstance(outcome, (Gone, Delivered)):
-                shown = http_outcomes.shown_status(answer.status)
-                outcome = Rejected(f"The API answered {shown}, which is no success here.", answer.status, excerpt)
-            raise Failure(outcome)
-        if success.read is not None and success.read(_json(answer)) != success.equals:
-            reason = f"The API answered {answer.status}, and {success.path} in the answer is not what means success."
-            raise Failure(Retry(reason, status=answer.status, excerpt=excerpt))
+def _of_list(name: str, failure: Failure) -> Failure:
+    """The failure, where a refusal is none of an event."""
+    match failure.outcome:
+        case Rejected(status=int(status)):
+            return Failure(Rejected(f"The API answered {http_outcomes.shown_status(status)} to {name}.list.", status))
+        case _:
+            return failure
 
 
 def _verbs(verb: str, *, is_there: bool) -> tuple[str, ...]:
@@ -245,30 +296,11 @@ def _verbs(verb: str, *, is_there: bool) -> tuple[str, ...]:
 
 
 def _captured(operation: Operation, answer: Answer) -> str:
-    found = None if operation.capture is None else rules.text_of(operation.capture(_json(answer)))
+    found = None if operation.capture is None else rules.text_of(operation.capture(http_api_requests.json_of(answer)))
     if not found:
         reason = f"The API answered {answer.status} without {operation.capture_path}, the id by which it is asked later."
         raise Failure(Rejected(reason, answer.status))
     return found
-
-
-def _json(answer: Answer) -> object:
-    try:
-        return orjson.loads(answer.body) if answer.is_whole else None
-    except ValueError:
-        return None
-
-
-def _body(operation: Operation, source: Source) -> bytes | None:
-    if operation.body is None:
-        return None
-    value = rules.value_of(operation.body, source)
-    if operation.format == "json":
-        return orjson.dumps(value)
-    if value is not None and not isinstance(value, Mapping):
-        raise Unfit("The body is no object, and a form needs names and values.")
-    texts = {name: rules.text_of(one) for name, one in (value or {}).items()}
-    return urlencode({name: text for name, text in texts.items() if text is not None}).encode()
 
 
 def _source(told: _Told, known: Remote | None) -> dict[str, object]:

@@ -1,21 +1,20 @@
 """The configuration of a custom HTTP API, read and checked: for each operation the request that tells it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 from yarl import URL
 
-from scimhub.destinations import http_authorization, http_configuration, templates
+from scimhub.destinations import http_api_lists, http_api_operations, http_authorization, http_configuration
 from scimhub.destinations.egress import Policy
+from scimhub.destinations.http_api_lists import Listing
+from scimhub.destinations.http_api_operations import Operation
 from scimhub.destinations.http_authorization import Wish
-from scimhub.destinations.templates import JsonVocabulary, Source, UrlTemplate
+from scimhub.destinations.templates import JsonVocabulary
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import concealment, rules
-from scimhub.distribution.rules import Rule
-
-Format = Literal["json", "form"]
+from scimhub.distribution import concealment
 
 _DEFAULTS: Final[Mapping[str, object]] = {
     "base_url": None,
@@ -30,44 +29,20 @@ _DEFAULTS: Final[Mapping[str, object]] = {
 }
 _NO_URL: Final = "An HTTP API needs base_url, what stands before the url of every operation, such as https://example.com/api."
 VERBS: Final = ("created", "updated", "activated", "deactivated", "deleted", "member.added", "member.removed", "state")
+# Asks for all that there are; it tells nothing.
+LIST: Final = "list"
 # Sent when an administrator checks the destination.
 TEST: Final = "test"
-_NAME: Final = re.compile(rf"[a-z][a-z0-9_-]*\.({'|'.join(re.escape(verb) for verb in VERBS)})")
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_KEYS: Final = dict.fromkeys(("method", "url", "headers", "body", "format", "success", "capture"))
-_SUCCESS_KEYS: Final = dict.fromkeys(("status", "path", "equals"))
+_NAME: Final = re.compile(rf"[a-z][a-z0-9_-]*\.({'|'.join(re.escape(verb) for verb in (*VERBS, LIST))})")
 _MOST_OPERATIONS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Success:
-    """When an answer is a success: one of the statuses, and maybe a value in its JSON."""
-
-    statuses: frozenset[int]
-    path: str
-    read: Callable[[object], object] | None
-    equals: object
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One request. ``capture`` reads the destination's id of the resource from the answer's JSON."""
-
-    method: str
-    url: UrlTemplate
-    headers: Mapping[str, Rule[Source]]
-    body: Rule[Source] | None
-    format: Format
-    success: Success
-    capture: Callable[[object], object] | None
-    capture_path: str
-    # The names that the request asks for.
-    uses: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Configuration:
-    """What an HTTP API needs; ``operations`` by names such as ``user.created``. ``timeout`` is in seconds."""
+    """What an HTTP API needs; ``operations`` by names such as ``user.created``. ``timeout`` is in seconds.
+
+    ``lists`` are the requests that list, by the resource type in lower case.
+    """
 
     base_url: str
     auth: Wish
@@ -78,6 +53,7 @@ class Configuration:
     concurrency: int
     largest_message: int
     rate: float
+    lists: Mapping[str, Listing]
     # The texts of headers, which nobody is shown.
     concealed: tuple[str, ...]
 
@@ -112,90 +88,40 @@ def read(checked: Mapping[str, object]) -> Configuration:
     known["auth"] = http_authorization.read(known["auth"])
     known["concealed"] = tuple(text for _, text in concealment.places(checked))
     known["base_url"] = known["base_url"].rstrip("/")
-    known["operations"] = _operations(known["operations"], [])
+    known["operations"], known["lists"] = _operations(known["operations"], [])
     return Configuration(**known)
 
 
-def _operations(written: object, problems: list[str]) -> dict[str, Operation]:
+def _operations(written: object, problems: list[str]) -> tuple[dict[str, Operation], dict[str, Listing]]:
     if not isinstance(written, Mapping) or not 0 < len(written) <= _MOST_OPERATIONS:
         problems.append(f'The operations must be an object with 1 to {_MOST_OPERATIONS} such as "user.created".')
-        return {}
-    operations = {}
+        return {}, {}
+    operations, lists = {}, {}
     for name, content in written.items():
         if name != TEST and not _NAME.fullmatch(str(name)):
             problems.append(
                 f"The operation {str(name)[:80]!r} is none; write a resource type in lower case, a dot, and one of "
-                f"{', '.join(VERBS)}; or test."
+                f"{', '.join((*VERBS, LIST))}; or test."
             )
         elif not isinstance(content, Mapping):
             problems.append(f"The operation {name} must be an object with method, url and more.")
+        elif str(name).endswith(f".{LIST}"):
+            lists[str(name).removesuffix(f".{LIST}")] = http_api_lists.read(f"The operation {name}", content, problems)
         else:
-            operations[str(name)] = _operation(f"The operation {name}", content, problems)
-    return operations
+            where = f"The operation {name}"
+            operations[str(name)] = http_api_operations.read(where, content, problems, vocabulary=JsonVocabulary())
+    problems += [_cannot_find(name) for name, listing in lists.items() if not _finds(name, listing, operations)]
+    return operations, lists
 
 
-def _operation(where: str, content: Mapping[str, object], problems: list[str]) -> Operation:
-    problems += [http_configuration.unknown_key(where, str(key), _KEYS) for key in content if key not in _KEYS]
-    method, form = content.get("method"), content.get("format", "json")
-    if method not in _METHODS:
-        problems.append(f"{where} needs a method, one of {', '.join(_METHODS)}.")
-    if form not in ("json", "form"):
-        problems.append(f"{where} has a format that is neither json nor form.")
-    vocabulary = JsonVocabulary()
-    url = UrlTemplate((), ())
-    try:
-        url = templates.parse_url(content.get("url"), vocabulary)
-    except ValueError as error:
-        problems.append(f"{where} {str(error).rstrip('.')}.")
-    parser = rules.Parser(vocabulary, problems)
-    body = parser.rule(content["body"], f"{where}, body") if "body" in content else None
-    headers = _headers(where, content.get("headers", {}), parser, problems)
-    success = _success(where, content.get("success", {}), problems)
-    capture_path = content.get("capture", "")
-    capture = None if capture_path == "" else _json_path(f"{where}, capture:", capture_path, problems)
-    return Operation(
-        str(method),
-        url,
-        headers,
-        body,
-        "form" if form == "form" else "json",
-        success,
-        capture,
-        str(capture_path),
-        frozenset(vocabulary.used),
+def _finds(resource_type: str, listing: Listing, operations: Mapping[str, Operation]) -> bool:
+    """Whether anything of what is listed could be known as ours."""
+    captures = any(name.startswith(f"{resource_type}.") and one.capture_path for name, one in operations.items())
+    return captures or listing.our_id is not None or listing.match is not None
+
+
+def _cannot_find(resource_type: str) -> str:
+    return (
+        f"The operation {resource_type}.list could not tell who is ours: give it our_id or match, or let the operation that "
+        "creates capture the id."
     )
-
-
-def _headers(where: str, written: object, parser: rules.Parser[Source], problems: list[str]) -> Mapping[str, Rule[Source]]:
-    if not isinstance(written, Mapping):
-        problems.append(f"{where} has headers that are no object of names and rules.")
-        return {}
-    # What a rule makes of an event is looked at when it is sent; a constant is known now.
-    constants = {name: rule["constant"] for name, rule in written.items() if isinstance(rule, Mapping) and "constant" in rule}
-    texts = {name: text for name, text in constants.items() if isinstance(text, str) and text}
-    http_configuration.check_headers({**dict.fromkeys(written, "x"), **texts}, problems)
-    return {str(name): parser.rule(rule, f"{where}, header {str(name)[:80]}:") for name, rule in written.items()}
-
-
-def _success(where: str, written: object, problems: list[str]) -> Success:
-    if not isinstance(written, Mapping) or not set(written) <= set(_SUCCESS_KEYS):
-        problems.append(f"{where} has a success that is no object with status, and maybe path and equals.")
-        written = {}
-    statuses = written.get("status", list(range(200, 300)))
-    listed = statuses if isinstance(statuses, list) else [statuses]
-    if not listed or not all(type(one) is int and 100 <= one <= 599 for one in listed):
-        problems.append(f"{where} has a success status that is no number from 100 to 599, or list of them.")
-        listed = []
-    if ("path" in written) != ("equals" in written):
-        problems.append(f"{where} has a success with only one of path and equals; they belong together.")
-    path = written.get("path")
-    read_value = None if path is None else _json_path(f"{where}, success:", path, problems)
-    return Success(frozenset(listed), str(path or ""), read_value, written.get("equals"))
-
-
-def _json_path(where: str, text: object, problems: list[str]) -> Callable[[object], object] | None:
-    try:
-        return templates.read_json(text if isinstance(text, str) else "")
-    except ValueError as error:
-        problems.append(f"{where} {error}")
-        return None

@@ -6,9 +6,9 @@ What can be named: ``id``, ``type``, ``version``, ``position``, ``cause``, ``cha
 
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 from urllib.parse import quote
 
 from scimhub.distribution import rules
@@ -29,6 +29,13 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 class Unfit(Exception):
     """The event does not have what the request needs; the text is the sentence, without any value."""
+
+
+class Words(rules.Vocabulary[Source], Protocol):
+    """What can be named in a request. ``used`` are the names that were asked for, beside the resource and what is in it."""
+
+    @property
+    def used(self) -> Set[str]: ...
 
 
 class JsonVocabulary:
@@ -55,6 +62,18 @@ class JsonVocabulary:
         except ScimError as error:
             raise ValueError(error.detail) from error
         return lambda source: _holds(expression, source.get(_RESOURCE))
+
+
+class NothingToName:
+    """What can be named where a request tells of no event: nothing."""
+
+    used: frozenset[str] = frozenset()
+
+    def path(self, text: str) -> Callable[[Source], object]:
+        raise ValueError(f"{text[:80]!r} is nothing that a list has, which tells of no event; write constants.")
+
+    def condition(self, text: str) -> Callable[[Source], bool]:
+        return self.path(text)  # type: ignore[return-value]  # it never returns
 
 
 def read_json(text: str) -> Callable[[object], object]:
@@ -184,7 +203,7 @@ class UrlTemplate:
         return "".join(parts)
 
 
-def parse_url(text: object, vocabulary: JsonVocabulary) -> UrlTemplate:
+def parse_url(text: object, vocabulary: Words) -> UrlTemplate:
     """The template such as ``/people/{remote_id}``; raises ValueError with a sentence."""
     if not isinstance(text, str) or not text.startswith("/"):
         raise ValueError("needs url, a path behind base_url such as /people/{remote_id}")
