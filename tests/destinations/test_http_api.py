@@ -16,9 +16,10 @@ from scimhub.destinations.egress import Policy
 from scimhub.directory.errors import Invalid
 from scimhub.directory.schemas import Catalogs
 from scimhub.distribution import control
+from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.delivery import Delivered, Destination, Message, Rejected, Retry, Secret, Subscription
 from scimhub.distribution.ledger import Remote
-from scimhub.distribution.ports import Sender
+from scimhub.distribution.ports import Amended, Sender
 from scimhub.sqlstore.store import SqlStore
 from tests.assembly import build_engine
 from tests.consumer.hub import Place, open_sqlite
@@ -192,6 +193,22 @@ async def test_each_member_is_a_request_and_one_without_an_id_waits(tmp_path: Pa
         ]
         keys = [one.headers["idempotency-key"] for one in stage.api.requests if "members/101" in one.path]
         assert keys == ["g-1_a", "g-1_a", "g-2_a"]
+
+
+async def test_a_member_that_the_api_lost_makes_its_groups_wait_until_it_is_there_again_or_gone(tmp_path: Path):
+    async with on_stage(tmp_path) as stage:
+        assert isinstance(stage.sender, Amended)
+        for id in ("a", "b"):
+            await stage.send("user.created", id, 1, userName=id)
+            await stage.sender.amend(Amendment(id, "User", is_missing=True))
+        staff = {"displayName": "staff", "added": ("a", "b")}
+        waits = Retry("The member a has no id at the destination yet.")
+        assert await stage.send("group.created", "g", 1, **staff) == waits
+        await stage.send("user.updated", "a", 2, userName="a")
+        assert stage.api.asked()[-2:] == ["PUT /teams/g", "POST /people?source=hub"]
+        assert await stage.send("user.deleted", "b", 2) == Delivered()  # nothing is there to be deleted
+        assert await stage.send("group.created", "g", 1, **staff) == Delivered(200)
+        assert [one for one in stage.api.asked() if "members" in one] == ["PUT /teams/g/members/104"]
 
 
 async def test_who_is_gone_or_never_came_is_a_member_of_nothing(tmp_path: Path):
