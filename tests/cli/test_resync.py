@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.command import column, run
 from tests.end_to_end.live import TOKEN, LiveHub, group, patch, user, wait_until
+from tests.end_to_end.other_ends import Registry
 from tests.end_to_end.receiver import Receiver
 
 
@@ -107,6 +108,44 @@ def test_drift_is_shown_without_values_and_mended_by_a_plan(hub: LiveHub, tmp_pa
             assert client.get(f"/Users/{there['id']}").json()["title"] == "boss"
     finally:
         twin.stop()
+
+
+def test_an_api_of_ones_own_is_looked_at_and_mended_as_an_application_is(hub: LiveHub, tmp_path: Path):
+    with Registry() as registry:
+        kim, lee, max = people(hub, "kim", "lee", "max", title="boss")
+        with hub.client() as client:
+            staff = client.post("/Groups", json=group("staff", kim, lee)).json()["id"]
+        (tmp_path / "crm.json").write_text(json.dumps(registry.wish["configuration"]))
+        words = ("--kind", "http_api", "--configuration", str(tmp_path / "crm.json"), "--backfill", "--json")
+        assert run("destination", "create", "crm", *words).code == 0
+        run("destination", "backfill", "crm", "--status", "--wait")
+        clean = run("destination", "drift", "crm", "--json").json
+        assert (clean["has_drift"], clean["ours"], clean["shown"]) == (False, {"User": 3, "Group": 1}, {"User": 3, "Group": 1})
+        del registry.people[lee]
+        registry.people[kim]["resource"]["title"] = "canary"
+        registry.people["x"] = {"version": 1, "resource": {"userName": "x"}}
+        registry.members[staff] = {kim, max}
+
+        found = run("destination", "drift", "crm", "--json")
+        assert (found.code, "canary" in found.output) == (1, False)
+        report = json.loads(found.output)
+        assert {one["category"]: one["resource_id"] for one in report["samples"]} == {
+            "missing": lee,
+            "different": kim,
+            "members": staff,
+            "extra": None,
+        }
+        assert "Of user it is compared: resource.title, resource.userName, resource.active." in report["limits"]
+        shown = run("destination", "drift", "crm", "--values").output
+        assert '\n  resource.title: ours "boss", there "canary"\n' in shown
+        plan = run("destination", "resync", "plan", "crm", "--json").json
+        wanted = {"add": {"User": 1}, "adopt": {}, "change": {"Group": 1, "User": 1}, "remove": {}, "conflict": {}}
+        assert plan["counts"] == wanted
+        applied = run("destination", "resync", "apply", "crm", plan["id"], "--wait", "--json").json
+        assert (applied["origin"], applied["state"], applied["arrived"]) == ("plan", "done", 3)
+        after = run("destination", "drift", "crm", "--json").json
+        assert (after["has_drift"], after["counts"]["User"]["extra"]) == (False, 1)
+        assert (registry.people[kim]["resource"]["title"], registry.members[staff]) == ("boss", {kim, lee})
 
 
 def test_who_cannot_be_asked_is_told_so(hub: LiveHub, receiver: Receiver):

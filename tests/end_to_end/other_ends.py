@@ -159,6 +159,11 @@ def _operations() -> Json:
         put = {"method": "PUT", "url": f"{path}/{{id}}", "body": person}
         operations |= {f"{prefix}.created": put, f"{prefix}.updated": put}
         operations[f"{prefix}.deleted"] = {"method": "DELETE", "url": f"{path}/{{id}}"}
+        # It has no ids of its own, so that nobody's id was captured.
+        listing = {"method": "GET", "url": path, "items": "items", "id": "id", "our_id": "id", "total": "total"}
+        names = ("title", "userName", "active") if prefix == "user" else ("displayName",)
+        operations[f"{prefix}.list"] = {**listing, "compare": {f"resource.{name}": f"resource.{name}" for name in names}}
+    operations["group.list"]["members"] = "members"
     member = "/teams/{id}/members/{member.id}"
     operations["group.member.added"] = {"method": "PUT", "url": member}
     operations["group.member.removed"] = {"method": "DELETE", "url": member}
@@ -182,6 +187,13 @@ class Registry:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 registry.put(self.path.strip("/").split("/"), json.loads(body) if body else {})
                 self._answer()
+
+            def do_GET(self) -> None:
+                body = json.dumps(registry.listed(self.path.strip("/"))).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             def do_DELETE(self) -> None:
                 registry.delete(self.path.strip("/").split("/"))
@@ -215,6 +227,11 @@ class Registry:
             return
         (self.people if path[0] == "people" else self.teams)[path[1]] = body
         self.versions[path[1]].append(body["version"])
+
+    def listed(self, name: str) -> Json:
+        kept = self.people if name == "people" else self.teams
+        items = [{**body, "id": id, "members": sorted(self.members.get(id, ()))} for id, body in kept.items()]
+        return {"items": items, "total": len(items)}
 
     def delete(self, path: list[str]) -> None:
         if len(path) == 4:
