@@ -76,6 +76,7 @@ class Registry:
 
     pages_by: str = ""
     url: str = ""
+    first_page: int = 1
     stored: dict[str, dict[str, Json]] = field(default_factory=lambda: {"people": {}, "teams": {}})
     requests: list[Received] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -153,7 +154,7 @@ class Registry:
             case "":
                 size = 1_000_000
             case "page":
-                first = (int(query["page"]) - 1) * size
+                first = (int(query["page"]) - self.first_page) * size
             case "offset":
                 first = int(query["skip"])
             case _:

@@ -1,6 +1,8 @@
 """Looking at a custom API and mending it: pages, what it drops, whom it lacks or has beyond ours, and broken lists."""
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -127,6 +129,52 @@ async def test_every_page_is_read_in_each_way_of_paging(tmp_path: Path, pages_by
         assert {name: len(some) for name, some in by_category(drift).items()} == {"missing": 1}
         assert [one.removeprefix("GET ") for one in stage.registry.asked("GET") if "people" in one] == asked
         assert "idempotency-key" not in stage.registry.requests[0].headers
+
+
+async def test_pages_may_be_counted_from_nought_and_keep_the_rate(tmp_path: Path):
+    async with stage_with(tmp_path, Registry("page", first_page=0)) as stage:
+        for number in range(8):
+            await stage.place.user(f"u{number}")
+        listing = {**operations("page")["user.list"], "paging": {"page": "page", "first": 0}}
+        made = await stage.create(operations={**operations("page"), "user.list": listing, "group.list": listing}, rate=20)
+        stage.registry.requests.clear()
+        begun = time.monotonic()
+        drift = await stage.look(made)
+        # Each page but the first one waits for its turn.
+        assert time.monotonic() - begun > 0.04 * (len(stage.registry.requests) - 1)
+        assert drift.shown["User"] == 8
+        assert [one.removeprefix("GET ") for one in stage.registry.asked("GET")][:3] == [
+            "/people?sort=id&page=0",
+            "/people?sort=id&page=1",
+            "/people?sort=id&page=2",
+        ]
+
+
+async def test_people_and_teams_may_have_the_same_ids(tmp_path: Path):
+    async with stage_with(tmp_path, Registry(ids=itertools.cycle((1, 2, 1)))) as stage:
+        ids = [await stage.place.user("kim"), await stage.place.user("lee")]
+        staff = await stage.place.group("staff", ids[1])
+        made = await stage.create()
+        assert (set(stage.registry.people), set(stage.registry.teams)) == ({"1", "2"}, {"1"})
+        stage.registry.teams["1"]["members"] = [1]
+        (found,) = (await stage.look(made)).findings
+        assert (found.resource_id, found.lacking, found.beyond) == (staff, [ids[1]], [ids[0]])
+        await stage.apply(made, await stage.plan(made))
+        assert stage.registry.members("staff") == {"lee"}
+
+
+async def test_who_is_there_twice_is_a_conflict_and_nobody_is_removed_for_it(tmp_path: Path):
+    async with stage_with(tmp_path, Registry()) as stage:
+        kim = await stage.place.user("kim")
+        made = await stage.create()
+        stage.registry.people["50"] = {**stage.registry.person("kim"), "id": 50}
+        (found,) = (await stage.look(made)).findings
+        assert (found.category, found.resource_id, found.remote_id) == ("conflict", kim, "50")
+        plan = await stage.plan(made, removes_extra=True)
+        assert (plan.counts["conflict"], plan.samples[0].reason) == (
+            {"User": 1},
+            "It is there twice, also as 50; one must go.",
+        )
 
 
 async def test_without_a_total_pages_end_with_one_that_is_empty(tmp_path: Path):

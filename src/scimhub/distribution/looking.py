@@ -252,7 +252,8 @@ class _Look:
 
     def _claims_of(self, remote_ids: set[str]) -> Sequence[tuple[tuple[str, str], str]]:
         claims = self._ours.claims
-        pairs = [(name, id) for id in remote_ids for name in ("User", "Group")]
+        # A destination may number people and groups apart; of two with the same id the person is meant.
+        pairs = [(name, id) for id in remote_ids for name in ("Group", "User")]
         return [(pair, claims[pair]) for pair in pairs if pair in claims]
 
     # ------------------------------------------------------------------ what it does not show
@@ -320,7 +321,8 @@ class _Look:
         if of_type.members and not of_type.shows_members:
             drift.limits.append(f"No {name} there shows any member: whether it has them cannot be told.")
             of_type.members.clear()
-        drift.findings += [*of_type.different.values(), *of_type.members.values(), *of_type.strangers.values()]
+        strangers = [_unless_twice(one, of_type) for one in of_type.strangers.values()]
+        drift.findings += [*of_type.different.values(), *of_type.members.values(), *strangers]
 
     def _note_kept(self, drift: Drift) -> None:
         """What an administrator wanted to be kept is no drift to be mended."""
@@ -330,6 +332,15 @@ class _Look:
         # A deactivation may have been discarded as well: then it is active there, and is to stay so.
         is_removal = found.category == "leftover" or (found.category == "different" and "active" in found.values)
         return is_removal and found.resource_id in self._ours.kept
+
+
+def _unless_twice(stranger: Finding, of_type: _OfType) -> Finding:
+    """What is extra; or a conflict, where the one that it says it is was seen as well."""
+    if not stranger.was_ours or stranger.resource_id not in of_type.seen:
+        return stranger
+    return replace(
+        stranger, category="conflict", reason=f"It is there twice, also as {stranger.remote_id}: one of them must go."
+    )
 
 
 def _doubts(name: str, of_type: _OfType, given: int) -> list[str]:
