@@ -338,9 +338,7 @@ def _unless_twice(stranger: Finding, of_type: _OfType) -> Finding:
     """What is extra; or a conflict, where the one that it says it is was seen as well."""
     if not stranger.was_ours or stranger.resource_id not in of_type.seen:
         return stranger
-    return replace(
-        stranger, category="conflict", reason=f"It is there twice, also as {stranger.remote_id}: one of them must go."
-    )
+    return replace(stranger, category="conflict", reason=f"It is there twice, also as {stranger.remote_id}; one must go.")
 
 
 def _doubts(name: str, of_type: _OfType, given: int) -> list[str]:
