@@ -276,6 +276,10 @@ def named(request: Received, answer: Json) -> None:
     answer["links"]["next"] = f"http://kim:secret@{host}/api/people?after=3"
 
 
+def named_only(request: Received, answer: Json) -> None:
+    answer["links"]["next"] = f"http://kim@{request.headers['host']}/api/people?after=3"
+
+
 def circle(request: Received, answer: Json) -> None:
     answer["links"]["next"] = "/api/people?after=3"
 
@@ -314,6 +318,7 @@ BROKEN: list[tuple[str, str, Any, str]] = [
     ("next", "200 OK", more, "The answer to user.list says that there are 99 and showed 4; look again later."),
     ("next", "200 OK", elsewhere, "The answer to user.list leads to another origin, or nowhere;"),
     ("next", "200 OK", named, "The answer to user.list leads to another origin, or nowhere;"),
+    ("next", "200 OK", named_only, "The answer to user.list leads to another origin, or nowhere;"),
     ("next", "200 OK", circle, "The answer to user.list goes round in a circle"),
     ("next", "200 OK", endless, "The answer to user.list has no end: after 6 pages there is another one."),
     ("next", "200 OK", odd_link, "The answer to user.list has at links.next no text."),
