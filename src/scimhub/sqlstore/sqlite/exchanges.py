@@ -24,7 +24,7 @@ from scimhub.sqlstore.sqlite.driver import SqliteConnection
 
 _CACHE_MIB = 8
 _SHAPE = len(exchange_sql.MIGRATIONS) + 1
-# Of bodies of some 2 KiB a page holds fourteen, and is written less often than smaller ones; a file that is there keeps its pages.
+# A page holds fourteen bodies of some 2 KiB, and is written less often than smaller ones. A file that is there keeps its own.
 _PAGE_SIZE = 32768
 # At 8 MiB of log; nobody waits for this file's checkpoints.
 _CHECKPOINT_PAGES = 250
