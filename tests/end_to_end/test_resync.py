@@ -1,10 +1,7 @@
 """Drift and resync against real applications, and first loads of them: through the admin API of a live hub."""
 
 import asyncio
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -308,40 +305,3 @@ def test_a_backfill_survives_the_death_of_the_hub_and_takes_no_version_back(plac
                 seen.add(arrival.delivery_id)
                 assert event.version >= newest.get(event.resource_id, 0), event
                 newest[event.resource_id] = event.version
-
-
-@pytest.mark.long
-@pytest.mark.skipif("FIRST_LOAD" not in os.environ, reason="It takes minutes; set FIRST_LOAD to a number of users")
-def test_a_measured_first_load(start_hub: Callable[..., LiveHub]):
-    """Prints the rate, and what was said to remain on the way."""
-    number = int(os.environ["FIRST_LOAD"])
-    hub, twin = start_hub(egress_loopback="true"), start_hub()
-    people = "\n".join(f"kim{n:06}@example.com,Kim,Number{n},clerk" for n in range(number))
-    file = hub.folder / "people.csv"
-    file.write_text(f"userName,name.givenName,name.familyName,title\n{people}\n")
-    words = [sys.executable, "-m", "scimhub", "import", str(file), "--source", "default"]
-    environment = {"SCIMHUB_DATABASE": str(hub.folder / "scimhub.db"), "PATH": os.environ["PATH"]}
-    subprocess.run(words, cwd=hub.folder, env=environment, check=True, capture_output=True)
-    concurrency = int(os.environ.get("FIRST_LOAD_CONCURRENCY", "8"))
-    configuration = {"base_url": twin.scim_url, "concurrency": concurrency}
-    body = {"name": "twin", "kind": "scim_app", "configuration": configuration, "secret": TOKEN, "backfill": True}
-    before = {"hub": cpu_seconds(hub), "application": cpu_seconds(twin)}
-    begun = time.monotonic()
-    with admin(hub) as client:
-        assert client.post("/directories/default/destinations", json=body).status_code == 201
-        # What an administrator is told who looks on.
-        looking = [sys.executable, "-m", "scimhub", "destination", "backfill", "twin", "--status", "--wait"]
-        with subprocess.Popen(looking, cwd=hub.folder, env=environment, stderr=subprocess.PIPE, text=True) as cli:
-            for line in cli.stderr or ():
-                print(f"{time.monotonic() - begun:6.1f} s: {line.rstrip()}", flush=True)
-        seconds = time.monotonic() - begun
-        shown = client.get(f"{TWIN}/backfill").json()
-    used = {name: (cpu_seconds(one) - before[name]) * 1000 / number for name, one in (("hub", hub), ("application", twin))}
-    print(f"{number} users in {seconds:.1f} s, {number / seconds:,.0f}/s; CPU ms a user {used}")
-    assert shown["arrived"] == number
-
-
-def cpu_seconds(hub: LiveHub) -> float:
-    assert hub.process is not None
-    fields = Path(f"/proc/{hub.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
