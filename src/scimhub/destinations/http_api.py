@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 import orjson
 from yarl import URL
@@ -22,6 +21,7 @@ from scimhub.destinations.http_api_requests import Api
 from scimhub.destinations.http_client import Answer
 from scimhub.destinations.http_kind import HttpKind
 from scimhub.destinations.http_outcomes import Failure
+from scimhub.destinations.resource_locks import ResourceLocks
 from scimhub.destinations.templates import Unfit
 from scimhub.distribution import amendments, rules, times
 from scimhub.distribution.amendments import Amendment
@@ -93,7 +93,7 @@ class HttpApiSender:
         self._api = Api(configuration, secrets, policy, now_seconds)
         self._pace = Pace(configuration.rate * 60 or None, 1)
         # The ledger is also corrected by what was seen, beside the messages.
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = ResourceLocks()
 
     async def send(self, message: Message) -> Outcome:
         """Ask what the configuration writes for the event."""
@@ -101,7 +101,7 @@ class HttpApiSender:
         try:
             if told.event["type"] == TEST:
                 return await self._examine(told)
-            async with self._lock(told.id):
+            async with self._locks.of(told.id):
                 return await self._tell(told)
         except Unfit as unfit:
             return Rejected(str(unfit))
@@ -115,7 +115,7 @@ class HttpApiSender:
     async def amend(self, amendment: Amendment) -> None:
         """Correct the ledger by what the API was seen to have. Members that it lacks are told by the state anyway."""
         id, now = amendment.resource_id, times.text(self._now_seconds())
-        async with self._lock(id):
+        async with self._locks.of(id):
             await amendments.amend(self._ledger, self._key, replace(amendment, lacking=()), now)
             known = await self._ledger.find_remote(self._key, id)
             if amendment.is_missing and known is not None and known.remote_id is None:
@@ -269,12 +269,6 @@ class HttpApiSender:
             return Delivered(None, (_NO_TEST,))
         answer = await self._api.ask(operation, _source(told, None), told.delivery_id)
         return Delivered(answer.status)
-
-    def _lock(self, resource_id: str) -> asyncio.Lock:
-        found = self._locks.get(resource_id)
-        if found is None:
-            found = self._locks[resource_id] = asyncio.Lock()
-        return found
 
 
 def _of_list(name: str, failure: Failure) -> Failure:

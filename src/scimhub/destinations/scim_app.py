@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Final
-from weakref import WeakValueDictionary
 
 import orjson
 
@@ -28,6 +27,7 @@ from scimhub.destinations.http_authorization import Authorizer
 from scimhub.destinations.http_client import HttpClient
 from scimhub.destinations.http_kind import HttpKind
 from scimhub.destinations.http_outcomes import Failure
+from scimhub.destinations.resource_locks import ResourceLocks
 from scimhub.destinations.scim_ability import Ability
 from scimhub.destinations.scim_app_configuration import Configuration
 from scimhub.destinations.scim_application import Application
@@ -88,7 +88,7 @@ class ScimAppSender:
         )
         self._memberships = Memberships(destination.key, configuration.profile, self._application, ledger, self._resources)
         # One writer of a resource at a time: a group is also written when a member of it comes.
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = ResourceLocks()
         self._ability: Ability | None = None
         self._asking = asyncio.Lock()
 
@@ -110,7 +110,7 @@ class ScimAppSender:
 
     async def amend(self, amendment: Amendment) -> None:
         """Correct the ledger by what the application was seen to have."""
-        async with self._lock(amendment.resource_id):
+        async with self._locks.of(amendment.resource_id):
             await amendments.amend(self._ledger, self._destination.key, amendment, times.text(self._now_seconds()))
 
     async def look(self) -> Sight:
@@ -157,7 +157,7 @@ class ScimAppSender:
         """Delete those whose time has come."""
         now = times.text(self._now_seconds())
         for due in await self._ledger.list_due(self._destination.key, now, _DUE_AT_ONCE):
-            async with self._lock(due.resource_id):
+            async with self._locks.of(due.resource_id):
                 known = await self._ledger.find_remote(self._destination.key, due.resource_id)
                 is_due = known is not None and known.delete_at is not None and known.delete_at <= now
                 if known is not None and is_due and not await self._removes(known):
@@ -171,7 +171,7 @@ class ScimAppSender:
     # ------------------------------------------------------------------ one event
 
     async def _deliver(self, event: Event, ability: Ability) -> None:
-        async with self._lock(event.id):
+        async with self._locks.of(event.id):
             if event.is_deleted:
                 going = await self._resources.leave(event, ability)
                 if going is not None:
@@ -200,7 +200,7 @@ class ScimAppSender:
         """Delete it there, out of its groups first: many applications keep a deleted member among the others."""
         key = self._destination.key
         for id in await self._ledger.list_groups_of(key, going.resource_id, "written"):
-            async with self._lock(id):
+            async with self._locks.of(id):
                 group = await self._ledger.find_remote(key, id)
                 if group is None or group.remote_id is None:
                     continue
@@ -214,12 +214,12 @@ class ScimAppSender:
         """Whoever is there now becomes a member of the groups that wait for it, and the manager of those who do."""
         key = self._destination.key
         for id in await self._ledger.list_groups_of(key, member.resource_id, "waiting"):
-            async with self._lock(id):
+            async with self._locks.of(id):
                 group = await self._ledger.find_remote(key, id)
                 if group is not None and group.remote_id is not None:
                     await self._unless_refused(self._memberships.write(group, ability, member.resource_id), group)
         for waiting in await self._ledger.list_awaiting(key, member.resource_id):
-            async with self._lock(waiting.resource_id):
+            async with self._locks.of(waiting.resource_id):
                 report = await self._ledger.find_remote(key, waiting.resource_id)
                 if report is not None and report.awaits == member.resource_id and report.remote_id is not None:
                     await self._unless_refused(self._resources.set_reference(report, member.remote_id or ""), report)
@@ -276,12 +276,6 @@ class ScimAppSender:
         return Delivered(reply.status, (*ability.notes, *self._blindness))
 
     # ------------------------------------------------------------------ within
-
-    def _lock(self, resource_id: str) -> asyncio.Lock:
-        found = self._locks.get(resource_id)
-        if found is None:
-            found = self._locks[resource_id] = asyncio.Lock()
-        return found
 
     @property
     def _names(self) -> dict[str, str]:
