@@ -40,6 +40,12 @@ BADGE = schema.parse_schema(
                 ],
             },
             {
+                "name": "racks",
+                "type": "complex",
+                "multiValued": True,
+                "subAttributes": [{"name": "value", "multiValued": True}, {"name": "type"}, {"name": "label"}],
+            },
+            {
                 "name": "doors",
                 "type": "complex",
                 "multiValued": True,

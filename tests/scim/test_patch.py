@@ -417,6 +417,60 @@ def test_a_lenient_removal_with_a_list_removes_those_values(listed: object, emai
     assert outcome(refused(before, op("remove", "emails", listed))) == (400, "invalidSyntax")
 
 
+CHIP = {"maker": "M", "keys": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    "operation, keys",
+    [
+        (op("add", "chip.keys", ["B", "c"]), ["a", "b", "c"]),
+        (op("add", "chip", {"keys": ["c", "C", "c", "a"]}), ["a", "b", "c"]),
+        (op("add", None, {"chip": {"keys": ["c"]}}), ["a", "b", "c"]),
+        (op("add", "chip.keys", []), ["a", "b"]),
+        (op("replace", "chip.keys", ["c"]), ["c"]),
+        (op("remove", "chip.keys"), None),
+    ],
+)
+@BOTH
+def test_a_part_with_several_values_is_added_to_like_any_list(
+    operation: dict[str, object], keys: list[str] | None, dialect: Dialect
+):
+    chip = patched(stored(badge(chip=CHIP)), operation, dialect=dialect)["chip"]
+    assert chip == ({"maker": "M"} if keys is None else {"maker": "M", "keys": keys})
+
+
+@pytest.mark.parametrize("listed, keys", [(["A"], ["b"]), ("b", ["a"]), ([], ["a", "b"]), (["z"], ["a", "b"])])
+def test_a_listed_removal_from_a_part_with_several_values_removes_those(listed: object, keys: list[str]):
+    before, operation = stored(badge(chip=CHIP)), op("remove", "chip.keys", listed)
+    assert patched(before, operation, dialect=LENIENT)["chip"] == {"maker": "M", "keys": keys}
+    assert outcome(refused(badge(chip=CHIP), operation)) == (400, "invalidSyntax")
+
+
+RACK = {"value": ["a", "b"], "type": "t", "label": "one"}
+
+
+@pytest.mark.parametrize(
+    "operation, racks",
+    [
+        (op("add", "racks", [{"value": ["A", "b"], "type": "T", "label": "two"}]), [{**RACK, "label": "two"}]),
+        (op("add", "racks", [{"value": ["a"], "type": "t"}]), [RACK, {"value": ["a"], "type": "t"}]),
+        (op("add", "racks", [{"label": "one"}]), [RACK, {"label": "one"}]),
+        (op("add", 'racks[type eq "t"].value', ["c"]), [{**RACK, "value": ["a", "b", "c"]}]),
+        (op("add", 'racks[type eq "t"]', {"value": ["B", "c"]}), [{**RACK, "value": ["a", "b", "c"]}]),
+        (op("replace", 'racks[type eq "t"].value', ["c"]), [{**RACK, "value": ["c"]}]),
+    ],
+)
+@BOTH
+def test_an_element_is_told_by_all_the_values_of_its_value(operation: dict[str, object], racks: list[object], dialect: Dialect):
+    assert patched(stored(badge(racks=[RACK])), operation, dialect=dialect)["racks"] == racks
+
+
+def test_a_listed_removal_reaches_into_the_elements_that_a_filter_chose():
+    operation = op("remove", 'racks[type eq "t"].value', ["a"])
+    before = stored(badge(racks=[RACK, {"value": ["a"], "type": "u"}]))
+    assert patched(before, operation, dialect=LENIENT)["racks"] == [{**RACK, "value": ["b"]}, {"value": ["a"], "type": "u"}]
+
+
 # --------------------------------------------------------------------------- what is refused
 
 REFUSED = [
@@ -650,6 +704,25 @@ def test_the_effort_of_a_message_is_limited(operations: list[object]):
         patched(many, *operations, dialect=LENIENT)
     assert caught.value.status == 413
     assert "500000 comparisons" in caught.value.detail
+
+
+@pytest.mark.requirement("M-079")
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [op("add", "chip.keys", [f"new{number}"]) for number in range(600)],
+        [op("remove", "chip.keys", [f"x{number}" for number in range(600)])],
+    ],
+    ids=["many additions", "a long list"],
+)
+def test_the_effort_on_the_values_of_a_part_is_limited_as_well(operations: list[object]):
+    def of(amount: int) -> dict[str, object]:
+        return stored(badge(chip={"maker": "M", "keys": [str(number) for number in range(amount)]}))
+
+    patched(of(10), *operations, dialect=LENIENT)
+    with pytest.raises(ScimError) as caught:
+        patched(of(1000), *operations, dialect=LENIENT)
+    assert caught.value.status == 413
 
 
 @pytest.mark.requirement("M-079")

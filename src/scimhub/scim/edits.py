@@ -42,14 +42,20 @@ class Edit(NamedTuple):
 
 def effort(edit: Edit, document: Mapping[str, object]) -> int:
     """How many comparisons the edit may take: each element with each test of its filter, or with each listed value."""
-    attribute, extension = edit.target.attribute, edit.target.extension
+    attribute, extension, sub = edit.target.attribute, edit.target.extension, edit.target.sub
     holder = document if extension is None else document.get(extension)
-    elements = holder.get(attribute.name) if attribute is not None and isinstance(holder, Mapping) else None
-    if not isinstance(elements, list):
-        return 1
+    found = holder.get(attribute.name) if attribute is not None and isinstance(holder, Mapping) else None
+    amount = len(found) if isinstance(found, list) else 0
+    if sub is not None and sub.multi_valued:
+        parts = [element.get(sub.name) for element in _listed(found) if isinstance(element, Mapping)]
+        amount += sum(len(part) for part in parts if isinstance(part, list))
     if edit.listed and isinstance(edit.value, list):
-        return len(elements) * (1 + len(edit.value))
-    return len(elements) * (1 if edit.choice is None else 1 + matching.count_tests(edit.choice.condition))
+        return 1 + amount * (1 + len(edit.value))
+    return 1 + amount * (1 if edit.choice is None else 1 + matching.count_tests(edit.choice.condition))
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def apply_edit(edit: Edit, document: dict[str, object], kind: Kind, dialect: Dialect, notes: Notes) -> None:
@@ -110,9 +116,9 @@ def _edited(edit: Edit, attribute: Attribute, old: object, dialect: Dialect, not
     if not attribute.multi_valued:
         if sub is None:
             return value
-        return _with_part(attribute, old if isinstance(old, dict) else {}, sub, value)
+        return _with_part(edit, attribute, old if isinstance(old, dict) else {}, sub)
     elements = old if isinstance(old, list) else []
-    if edit.listed:
+    if edit.listed and sub is None:
         return _without_listed(attribute, elements, value)
     if edit.choice is not None or sub is not None:
         return _chosen_edited(edit, attribute, elements, dialect, notes)
@@ -124,8 +130,13 @@ def _edited(edit: Edit, attribute: Attribute, old: object, dialect: Dialect, not
 # --------------------------------------------------------------------------- one element
 
 
-def _with_part(attribute: Attribute, element: Mapping[str, object], sub: Attribute, value: object) -> object:
+def _with_part(edit: Edit, attribute: Attribute, element: Mapping[str, object], sub: Attribute) -> object:
     """The element with another value of one sub-attribute; None when nothing is left of it."""
+    value, held = edit.value, element.get(sub.name)
+    if edit.listed:
+        value = _without_listed(sub, held if isinstance(held, list) else [], value)
+    elif edit.verb == "add":
+        value = _joined(sub, held, value)
     changed = dict(element)
     if value is None:
         changed.pop(sub.name, None)
@@ -143,9 +154,24 @@ def _merged(attribute: Attribute, element: object, parts: object) -> object:
         return parts
     old, new = _form(attribute, element), _form(attribute, parts)
     differing = {
-        name: part for name, part in parts.items() if new.get(name) != old.get(name, False if name == "primary" else None)
+        name: _joined(attribute.find(name), element.get(name), part)
+        for name, part in parts.items()
+        if new.get(name) != old.get(name, False if name == "primary" else None)
     }
     return _checked_element(attribute, element, {**element, **differing}) if differing else element
+
+
+def _joined(sub: Attribute | None, held: object, added: object) -> object:
+    """What an add makes of a sub-attribute: one with several values keeps those that it has (RFC 7644 §3.5.2.1)."""
+    if sub is None or not isinstance(held, list) or not isinstance(added, list):
+        return added
+    form, joined = normal.of_element(sub), list(held)
+    known = {form(item) for item in held}
+    for item in added:
+        if form(item) not in known:
+            known.add(form(item))
+            joined.append(item)
+    return joined
 
 
 def _replaced(attribute: Attribute, element: object, value: object) -> object:
@@ -183,7 +209,7 @@ def _chosen_edited(edit: Edit, attribute: Attribute, elements: Sequence[object],
     for place in places:
         element = elements[place]
         if sub is not None:
-            changed[place] = _with_part(attribute, element if isinstance(element, dict) else {}, sub, value)
+            changed[place] = _with_part(edit, attribute, element if isinstance(element, dict) else {}, sub)
         elif value is None:
             changed[place] = None
         elif edit.verb == "add":
@@ -258,7 +284,8 @@ def _identity(attribute: Attribute, element: object) -> object:
     if not isinstance(form, Mapping):
         return form
     if form.get("value") is not None:
-        return form["value"], form.get("type")
+        # Sub-attributes of an administrator's own may have several values.
+        return tuple(tuple(part) if isinstance(part, list) else part for part in (form["value"], form.get("type")))
     return tuple(sorted((name, repr(part)) for name, part in form.items() if not (name == "primary" and part is False)))
 
 

@@ -251,12 +251,15 @@ class Reader:
         attribute, leaf = target.attribute, target.leaf
         if attribute is None or leaf is None or leaf.returned == "never":
             return
-        is_listed = filter is None and target.sub is None and attribute.multi_valued and value is not None
+        is_listed = value is not None and leaf.multi_valued and (filter is None or target.sub is not None)
         if leaf.required and (target.sub is not None or (filter is None and not is_listed)):
             raise errors.mutability(f"{target.key} is required; it can be replaced but not removed.")
         if is_listed:
             self._check_listed_removal(target)
-            self._edit("remove", target, self._checks(target, attribute).whole(value, self._notes), listed=True)
+            compiled = self._checks(target, attribute)
+            check = compiled.whole if target.sub is None else compiled.subs[target.sub.name]
+            choice = self._choice("remove", target, filter)
+            self._edit("remove", target, check(value, self._notes), choice, listed=True)
             return
         self._edit("remove", target, choice=self._choice("remove", target, filter))
 
@@ -293,7 +296,7 @@ class Reader:
             return
         if leaf.required and found in (None, ""):
             raise errors.invalid_value(f"{target.key} is required; send a value that is not empty.")
-        if found is None and verb == "add" and target.sub is None and (leaf.multi_valued or filter is not None):
+        if found is None and verb == "add" and (leaf.multi_valued or (target.sub is None and filter is not None)):
             # RFC 7643 §2.5: null and an empty list are no value, and there is nothing to add.
             return
         self._edit(verb, target, found, self._choice(verb, target, filter))
