@@ -6,7 +6,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-from scimhub.web.exchange import Headers, Scope
+from scimhub.scim.errors import ScimError
+from scimhub.web.exchange import Headers, Scope, scim_error
 from scimhub.web.server import Application
 from scimhub.web.wire import Wire
 
@@ -213,9 +214,12 @@ class Cycle:
         return head
 
 
-def refusal(status: int, more_headers: Headers) -> bytes:
-    """The answer to what is no request."""
-    phrase = HTTPStatus(status).phrase.encode()
+def refusal(status: int, more_headers: Headers, path: bytes, detail: str) -> bytes:
+    """The answer to what is no request: below ``/scim/``, as far as its path was read, an error message of SCIM."""
+    body, content_type = HTTPStatus(status).phrase.encode(), b"text/plain; charset=utf-8"
+    if path.startswith(b"/scim/"):
+        answer = scim_error(ScimError(status, "invalidSyntax" if status == 400 else None, detail))
+        body, content_type = answer.body, answer.content_type
     lines = map(_LINE, more_headers)
-    content = (b"content-type: text/plain; charset=utf-8", b"content-length: %d" % len(phrase), b"connection: close")
-    return b"\r\n".join((_STATUS_LINES[status], *lines, *content, b"", phrase))
+    content = (b"content-type: " + content_type, b"content-length: %d" % len(body), b"connection: close")
+    return b"\r\n".join((_STATUS_LINES[status], *lines, *content, b"", body))

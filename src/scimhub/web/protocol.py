@@ -24,10 +24,21 @@ from scimhub.web.wire import Wire
 _LAST_REQUEST: Final = 0.25
 # Bytes that a request's head may have, or what stands behind its body, beside what came with the beginning of either.
 _LARGEST_HEAD: Final = 64 * 1024
+# Seconds for which a client may go on sending what nobody reads any more, so that it comes to read its answer.
+_LINGERING: Final = 30.0
 # What says where a body ends.
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 _logger = logging.getLogger(__name__)
+
+
+class _Refused(Exception):
+    """A request that HTTP has refused: its parser takes it, the status and the detail say what is wrong."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
 
 
 class Protocol(asyncio.Protocol):
@@ -56,6 +67,8 @@ class Protocol(asyncio.Protocol):
         # Of the request that is being read: whether its head is, and what is read of it.
         self._is_in_head = False
         self._expects = False
+        self._hosts = 0
+        self._is_coded = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._reading: Cycle | None = None
@@ -99,7 +112,7 @@ class Protocol(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse_nonsense(error)
         if self._size > _LARGEST_HEAD and self._parser is not None:
-            self._refuse(431)
+            self._refuse(431, f"The request's head, or what stands behind its body, is larger than {_LARGEST_HEAD} bytes.")
 
     def eof_received(self) -> None:
         """The client sends no more. Most that do so are gone, and streams must learn of it: the transport closes."""
@@ -113,7 +126,7 @@ class Protocol(asyncio.Protocol):
     # ------------------------------------------------------------------ the parser
 
     def on_message_begin(self) -> None:
-        self._is_in_head, self._size, self._expects = True, 0, False
+        self._is_in_head, self._size, self._expects, self._hosts, self._is_coded = True, 0, False, 0, False
         self._url, self._headers = b"", []
 
     def on_url(self, part: bytes) -> None:
@@ -126,11 +139,16 @@ class Protocol(asyncio.Protocol):
             self._headers.append((name, value))
             if name == b"expect":
                 self._expects = value.lower() == b"100-continue"
+            elif name == b"host":
+                self._hosts += 1
+            elif name == b"transfer-encoding":
+                self._is_coded = self._is_coded or value.lower() != b"chunked"
 
     def on_headers_complete(self) -> None:
         self._is_in_head, self._size = False, 0
         parser = cast(httptools.HttpRequestParser, self._parser)
         version = parser.get_http_version()
+        self._check_head(version)
         scope = self._scope(parser.get_method().decode("ascii"), version)
         keeps_alive = version == "1.1" and parser.should_keep_alive() and not self._is_ending
         cycle = Cycle(
@@ -148,6 +166,15 @@ class Protocol(asyncio.Protocol):
         else:
             self._behind.append(cycle)
             self._wire.pause("request")
+
+    def _check_head(self, version: str) -> None:
+        """Raise _Refused for what RFC 9112 has refused and the parser takes."""
+        if self._hosts > 1 or (version == "1.1" and not self._hosts):
+            # RFC 9112 §3.2: whom the request is for must be said, and once.
+            raise _Refused(400, f"The request has {self._hosts} Host headers; send one.")
+        if self._is_coded:
+            # RFC 9112 §6.1: a coding that is not undone would be taken for the body itself.
+            raise _Refused(501, "The only Transfer-Encoding that is known is chunked; send the body without another one.")
 
     def _scope(self, method: str, version: str) -> Scope:
         """The request as ASGI tells it."""
@@ -224,7 +251,10 @@ class Protocol(asyncio.Protocol):
         cycle, self._answering = self._answering, None
         self._wire.active_at = self._loop.time()
         if cycle is None or not cycle.keeps_alive:
-            self._close()
+            if cycle is None or cycle.is_read:
+                self._close()
+            else:
+                self._linger()
             return
         self._wire.resume("body")
         if self._behind:
@@ -246,18 +276,26 @@ class Protocol(asyncio.Protocol):
     # ------------------------------------------------------------------ the end
 
     def _refuse_nonsense(self, error: httptools.HttpParserError) -> None:
+        refused = error.__context__
+        if isinstance(refused, _Refused):
+            _logger.warning("no HTTP request", extra={"reason": refused.detail})
+            self._refuse(refused.status, refused.detail)
+            return
         # What failed in a callback has parts of the address in its text, and that may tell of persons.
-        reason = repr(error) if error.__context__ is None else type(error.__context__).__name__
+        reason = repr(error) if refused is None else type(refused).__name__
         _logger.warning("no HTTP request", extra={"reason": reason})
-        self._refuse(400)
+        told = str(error) if refused is None else "its address is none"
+        self._refuse(400, f"What was sent is not HTTP/1.1: {told}.")
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, detail: str) -> None:
         """What comes is no request: say so where nothing else is to be answered first, and close."""
         reading, answering = self._reading, self._answering
         if answering is None or answering is reading:
             if reading is None or not reading.has_begun:
-                self._wire.write(refusal(status, self._state.default_headers))
-            self._close()
+                self._wire.write(refusal(status, self._state.default_headers, self._url, detail))
+            if answering is not None:
+                answering.disconnect()
+            self._linger()
         else:
             if reading is not None:
                 self._behind.remove(reading)
@@ -306,6 +344,15 @@ class Protocol(asyncio.Protocol):
         if left <= 0:
             self._close()
         self._timer = self._loop.call_later(left if left > 0 else self._patience, self._look_for_silence)
+
+    def _linger(self) -> None:
+        """Close behind the answer to a client that is still sending.
+
+        To close at once would reset the connection, and take the answer from whom it has not reached (RFC 9112 §9.6).
+        """
+        self._parser = None
+        self._wire.end()
+        self._loop.call_later(_LINGERING, self._close)
 
     def _close(self) -> None:
         self._parser = None

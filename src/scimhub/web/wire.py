@@ -57,6 +57,14 @@ class Wire:
         self.flush()
         self.transport.close()
 
+    def end(self) -> None:
+        """Say that nothing more is written, where the transport can, and go on reading."""
+        self.flush()
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.resume("body")
+        self.resume("request")
+
     def fill(self) -> None:
         """The transport says that it holds enough."""
         self.is_full = True
