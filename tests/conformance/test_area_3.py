@@ -69,9 +69,35 @@ def test_other_bodies_are_unsupported(hub: Hub, content_type):
 
 
 @requirement("H-005")
-@pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/png, text/*"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/xml",
+        "image/png, text/*",
+        "application/json;q=0",
+        "application/scim+json; q=0.000, application/json, */*",
+        "application/* ;charset=utf-8; Q=0.0, */*",
+        "*/*;q=0",
+    ],
+)
 def test_other_answers_are_not_acceptable(hub: Hub, accept):
     refused(hub.strict.get("/Users", {"accept": accept}), 406)
+
+
+@requirement("H-005")
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html, */*;q=0.1",
+        "application/json; q=0, application/scim+json;q=0.001",
+        "application/json;q=0, */*",
+        "APPLICATION/JSON; charset=utf-8",
+        "*/*;q=0, application/json",
+    ],
+)
+def test_the_most_precise_range_says_whether_our_answers_are_acceptable(hub: Hub, accept):
+    assert hub.strict.get("/Users", {"accept": accept}).status_code == 200
 
 
 @requirement("H-006", "SEC-7")

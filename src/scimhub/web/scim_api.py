@@ -5,6 +5,7 @@ Plain ASGI without a framework: at a few dozen microseconds a request, routing b
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
 from typing import TypeVar
@@ -24,7 +25,9 @@ from scimhub.web.streams import Client
 _logger = logging.getLogger(__name__)
 # Seconds for which a client may leave what was sent unread.
 _PATIENCE = 60.0
-_ACCEPTED_ANSWERS = frozenset((b"application/scim+json", b"application/json", b"*/*", b"application/*"))
+# What most clients accept, which need not be looked at more closely.
+_USUAL = frozenset((b"application/scim+json", b"application/json", b"*/*"))
+_NO_WEIGHT = re.compile(rb"[ \t]*q=0(?:\.0{0,3})?[ \t]*", re.IGNORECASE)
 _OF_KINDS = frozenset(place for place, _ in ON_KIND)
 # Readable before one has a token (RFC 7644 §4).
 _PUBLIC = ("discovery", "discovery_one")
@@ -102,12 +105,26 @@ def _choose(acts: Mapping[tuple[Place, str], Act], request: Request, route: Rout
     if act is None:
         raise _NotAllowed(request.method, ", ".join(method for place, method in acts if place == route.place))
     accept = request.headers.get(b"accept")
-    if accept and accept not in _ACCEPTED_ANSWERS:
-        ranges = [part.partition(b";")[0].strip().lower() for part in accept.split(b",")]
-        if _ACCEPTED_ANSWERS.isdisjoint(ranges):
-            shown = accept.decode("latin-1")[:100]
-            raise ScimError(406, None, f"Accept asks for {shown!r}; answers are application/scim+json.")
+    if accept and accept not in _USUAL and not _is_acceptable(accept):
+        shown = accept.decode("latin-1")[:100]
+        raise ScimError(406, None, f"Accept asks for {shown!r}; answers are application/scim+json.")
     return act
+
+
+def _is_acceptable(accept: bytes) -> bool:
+    """Whether our answers are among what the header accepts."""
+    wanted: dict[bytes, bool] = {}
+    for part in accept.split(b","):
+        name, *parameters = part.split(b";")
+        wanted[name.strip().lower()] = not any(_NO_WEIGHT.fullmatch(parameter) for parameter in parameters)
+    # Who takes any JSON takes ours, unless it is refused by its own name.
+    if wanted.get(b"application/json") and wanted.get(b"application/scim+json", True):
+        return True
+    # RFC 9110 §12.5.1: the most precise range decides.
+    for name in (b"application/scim+json", b"application/*", b"*/*"):
+        if name in wanted:
+            return wanted[name]
+    return False
 
 
 def _told(fault: Exception, draft: Draft) -> Answer:
