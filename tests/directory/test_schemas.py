@@ -12,8 +12,8 @@ from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.ports import Selection
 from scimhub.directory.records import Directory, StoredResource
 from scimhub.directory.resources import Caller
-from scimhub.scim import filters
-from scimhub.scim.catalog import USER_URN
+from scimhub.scim import filters, paths
+from scimhub.scim.catalog import ENTERPRISE_URN, USER_URN
 from scimhub.scim.dialects import LENIENT
 from scimhub.scim.notes import Notes
 from scimhub.scim.patch import PATCH_URN
@@ -173,6 +173,65 @@ WRONG = [
         badge({"name": "a", "type": "complex", "subAttributes": [{"name": "b", "type": "complex"}]}),
         "only simple types may stand there",
     ),
+    # Where a slip would silently mean something else.
+    (badge(required="yes"), f"The schema {BADGE} has required 'yes'; it must be true or false."),
+    (badge(name=3), f"The schema {BADGE} has name 3; it must be a text."),
+    (badge({"name": "a", "description": ["b"]}), "The attribute a has description ['b']; it must be a text."),
+    (badge({"name": "a", "type": "complex", "multiValued": True, "subAttributes": "b"}), "must be a list of attributes."),
+    ({"schemas": [badge()], "extensions": {"User": [{"schema": BADGE, "required": "true"}]}}, "has required 'true'"),
+    ({"schemas": [badge()], "extensions": {"User": [{"schema": BADGE, "requred": True}]}}, "perhaps required is meant"),
+    (
+        {
+            "schemas": [badge()],
+            "resourceTypes": [{"name": "B", "schema": BADGE, "schemaExtensions": [{"schema": ENTERPRISE_URN, "required": 1}]}],
+        },
+        "An extension of B has required 1; it must be true or false.",
+    ),
+    (
+        {
+            "schemas": [badge()],
+            "resourceTypes": [
+                {"name": "B", "schema": BADGE, "schemaExtensions": [{"schema": ENTERPRISE_URN, "requird": True}]}
+            ],
+        },
+        "perhaps required is meant",
+    ),
+    ({"schemas": [badge()], "resourceTypes": [{"name": "B", "id": "C", "schema": BADGE}]}, "has the id 'C'; leave it out"),
+    ({"schemas": []}, "The bundle holds nothing"),
+    # What nobody could address.
+    (badge() | {"id": "urn:example:a,b"}, "urn:example:a,b cannot stand in paths and addresses"),
+    (badge() | {"id": "urn:example:a(b)"}, "cannot stand in paths and addresses"),
+    (badge() | {"id": "urn:example:a/b"}, "cannot stand in paths and addresses"),
+    (badge() | {"id": "urn:example:a:"}, "cannot stand in paths and addresses"),
+    (badge() | {"id": "urn:example:\N{KELVIN SIGN}a"}, "cannot stand in paths and addresses"),
+    (badge({"name": "a" * 1000}), "has a path of 1031 characters; at most 1000 are read."),
+    (badge() | {"id": f"{USER_URN}:userName"}, f"The schema {USER_URN}:userName is called like an attribute of {USER_URN}."),
+    (
+        {
+            "schemas": [badge({"name": "Door"}, extends=["User"]), badge(extends=["User"]) | {"id": f"{BADGE}:door"}],
+        },
+        f"The schema {BADGE}:door is called like an attribute of {BADGE}.",
+    ),
+    # What no request could satisfy, or means nothing.
+    (
+        badge({"name": "a", "type": "complex", "subAttributes": [{"name": "b", "required": True, "returned": "never"}]}),
+        "The attribute a.b is required and never returned, hence not kept",
+    ),
+    (
+        badge({"name": "a", "type": "complex", "returned": "never", "subAttributes": [{"name": "b", "indexed": True}]}),
+        "The attribute a.b is never returned",
+    ),
+    (
+        badge({"name": "a", "type": "reference", "referenceTypes": ["Usr", "external", "uri", "Group"]}),
+        "The attribute a refers to 'Usr', which is no resource type; there are User, Group, and external and uri.",
+    ),
+    (
+        {
+            "schemas": [badge()],
+            "resourceTypes": [{"name": "B", "schema": BADGE, "schemaExtensions": [{"schema": BADGE}]}],
+        },
+        f"The resource type B extends its own schema {BADGE}.",
+    ),
 ]
 
 
@@ -183,6 +242,17 @@ async def test_a_wrong_definition_is_refused_in_a_sentence_and_changes_nothing(h
         await home.add(document)
     assert sentence in str(caught.value)
     assert home.store.catalog_version(home.directory.key) == before
+
+
+async def test_references_may_name_types_of_the_same_file_and_schemas_end_in_a_number(home: Home):
+    robots = badge({"name": "maker", "type": "reference", "referenceTypes": ["robot", "User", "external"]})
+    await home.add(
+        {**ROBOTS, "schemas": [*ROBOTS["schemas"], robots | {"id": f"{BADGE}:2"}], "extensions": {"User": [f"{BADGE}:2"]}}
+    )
+    kind = (await schemas.load_catalog(home.store, home.directory.key)).kinds["User"]
+    target = kind.resolve(paths.parse_attribute(f"{BADGE}:2"), short_names=False)
+    assert target is not None
+    assert target.key == f"{BADGE}:2"
 
 
 async def test_every_mistake_of_a_definition_is_told(home: Home):

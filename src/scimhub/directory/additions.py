@@ -7,13 +7,12 @@ Every mistake of a file is told at once.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import cast
 
+from scimhub.directory import mistakes
 from scimhub.scim import catalog
 from scimhub.scim.catalog import STANDARD_TYPES, Catalog
 from scimhub.scim.schema import (
-    Attribute,
     ResourceType,
     Schema,
     SchemaError,
@@ -25,13 +24,6 @@ from scimhub.scim.schema import (
 Document = Mapping[str, object]
 
 _BUNDLE_KEYS = ("schemas", "resourceTypes", "extensions")
-_SCHEMA_KEYS = ("schemas", "id", "name", "description", "attributes", "meta", "extends", "required")
-_TYPE_KEYS = ("schemas", "id", "name", "endpoint", "description", "schema", "schemaExtensions", "meta")
-_ATTRIBUTE_KEYS = (
-    *("name", "type", "multiValued", "description", "required", "canonicalValues", "caseExact", "mutability"),
-    *("returned", "uniqueness", "referenceTypes", "subAttributes", "indexed"),
-)
-_RESERVED_TYPES = {"user", "group", "schema", "resourcetype", "serviceproviderconfig"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +67,11 @@ def parse(document: object) -> Additions:
     problems: list[str] = []
     bundle = _parse_bundle(document, problems)
     for schema in bundle.schemas:
-        problems += _schema_problems(schema)
+        problems += mistakes.in_schema(schema)
     for resource_type in bundle.resource_types:
-        problems += _type_problems(resource_type)
+        problems += mistakes.in_type(resource_type)
+    if not (bundle.schemas or bundle.resource_types or bundle.extensions):
+        problems.append("The bundle holds nothing that could be added.")
     if problems:
         raise SchemaError(problems)
     added = _additions_of(bundle, problems)
@@ -179,7 +173,7 @@ def _parse_bundle(document: object, problems: list[str]) -> _Bundle:
         raise SchemaError(
             ["The file holds neither a schema (id, attributes) nor a bundle (schemas, resourceTypes, extensions)."]
         )
-    problems += _unknown_keys("The bundle", document, _BUNDLE_KEYS)
+    problems += mistakes.unknown_keys("The bundle", document, _BUNDLE_KEYS)
     lists: list[list[Document]] = []
     for key in ("schemas", "resourceTypes"):
         entries = document.get(key, [])
@@ -229,6 +223,7 @@ def _parse_link(name: str, entry: object, problems: list[str]) -> SchemaExtensio
     if isinstance(entry, str):
         return SchemaExtension(entry)
     if isinstance(entry, dict) and isinstance(entry.get("schema"), str):
+        problems += mistakes.in_link(name, entry)
         return SchemaExtension(entry["schema"], entry.get("required") is True)
     problems.append(f"extensions of {name} must list schema URNs, or objects with schema and required.")
     return None
@@ -236,74 +231,3 @@ def _parse_link(name: str, entry: object, problems: list[str]) -> SchemaExtensio
 
 def _lower(names: Iterable[str]) -> set[str]:
     return {name.lower() for name in names}
-
-
-# --------------------------------------------------------------------------- mistakes beyond those of RFC 7643
-
-
-def _schema_problems(document: Document) -> list[str]:
-    problems = _unknown_keys(f"The schema {document.get('id')}", document, _SCHEMA_KEYS)
-    entries = document.get("attributes")
-    problems += _unknown_attribute_keys(entries, "")
-    try:
-        schema = parse_schema(document)
-    except SchemaError as error:
-        return problems + error.problems
-    if any(schema.id.lower() == standard.id.lower() for standard in catalog.standard_schemas()):
-        problems.append(
-            f"The schema {schema.id} is a standard one, which cannot be changed; extend the type by a schema of your own."
-        )
-    for attribute in schema.attributes:
-        problems += _attribute_problems(attribute, attribute.name)
-        for sub in attribute.sub_attributes:
-            problems += _attribute_problems(sub, f"{attribute.name}.{sub.name}")
-    return problems
-
-
-def _type_problems(document: Document) -> list[str]:
-    problems = _unknown_keys(f"The resource type {document.get('name')}", document, _TYPE_KEYS)
-    try:
-        resource_type = parse_resource_type(document)
-    except SchemaError as error:
-        return problems + error.problems
-    if resource_type.name.lower() in _RESERVED_TYPES:
-        problems.append(
-            f"The resource type {resource_type.name} is a standard one, which cannot be changed; choose another name."
-        )
-    return problems
-
-
-def _unknown_attribute_keys(entries: object, parent: str) -> list[str]:
-    problems = []
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict):
-            where = f"{parent}{entry.get('name')}"
-            problems += _unknown_keys(f"The attribute {where}", entry, _ATTRIBUTE_KEYS)
-            problems += _unknown_attribute_keys(entry.get("subAttributes"), f"{where}.")
-    return problems
-
-
-def _unknown_keys(what: str, document: Document, known: Iterable[str]) -> list[str]:
-    problems = []
-    for key in document:
-        if key not in known:
-            # A slip such as `multivalued` would else be a characteristic that silently does not hold.
-            close = get_close_matches(str(key), list(known), 1)
-            problems.append(
-                f"{what} has the key {key!r}, which means nothing{f'; perhaps {close[0]} is meant' if close else ''}."
-            )
-    return problems
-
-
-def _attribute_problems(attribute: Attribute, where: str) -> list[str]:
-    problems = []
-    if attribute.mutability == "writeOnly" and attribute.returned != "never":
-        problems.append(f"The attribute {where} is writeOnly; then returned must be never.")  # RFC 7643 §7
-    if attribute.mutability == "readOnly" and attribute.required:
-        problems.append(f"The attribute {where} is readOnly and required; no source could ever give it.")
-    is_looked_up = attribute.indexed or attribute.uniqueness != "none"
-    if is_looked_up and attribute.returned == "never":
-        problems.append(f"The attribute {where} is never returned, hence not kept; it can be neither unique nor indexed.")
-    if is_looked_up and attribute.type in ("complex", "boolean"):
-        problems.append(f"The attribute {where} is of type {attribute.type}, which can be neither unique nor indexed.")
-    return problems

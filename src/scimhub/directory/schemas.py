@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 
-from scimhub.directory import additions, adoption, indexes, narrowing
+from scimhub.directory import additions, adoption, indexes, mistakes, narrowing
 from scimhub.directory.additions import Additions
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore, Selection
@@ -100,6 +100,9 @@ async def add_schema(store: SchemaStore, directory: Directory, document: object,
     try:
         added = additions.parse(document)
         wanted = additions.merge(current, added)
+        problems = mistakes.misfits(added.schemas.values(), additions.build(wanted, 0))
+        if problems:
+            raise SchemaError(problems)
         report = await _install(store, directory, version, current, wanted)
     except SchemaError as error:
         raise Invalid(error.problems) from error

@@ -37,6 +37,6 @@ def parse_attribute(text: str) -> AttributePath:
     match = _PATH.fullmatch(text)
     if match is not None:
         return AttributePath(text, match["urn"], match["name"], match["sub"])
-    if _URN_ONLY.fullmatch(text) and not text.endswith((":", ".")) and "." in text:
+    if _URN_ONLY.fullmatch(text) and not text.endswith((":", ".")):
         return AttributePath(text, text, "")
     raise errors.invalid_path(f"{text[:100]!r} is not an attribute path; write for example name.givenName.")
