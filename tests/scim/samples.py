@@ -40,6 +40,12 @@ BADGE = schema.parse_schema(
                 ],
             },
             {
+                "name": "vault",
+                "type": "complex",
+                "returned": "never",
+                "subAttributes": [{"name": "value"}, {"name": "code", "type": "integer"}],
+            },
+            {
                 "name": "racks",
                 "type": "complex",
                 "multiValued": True,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scimhub.scim import diff, patch, resource
 from scimhub.scim.catalog import ENTERPRISE_URN, GROUP_URN, USER_URN
-from scimhub.scim.dialects import LENIENT, STRICT, Dialect
+from scimhub.scim.dialects import LENIENT, PASSWORD_NOT_KEPT, STRICT, Dialect
 from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
 from scimhub.scim.patch import ExternalIdEdit, MemberOperations
@@ -444,6 +444,31 @@ def test_a_listed_removal_from_a_part_with_several_values_removes_those(listed: 
     before, operation = stored(badge(chip=CHIP)), op("remove", "chip.keys", listed)
     assert patched(before, operation, dialect=LENIENT)["chip"] == {"maker": "M", "keys": keys}
     assert outcome(refused(badge(chip=CHIP), operation)) == (400, "invalidSyntax")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        op("add", "pin", "1234"),
+        op("replace", "chip.secret", "s"),
+        op("add", "vault", {"code": 7}),
+        op("replace", "vault.code", 7),
+        op("replace", "vault.value", "s"),
+        op("add", None, {"vault": {"value": "s"}}),
+    ],
+)
+@BOTH
+def test_what_is_never_returned_is_not_kept_and_that_is_told(operation: dict[str, object], dialect: Dialect):
+    before, notes = stored(badge(chip={"maker": "M"})), Notes()
+    assert patched(before, operation, dialect=dialect, notes=notes) == before
+    assert notes.rewrites == [PASSWORD_NOT_KEPT]
+
+
+@BOTH
+def test_of_what_is_never_returned_a_refusal_quotes_nothing(dialect: Dialect):
+    error = refused(badge(), op("replace", "vault.code", "hidden"), dialect=dialect)
+    assert outcome(error) == (400, "invalidValue")
+    assert "hidden" not in error.detail
 
 
 RACK = {"value": ["a", "b"], "type": "t", "label": "one"}

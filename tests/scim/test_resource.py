@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimhub.scim import catalog, resource
-from scimhub.scim.catalog import ENTERPRISE_URN, GROUP_URN, USER_URN
+from scimhub.scim import catalog, resource, schema
+from scimhub.scim.catalog import ENTERPRISE_URN, GROUP_URN, USER_URN, Kind
 from scimhub.scim.dialects import LENIENT, STRICT, Dialect
 from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
@@ -39,6 +39,39 @@ def refused(body: dict[str, object], dialect: Dialect) -> ScimError:
     with pytest.raises(ScimError) as caught:
         resource.check_create(body, kind_of(body), dialect, Notes())
     return caught.value
+
+
+# --------------------------------------------------------------------------- a type of one's own
+
+
+def offering(*types: schema.ResourceType, attributes: list[object], of: str = "urn:example:Safe") -> dict[str, Kind]:
+    """The kinds of a catalog with a schema of these attributes."""
+    safe = schema.parse_schema({"id": of, "attributes": attributes})
+    return dict(catalog.build_catalog(2, [*catalog.standard_schemas(), safe], types).kinds)
+
+
+@pytest.mark.parametrize("dialect", [LENIENT, STRICT], ids=["lenient", "strict"])
+def test_what_is_required_and_not_kept_may_be_written_in_any_case(dialect: Dialect):
+    person = schema.ResourceType("User", "/Users", "", USER_URN, (schema.SchemaExtension("urn:example:Safe"),))
+    kind = offering(person, attributes=[{"name": "pinCode", "required": True, "returned": "never"}, {"name": "place"}])["User"]
+    sent = user(schemas=[USER_URN, "urn:example:Safe"])
+    kept = resource.check_create({**sent, "urn:example:Safe": {"PINCODE": "1", "place": "x"}}, kind, dialect, Notes())
+    assert kept.document["urn:example:Safe"] == {"place": "x"}
+    with pytest.raises(ScimError, match="pinCode is required"):
+        resource.check_create({**sent, "urn:example:Safe": {"PINCODE": "", "place": "x"}}, kind, dialect, Notes())
+
+
+@pytest.mark.parametrize("multi_valued", [True, False])
+def test_groups_of_a_type_are_the_view_where_they_are_a_list(multi_valued: bool):
+    groups = {
+        "name": "groups",
+        "type": "complex",
+        "mutability": "readOnly",
+        "multiValued": multi_valued,
+        "subAttributes": [{"name": "value"}],
+    }
+    kinds = offering(schema.ResourceType("Safe", "/Safes", "", "urn:example:Safe"), attributes=[groups])
+    assert kinds["Safe"].shows_groups is multi_valued
 
 
 # --------------------------------------------------------------------------- what is kept

@@ -119,7 +119,8 @@ class Kind:
         object.__setattr__(self, "name", self.resource_type.name)
         object.__setattr__(self, "endpoint", self.resource_type.endpoint)
         object.__setattr__(self, "has_members", self.base.id == GROUP_URN)
-        object.__setattr__(self, "shows_groups", groups is not None and groups.mutability == "readOnly" and groups.is_complex)
+        is_view = groups is not None and groups.mutability == "readOnly" and groups.is_complex and groups.multi_valued
+        object.__setattr__(self, "shows_groups", is_view)
         object.__setattr__(self, "_by_urn", by_urn)
         object.__setattr__(self, "_resolved", {})
 

@@ -6,7 +6,7 @@ each attribute and dialect; the dialect is asked only where a value does not fit
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scimhub.scim import dialects, errors, formats, values
@@ -103,7 +103,11 @@ class _Builder:
 
     def subs(self, attribute: Attribute, where: str) -> Mapping[str, Check]:
         refers = attribute.find("$ref") is not None
-        return {sub.name: self._sub(sub, attribute, where, refers) for sub in attribute.sub_attributes}
+        subs = attribute.sub_attributes
+        if attribute.returned == "never":
+            # A PATCH may name a part of what is never returned, which is kept no more than the whole.
+            subs = tuple(replace(sub, returned="never") for sub in subs)
+        return {sub.name: self._sub(sub, attribute, where, refers) for sub in subs}
 
     def _sub(self, sub: Attribute, parent: Attribute, where: str, refers: bool) -> Check:
         if sub.mutability == "readOnly":

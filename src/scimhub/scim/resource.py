@@ -280,6 +280,9 @@ def _check_complete(document: Mapping[str, object], body: Mapping[str, object], 
         if holder is None:
             continue
         value = holder.get(attribute.name)
+        if value is None and attribute.returned == "never":
+            # What was sent has its names in any case.
+            value = next((item for name, item in holder.items() if name.lower() == attribute.name.lower()), None)
         where = Target(extension, attribute).key
         if attribute.required and value in (None, "", []):
             raise errors.invalid_value(f"{where} is required; send a value that is not empty.")
