@@ -220,3 +220,15 @@ def test_a_name_of_two_extensions_is_ambiguous():
         projection.parse("number", None, [kind])
     assert caught.value.scim_type == "invalidValue"
     assert BADGE.id in caught.value.detail
+
+
+def test_an_ambiguous_name_in_a_body_is_left_to_who_reads_the_body():
+    one, two = (parse_schema({"id": f"urn:x:{name}", "attributes": [{"name": "seat", "returned": "request"}]}) for name in "ab")
+    person = ResourceType("User", "/Users", "", USER_URN, (SchemaExtension(one.id), SchemaExtension(two.id)))
+    kind = build_catalog(2, [*standard_schemas(), one, two], [person]).kinds["User"]
+    operations = {
+        "Operations": [{"op": "add", "path": "seat", "value": "1"}, {"op": "add", "value": {"urn:x:b": {"seat": "2"}}}]
+    }
+    assert projection.supplied_in(operations, kind, lenient=True) == {"urn:x:b:seat"}
+    with pytest.raises(ScimError, match="seat is an attribute of urn:x:a and of urn:x:b"):
+        projection.parse("seat", None, [kind])

@@ -107,7 +107,7 @@ def supplied_in(body: object, kind: Kind, *, lenient: bool) -> frozenset[str]:
             path, value = operation.get("path"), operation.get("value")
             # A filter in brackets chooses elements; the attribute stays the same.
             target = _BRACKETS.sub("", path) if isinstance(path, str) else ""
-            named |= {key for key in (_key(target, kind, lenient),) if key is not None}
+            named |= {key for key in (_written_key(target, kind, lenient),) if key is not None}
             _collect(value, target, kind, lenient, named)
     return wanted & named
 
@@ -119,7 +119,7 @@ def _collect(value: object, prefix: str, kind: Kind, lenient: bool, named: set[s
         for name, inner in item.items():
             joint = "" if not prefix else ":" if kind.extension_urn(prefix) else "."
             path = f"{prefix}{joint}{name}"
-            key = _key(path, kind, lenient)
+            key = _written_key(path, kind, lenient)
             if key is not None:
                 named.add(key)
                 _collect(inner, path, kind, lenient, named)
@@ -181,6 +181,15 @@ def _key(name: str, kind: Kind, lenient: bool) -> str | None:
         raise errors.invalid_value(str(error)) from error
     except ScimError:
         # Spec X-007: what is no attribute is ignored, whatever is wrong with it.
+        return None
+    return target.key if target is not None else None
+
+
+def _written_key(name: str, kind: Kind, lenient: bool) -> str | None:
+    """As ``_key``, of a name in what is written: who reads that refuses an ambiguous one in its place."""
+    try:
+        target = kind.resolve(paths.parse_attribute(name), short_names=lenient)
+    except (AmbiguousName, ScimError):
         return None
     return target.key if target is not None else None
 
