@@ -222,10 +222,6 @@ WRONG = [
         "The attribute a.b is never returned",
     ),
     (
-        badge({"name": "a", "type": "reference", "referenceTypes": ["Usr", "external", "uri", "Group"]}),
-        "The attribute a refers to 'Usr', which is no resource type; there are User, Group, and external and uri.",
-    ),
-    (
         {
             "schemas": [badge()],
             "resourceTypes": [{"name": "B", "schema": BADGE, "schemaExtensions": [{"schema": BADGE}]}],

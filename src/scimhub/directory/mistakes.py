@@ -26,9 +26,9 @@ _ADDRESSABLE = re.compile(r"[A-Za-z0-9+=@;$_!*.:-]*[A-Za-z0-9+=@;$_!*-]")
 _RESERVED_TYPES = {"user", "group", "schema", "resourcetype", "serviceproviderconfig"}
 
 
-def misfits(added: Iterable[Document], built: Catalog) -> list[str]:
-    """What is wrong with schemas in the catalog of which they are a part, a sentence for each mistake."""
-    problems = _unknown_references([parse_schema(document) for document in added], built)
+def misfits(built: Catalog) -> list[str]:
+    """What is wrong with schemas beside each other, a sentence for each mistake."""
+    problems = []
     for kind in built.kinds.values():
         if kind.base.id in kind.extensions:
             problems.append(f"The resource type {kind.name} extends its own schema {kind.base.id}.")
@@ -36,29 +36,16 @@ def misfits(added: Iterable[Document], built: Catalog) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _names(schema: Schema) -> Iterator[tuple[str, Attribute]]:
-    """All attributes of the schema and their parts, each with its name in a path."""
+def _names(schema: Schema) -> Iterator[str]:
+    """The names in paths of all attributes of the schema and of their parts."""
     for attribute in schema.attributes:
-        yield attribute.name, attribute
-        for sub in attribute.sub_attributes:
-            yield f"{attribute.name}.{sub.name}", sub
-
-
-def _unknown_references(schemas: Iterable[Schema], built: Catalog) -> list[str]:
-    types = {*(name.lower() for name in built.kinds), "external", "uri"}
-    return [
-        f"The attribute {where} refers to {name!r}, which is no resource type;"
-        f" there are {', '.join(built.kinds)}, and external and uri."
-        for schema in schemas
-        for where, attribute in _names(schema)
-        for name in attribute.reference_types
-        if name.lower() not in types
-    ]
+        yield attribute.name
+        yield from (f"{attribute.name}.{sub.name}" for sub in attribute.sub_attributes)
 
 
 def _called_alike(schemas: Sequence[Schema]) -> list[str]:
     """Sentences on schemas whose URN is also the path of an attribute: nobody could tell which of them is meant."""
-    homes = {f"{schema.id}:{name}".lower(): schema.id for schema in schemas for name, _ in _names(schema)}
+    homes = {f"{schema.id}:{name}".lower(): schema.id for schema in schemas for name in _names(schema)}
     return [
         f"The schema {schema.id} is called like an attribute of {homes[schema.id.lower()]}."
         for schema in schemas

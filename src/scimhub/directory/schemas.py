@@ -100,7 +100,7 @@ async def add_schema(store: SchemaStore, directory: Directory, document: object,
     try:
         added = additions.parse(document)
         wanted = additions.merge(current, added)
-        problems = mistakes.misfits(added.schemas.values(), additions.build(wanted, 0))
+        problems = mistakes.misfits(additions.build(wanted, 0))
         if problems:
             raise SchemaError(problems)
         report = await _install(store, directory, version, current, wanted)
