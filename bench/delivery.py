@@ -9,6 +9,7 @@ import argparse
 import http.client
 import json
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ _OWN = "own"
 # How often a drain is looked at, in seconds, and between which parts of the backlog its rate is steady.
 _LOOK_EVERY = 0.1
 _STEADY_FROM, _STEADY_TO = 0.2, 0.95
+# A broker works its way to its usual speed by some hundred thousand records.
+_BARE_RECORDS, _BARE_ROUNDS = 60_000, 5
 
 
 def main() -> int:
@@ -67,6 +70,7 @@ def _measure_alive(
         receiver, silent = opened.enter_context(receiving), opened.enter_context(servers.receiver("silent"))
         users = fill_hub(place, options.users).people.ids
         if options.kafka:
+            note(_bare(options.kafka, topic))
             _create_kafka(hub, options.kafka, topic)
         else:
             create(hub, "live", receiver)
@@ -328,6 +332,13 @@ def append_changes(database: Path, amount: int) -> None:
 
 def create(hub: Server, name: str, receiver: Server) -> None:
     admin(hub, "POST", DESTINATIONS, {"name": name, "configuration": {"url": f"http://127.0.0.1:{receiver.port}/"}})
+
+
+def _bare(kafka: str, topic: str) -> dict[str, float]:
+    """What a producer that does nothing else gets appended, once the broker is warm; its core is the hub's, which idles."""
+    command = [sys.executable, "-m", "bench.kafka_producer", kafka, topic, str(_BARE_RECORDS), str(_BARE_ROUNDS)]
+    rates = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return {"a bare producer, records/s": rates[-1]}
 
 
 def _create_kafka(hub: Server, kafka: str, topic: str) -> None:

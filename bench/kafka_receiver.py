@@ -26,7 +26,9 @@ def _note(servers: str, topic: str) -> None:
     while True:
         message = consumer.poll(0.1)
         if message is not None and message.error() is None:
-            id = dict(message.headers() or [])["ce_id"]
+            id = dict(message.headers() or []).get("ce_id")
+            if id is None:  # a bare producer's
+                continue
             receiver.arrivals.append((id.decode() if isinstance(id, bytes) else str(id), time.time()))
             receiver.changes += 1
 

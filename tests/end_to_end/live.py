@@ -77,7 +77,11 @@ class LiveHub:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._is_ready, 30, "the hub's start")
+        try:
+            wait_until(self._is_ready, 30, "the hub's start")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _is_ready(self) -> bool:
