@@ -14,7 +14,7 @@ import pytest
 
 from scimhub.destinations import kinds
 from scimhub.distribution import control, restating
-from scimhub.distribution.delivery import Delivered, Destination, Retry
+from scimhub.distribution.delivery import Delivered, Destination, Retry, Subscription
 from tests.destinations.broker import HERE, Arrived, Broker, expected
 from tests.destinations.broker_list import BROKERS, open_broker
 from tests.distribution.outside import Hub, open_outside, until
@@ -98,6 +98,24 @@ async def test_every_change_arrives_whole_and_in_order_for_each_resource(
         await work(hub)
         await hub.caught_up()
         await check_all(hub, await broker.received(place))
+
+
+async def test_two_destinations_that_share_a_place_keep_nothing_from_each_other(tmp_path: Path, broker: Broker, place: str):
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        names = {"payroll": ("userName",), "access": ("userName", "title")}
+        for name, attributes in names.items():
+            # What a destination must have for itself alone.
+            own = {"order": "resource"} if broker.kind == "redis_streams" else {}
+            own |= {"transactional_id": f"{place}-{name}"} if "transactional_id" in broker.configuration(place) else {}
+            await connect(hub, broker, place, name=name, wish=Subscription(attributes=attributes), **own)
+        await work(hub)
+        await hub.caught_up(*names)
+        wanted = [message for name in names for message in await expected(hub, name)]
+        arrived = await broker.received(place)
+    assert sorted((one.id, orjson.dumps(one.data)) for one in arrived) == sorted(
+        (message.delivery_id, orjson.dumps(orjson.loads(message.data))) for message in wanted
+    )
 
 
 async def test_membership_changes_are_not_joined(tmp_path: Path, broker: Broker, place: str):

@@ -53,7 +53,7 @@ async def test_a_repetition_is_dropped_and_a_replay_is_not(broker: NatsBroker, t
         await hub.caught_up()
         first, again = await broker.received("window")
     assert again.attributes == {**first.attributes, "replayid": again.attributes["replayid"]}
-    assert again.more["headers"]["Nats-Msg-Id"] == f"{first.id}_{again.attributes['replayid']}"
+    assert again.more["headers"]["Nats-Msg-Id"] == f"{first.id}_{again.attributes['replayid']}_{destination.id}"
 
 
 async def test_a_subject_that_the_hub_may_not_publish_to_is_told_as_such(tmp_path: Path):

@@ -85,8 +85,9 @@ class _Waiting:
 class AwsSender:
     """One open destination. What comes in a row of rounds of the event loop is sent together."""
 
-    def __init__(self, service: Service, keys: AwsKeys, secret_key: str, policy: Policy) -> None:
+    def __init__(self, service: Service, id: str, keys: AwsKeys, secret_key: str, policy: Policy) -> None:
         broker_connection.quieten("botocore", "aiobotocore")
+        self._id = id
         self._service = service
         self._keys = keys
         self._secret_key = secret_key
@@ -122,7 +123,8 @@ class AwsSender:
         }
         group = broker_connection.key_of(message)
         if self._keys.is_fifo:
-            entry |= {"MessageGroupId": group, "MessageDeduplicationId": message.delivery_id}
+            once = broker_connection.repetition_id(self._id, message)
+            entry |= {"MessageGroupId": group, "MessageDeduplicationId": once}
         size = len(body.encode()) + sum(len(name) + len("String") + len(value.encode()) for name, value in shown.items())
         return _Waiting(entry, size, group, outcome)
 

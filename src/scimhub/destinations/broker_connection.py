@@ -131,3 +131,8 @@ def too_large(size: int, limit: int, whose: str) -> Rejected:
 def key_of(message: Message) -> str:
     """By which a broker keeps order: the resource's id, of a test event the destination's."""
     return message.attributes.get("partitionkey") or message.attributes["subject"]
+
+
+def repetition_id(destination_id: str, message: Message) -> str:
+    """By which a broker drops a repetition: destinations that share a place repeat each other's events, but tell their own."""
+    return f"{message.delivery_id}_{destination_id}"
