@@ -64,7 +64,7 @@ class Broker(BroughtSecret):
         wish = configuration.get("authentication", defaults["authentication"])
         return None if wish in _WITHOUT_SECRET else "password"
 
-    def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
+    def parse_secret(self, text: str, configuration: Mapping[str, object]) -> tuple[Purpose, bytes]:
         """The password, key or credentials that somebody brought, in any characters; raises Invalid, which never holds it."""
         if not 1 <= len(text) <= _LONGEST_SECRET or "\x00" in text:
             raise Invalid([f"The secret has {len(text)} characters; it must have 1 to {_LONGEST_SECRET}, none of them zero."])

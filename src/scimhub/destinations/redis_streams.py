@@ -88,6 +88,8 @@ class RedisSender:
 
     async def _connect(self) -> Redis:
         keys, (host, port) = self._keys, self._server
+        # The library would tell of files that cannot be used as of the server's TLS.
+        broker_connection.tls_context(keys)
         client = Redis(
             host=host,
             port=port,
@@ -98,6 +100,7 @@ class RedisSender:
             ssl_ca_certs=keys.ca_file or None,
             ssl_certfile=keys.certificate_file or None,
             ssl_keyfile=keys.key_file or None,
+            ssl_password="",
             socket_timeout=keys.timeout,
             socket_connect_timeout=keys.timeout,
             max_connections=keys.concurrency,
