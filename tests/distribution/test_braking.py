@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scimhub.directory.errors import Absent, Conflict, Invalid
-from scimhub.distribution import braking, control, status
+from scimhub.distribution import braking, control, restating, status
 from scimhub.distribution.brake import Thresholds
 from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Subscription
 from tests.distribution.outside import Hub, Outside, open_outside, until
@@ -323,6 +323,38 @@ async def test_what_was_discarded_is_never_sent_and_what_comes_later_is(tmp_path
         await hub.caught_up()
         assert versions(hub.outside)[kept[1]] == [1, 3]
         assert kept[1] not in [one.resource_id for one in await braking.list_kept(hub.engine, made)]
+
+
+@pytest.mark.parametrize("manner", ["resend", "replay"])
+async def test_who_asks_by_name_for_what_was_discarded_has_it_sent_and_counted(tmp_path: Path, manner: str):
+    async with open_outside(tmp_path) as hub:
+        made, kept = await accident(hub)
+        await braking.decide(hub.engine, made, ALL, discards=True)
+        await hub.nothing_held()
+        if manner == "resend":
+            await restating.resend(hub.engine, await hub.again(), kept[:1])
+        else:
+            await control.replay_resource(hub.engine, await hub.again(), kept[0], 0)
+
+        def is_told() -> bool:
+            told = [one.data for one in hub.outside.delivered() if one.data["id"] == kept[0]]
+            return not told[-1]["resource"]["active"]
+
+        await until(is_told, "the removal")
+        await hub.nothing_held()
+        assert kept[0] not in [one.resource_id for one in await braking.list_kept(hub.engine, made)]
+        assert [one.last_24_hours for one in (await brake_of(hub)).sorts] == [1]
+
+
+async def test_a_replay_of_everybody_brings_what_was_discarded_before_the_brake_again(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made, _ = await accident(hub)
+        await braking.decide(hub.engine, made, ALL, discards=True)
+        await hub.nothing_held()
+        before = len(removed(hub.outside))
+        await control.replay(hub.engine, await hub.again(), 0)
+        await until(lambda: hub.pump(made).brake.trip is not None, "the brake")
+        assert len(removed(hub.outside)) - before <= 5
 
 
 async def test_who_was_kept_is_counted_again_when_an_update_shows_that_he_is_inactive(tmp_path: Path):

@@ -15,7 +15,7 @@ from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.backfill import Owed
 from scimhub.distribution.brake import Brake
 from scimhub.distribution.breaker import Breaker, Fault, fault_of
-from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Outcome, Rejected, Retry
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Kept, Outcome, Rejected, Retry
 from scimhub.distribution.gate import Gate
 from scimhub.distribution.guard import Guard
 from scimhub.distribution.intake import Intake, Stopped
@@ -54,7 +54,7 @@ class Pump:
         lease: Lease,
         sender: Sender,
         holds: Sequence[Held],
-        kept: Sequence[str],
+        kept: Sequence[Kept],
         outlook: Outlook,
         given: Surroundings,
         *,
