@@ -66,6 +66,9 @@ class Broker(Protocol):
     async def create(self, place: str, *, largest: int | None = None) -> None:
         """Make the place; it takes messages of at most that many bytes."""
 
+    async def remove(self, place: str) -> None:
+        """Take the place away with all that is in it."""
+
     def configuration(self, place: str) -> Json:
         """What a destination of the kind needs to send there; the place need not exist."""
 

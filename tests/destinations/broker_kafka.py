@@ -57,6 +57,9 @@ class MockKafkaBroker:
         if largest is not None:
             self._largest[place] = largest
 
+    async def remove(self, place: str) -> None:
+        raise NotImplementedError
+
     async def received(self, place: str) -> list[Arrived]:
         return [read(message) for message in fetch(self.servers, place)]
 
@@ -98,6 +101,10 @@ class ApacheKafkaBroker:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+
+    async def remove(self, place: str) -> None:
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        await asyncio.wrap_future(admin.delete_topics([place], request_timeout=20)[place])
 
     async def received(self, place: str) -> list[Arrived]:
         return [read(message) for message in fetch(self.servers, place)]

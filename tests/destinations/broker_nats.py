@@ -74,6 +74,10 @@ class NatsBroker:
         async with await self.connect() as client:
             await client.jetstream().add_stream(name=place, subjects=[f"{place}.>"], max_msg_size=largest, **more)
 
+    async def remove(self, place: str) -> None:
+        async with await self.connect() as client:
+            await client.jetstream().delete_stream(place)
+
     async def received(self, place: str) -> list[Arrived]:
         async with await self.connect() as client:
             context = client.jetstream()

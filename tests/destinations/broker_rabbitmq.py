@@ -50,6 +50,13 @@ class RabbitBroker:
             queue = await channel.declare_queue(place, durable=True, arguments=arguments)
             await queue.bind(exchange, "#")
 
+    async def remove(self, place: str) -> None:
+        async with await self.connect() as connection:
+            channel = await connection.channel()
+            await channel.exchange_delete(place)
+            await channel.queue_delete(place)
+        self._taken.pop(place, None)
+
     async def received(self, place: str) -> list[Arrived]:
         """All that ever was in the place; what is taken out of it is kept here."""
         taken = self._taken.setdefault(place, [])

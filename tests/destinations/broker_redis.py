@@ -59,6 +59,10 @@ class RedisBroker:
     async def create(self, place: str, *, largest: int | None = None) -> None:
         """Nothing to do."""
 
+    async def remove(self, place: str) -> None:
+        async with self.connect() as client:
+            await client.delete(place)
+
     async def received(self, place: str) -> list[Arrived]:
         async with self.connect() as client:
             return [read(id, fields) for id, fields in await client.xrange(place)]

@@ -223,6 +223,29 @@ async def test_a_broker_that_dies_at_work_loses_nothing_that_it_confirmed(tmp_pa
         assert await hub.held() == {}
 
 
+async def test_a_place_that_is_removed_and_made_again_gets_all_that_came_after(tmp_path: Path, broker: Broker, place: str):
+    if not broker.names_a_missing_place:
+        pytest.skip(f"{broker.kind} makes its places itself")
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        destination = await connect(hub, broker, place, timeout=2)
+        await work(hub)
+        await hub.caught_up()
+        before = len(await expected(hub))
+        await broker.remove(place)
+        await work_more(hub)
+        await until(lambda: hub.pump(destination).breaker.state == "open", "the breaker's opening")
+        # What was under way when it went away may say less.
+        await until(lambda: place in hub.pump(destination).error or hub.pass_time(1), "a reason that names it")
+        assert await hub.held() == {}
+        await broker.create(place)
+        await recovered(hub, destination)
+        wanted = [message.delivery_id for message in (await expected(hub))[before:]]
+        arrived = [one.id for one in await broker.received(place)]
+        assert sorted(arrived) == sorted(wanted)
+        assert await hub.held() == {}
+
+
 async def recovered(hub: Hub, destination: Destination) -> None:
     """Until the destination is found to be well again and has all; nobody waits for the breaker's pauses."""
     head = await hub.store.last_position()
