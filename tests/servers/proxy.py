@@ -13,7 +13,8 @@ class Proxy:
     def __init__(self, target: int, address: str = "127.0.0.1") -> None:
         self.port = free_port()
         self._address = address
-        self._target = target
+        # Where connections that come from now on lead to.
+        self.target = target
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
 
@@ -37,7 +38,7 @@ class Proxy:
                 near, _ = listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = socket.create_connection(("127.0.0.1", self.target))
             self._open |= {near, far}
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()

@@ -12,7 +12,7 @@ from redis.asyncio import Connection as RedisConnection
 from redis.asyncio import Redis, SSLConnection
 from redis.asyncio.retry import Retry as NoRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -78,6 +78,9 @@ class RedisSender:
             self._connection.lose()
             return broker_connection.of_failure(_cause(error), self._where, self._keys.timeout)
         except RedisError as error:
+            if isinstance(error, ReadOnlyError):
+                # After a failover the connection still leads to the former primary, and the name to the next one.
+                self._connection.lose()
             return Retry(f"Redis does not take the event: {_said(error)}.", "destination")
         except (Lost, OSError, TimeoutError) as error:
             return broker_connection.of_failure(error, self._where, self._keys.timeout)
