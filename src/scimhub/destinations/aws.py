@@ -28,6 +28,13 @@ _USUAL_LIMIT: Final = 262_144
 _HIDDEN: Final = frozenset(("AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"))
 # Of a batch as a whole, where one entry may be to blame.
 _OF_ONE_ENTRY: Final = frozenset(("InvalidParameterValue", "InvalidParameter", "InvalidMessageContents"))
+# Of credentials that end, or were taken back.
+_EXPIRED: Final = frozenset(
+    (
+        *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "InvalidAccessKeyId"),
+        *("UnrecognizedClientException", "SignatureDoesNotMatch"),
+    )
+)
 # Filters of subscriptions look at these.
 _SHOWN: Final = ("id", "type", "source", "subject")
 # Characters that a message may not have, as JSON writes them otherwise (SQS, SendMessage).
@@ -144,6 +151,10 @@ class AwsSender:
         try:
             await self._connection.use(send)
         except ClientError as error:
+            if _code(error) in _EXPIRED:
+                # The library keeps what it once read from a file, whatever stands there by now.
+                self._session = get_session()
+                self._connection.lose()
             _land(pending, self._refused(error))
         except (BotoCoreError, Lost, OSError, TimeoutError) as error:
             # The client stays: it connects anew by itself, and each connection's address is judged.
@@ -157,7 +168,7 @@ class AwsSender:
         try:
             told = await self._service.send(opened.client, self._keys, entries)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code", "").rpartition(".")[2] not in _OF_ONE_ENTRY:
+            if _code(error) not in _OF_ONE_ENTRY:
                 raise
             if len(batch) == 1:
                 _land(batch, Rejected(self._sentence(error)))
@@ -220,7 +231,7 @@ class AwsSender:
         try:
             told = await self._service.read_attributes(client, self._keys)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in _HIDDEN:
+            if _code(error) not in _HIDDEN:
                 raise
             return _USUAL_LIMIT
         return int(told.get("Attributes", {}).get("MaximumMessageSize", _USUAL_LIMIT))
@@ -252,6 +263,11 @@ class AwsSender:
 
 async def _end(opened: _Opened) -> None:
     await opened.stack.aclose()
+
+
+def _code(error: ClientError) -> str:
+    """Such as ``ExpiredToken``, without what the older protocol writes in front of it."""
+    return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
 def _land(some: Sequence[_Waiting], outcome: Outcome) -> None:
