@@ -63,6 +63,11 @@ class Broker(Protocol):
 
     def kill(self) -> None: ...
 
+    def freeze(self) -> None:
+        """It takes what comes, and confirms nothing until ``thaw``; raises NotImplementedError where that cannot be had."""
+
+    def thaw(self) -> None: ...
+
     async def create(self, place: str, *, largest: int | None = None) -> None:
         """Make the place; it takes messages of at most that many bytes."""
 

@@ -59,6 +59,7 @@ class SqsBroker:
         self.server = moto()
         self.way = Proxy(self.server.port)
         self.start, self.stop, self.kill = self.way.start, self.way.kill, self.way.kill
+        self.freeze, self.thaw = self.way.freeze, self.way.thaw
         self.drops_repetitions = is_fifo
         self._suffix = ".fifo" if is_fifo else ""
         self._taken: dict[str, list[Arrived]] = {}

@@ -43,6 +43,12 @@ class MockKafkaBroker:
     def stop(self) -> None:
         self.cluster.close()
 
+    def freeze(self) -> None:
+        raise NotImplementedError
+
+    def thaw(self) -> None:
+        """It cannot be frozen."""
+
     @property
     def servers(self) -> str:
         return self.cluster.servers
@@ -77,6 +83,7 @@ class ApacheKafkaBroker:
         self._limited: set[str] = set()
         self.program, secured = open_kafka(folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
         keys = {"servers": f"127.0.0.1:{secured}", "authentication": "plain", "username": "hub"}
         self.secured: tuple[str, Json] | None = (SECRET, keys)
 

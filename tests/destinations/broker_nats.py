@@ -47,6 +47,7 @@ class NatsBroker:
         command += ["-c", str(folder / "conf"), *arguments]
         self.program = Program(command, port, folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
 
     async def connections(self) -> int:
         """How many it has had that introduced themselves as the hub, once all have ended: it logs their names then."""

@@ -30,6 +30,7 @@ class RabbitBroker:
     def __init__(self, folder: Path) -> None:
         self.program = rabbitmq.open_rabbitmq(folder)
         self.start, self.kill = self.program.start, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
         self._taken: dict[str, list[Arrived]] = {}
 
     def stop(self) -> None:

@@ -48,6 +48,7 @@ class RedisBroker:
         ]
         self.program = Program(command, port, folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
 
     @property
     def server(self) -> str:

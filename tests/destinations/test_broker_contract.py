@@ -246,6 +246,29 @@ async def test_a_place_that_is_removed_and_made_again_gets_all_that_came_after(t
         assert await hub.held() == {}
 
 
+async def test_a_broker_that_takes_all_and_confirms_nothing_is_waited_for(tmp_path: Path, broker: Broker, place: str):
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        destination = await connect(hub, broker, place, timeout=1)
+        await work(hub)
+        await hub.caught_up()
+        try:
+            broker.freeze()
+        except NotImplementedError:
+            pytest.skip(f"this {broker.kind} cannot be frozen")
+        try:
+            await work_more(hub)
+            await until(lambda: hub.pump(destination).breaker.state == "open", "the breaker's opening")
+            assert "did not confirm within 1 seconds" in hub.pump(destination).error
+            assert await hub.held() == {}
+        finally:
+            broker.thaw()
+        await recovered(hub, destination)
+        # What was sent and not confirmed may be there, and comes again.
+        await check_all(hub, await broker.received(place), 0 if broker.drops_repetitions else hub.pump(destination).failed)
+        assert await hub.held() == {}
+
+
 async def recovered(hub: Hub, destination: Destination) -> None:
     """Until the destination is found to be well again and has all; nobody waits for the breaker's pauses."""
     head = await hub.store.last_position()

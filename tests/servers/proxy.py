@@ -16,6 +16,8 @@ class Proxy:
         # Where connections that come from now on lead to.
         self.target = target
         self._listener: socket.socket | None = None
+        self._flows = threading.Event()
+        self._flows.set()
         self._open: set[socket.socket] = set()
 
     def start(self) -> None:
@@ -32,6 +34,13 @@ class Proxy:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def freeze(self) -> None:
+        """Take what comes and pass nothing on, until ``thaw``."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -46,6 +55,7 @@ class Proxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while some := source.recv(65536):
+                self._flows.wait()
                 sink.sendall(some)
         for one in (source, sink):
             with contextlib.suppress(OSError):
