@@ -95,7 +95,7 @@ class NatsSender:
                     subject, body, timeout=self._keys.timeout, stream=self._keys.stream or None, headers=headers
                 )
             except APIError as error:
-                return await self._refused(client, error, subject, len(body))
+                return await self._refused(client, error, subject, size)
             return Delivered()
 
         try:
