@@ -169,6 +169,15 @@ async def test_a_refusal_of_the_whole_is_the_destinations(broker: SqsBroker):
     assert "ThrottlingException" in outcome.reason
 
 
+@pytest.mark.parametrize("code", ["KmsAccessDenied", "KMS.DisabledException", "AccessDenied"])
+async def test_an_entry_that_fails_for_a_missing_right_is_the_destinations_failure(broker: SqsBroker, code: str):
+    async with between(broker, f"rights-{code.replace('.', '-')}") as (found, configuration):
+        found.judge = lambda entry: {"Code": code, "SenderFault": True, "Message": "as the test wishes"}
+        (outcome,) = await send_all(configuration, [of(0)])
+    assert isinstance(outcome, Retry)
+    assert outcome.blame == "destination"
+
+
 async def test_credentials_that_expired_are_looked_for_again(
     broker: SqsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -242,6 +242,10 @@ class AwsSender:
 
     def _entry_failed(self, failed: Mapping[str, Any]) -> Outcome:
         sentence = f"{self._service.shown} does not take the event: {failed.get('Code')}: {failed.get('Message', '')}"[:500]
+        code = str(failed.get("Code"))
+        if code in _HIDDEN or code.upper().startswith("KMS"):
+            # A right or a key that is missing says nothing of the event, though it counts as the sender's fault.
+            return Retry(sentence, "destination")
         return Rejected(sentence) if failed.get("SenderFault") else Retry(sentence, "resource")
 
     def _refused(self, error: ClientError) -> Outcome:
