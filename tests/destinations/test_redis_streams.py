@@ -124,6 +124,19 @@ async def test_without_memory_the_destination_waits(broker: RedisBroker):
     assert await send(broker, "full", at(1)) == Delivered()
 
 
+async def test_what_waits_for_a_replica_is_appended_once_however_often_it_is_tried(broker: RedisBroker):
+    wish = {**broker.configuration("lacking"), "order": "resource", "replicas": 1, "timeout": 1}
+    async with opened("redis_streams", wish) as sender:
+        for _ in range(3):
+            assert [type(await sender.send(at(number))) for number in (1, 2)] == [Retry, Retry]
+        assert [one.id for one in await broker.received("lacking")] == ["e1", "e2"]
+        async with broker.connect() as administrator:
+            await administrator.delete("lacking")
+        # What is not there any more comes again.
+        assert isinstance(await sender.send(at(1)), Retry)
+        assert [one.id for one in await broker.received("lacking")] == ["e1"]
+
+
 @pytest.mark.parametrize("order", ["stream", "resource"])
 async def test_a_server_that_became_a_replica_is_left_for_the_one_that_took_its_place(tmp_path: Path, order: str):
     servers = []
