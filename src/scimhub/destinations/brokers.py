@@ -97,10 +97,10 @@ def kinds(policy: Policy) -> Sequence[DestinationKind]:
     )
 
 
-def _open_kafka(_: str, keys: KafkaKeys, password: str, policy: Policy) -> Sender:
+def _open_kafka(id: str, keys: KafkaKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.kafka import KafkaSender
 
-    return KafkaSender(keys, password, policy)
+    return KafkaSender(id, keys, password, policy)
 
 
 def _open_nats(id: str, keys: NatsKeys, password: str, policy: Policy) -> Sender:
