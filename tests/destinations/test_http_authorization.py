@@ -4,7 +4,10 @@ import asyncio
 import base64
 import datetime
 import ipaddress
+import os
 import ssl
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,8 +25,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from scimhub.destinations import kinds
+from scimhub.destinations.client_tls import Unusable
 from scimhub.destinations.egress import Policy
-from scimhub.destinations.http_authorization import Authorizer, Wish
+from scimhub.destinations.http_authorization import Authorizer, Wish, tls_of
 from scimhub.destinations.http_client import FAULTS, HttpClient
 from scimhub.destinations.http_outcomes import Failure
 from scimhub.directory.errors import Invalid
@@ -193,6 +197,16 @@ async def test_a_certificate_proves_who_we_are(tmp_path: Path):
             await without.ask("GET", URL(server.url), CIMultiDict())
         await with_it.close()
         await without.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file is the only way to the library")
+def test_a_private_key_is_not_written_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    before = os.listdir("/proc/self/fd")
+    assert tls_of("".join(certificate("hub"))).get_ca_certs() is not None
+    with pytest.raises(Unusable):
+        tls_of("nothing")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 @pytest.mark.parametrize("kind", ["http_api", "scim_app"])

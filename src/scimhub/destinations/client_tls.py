@@ -1,6 +1,11 @@
 """TLS as a client speaks it: whom the hub trusts, and the certificate by which it shows who it is."""
 
+import os
 import ssl
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -35,3 +40,21 @@ def show(made: ssl.SSLContext, certificate: str | Path, key: str | Path | None, 
         raise Unusable(f"{what} is no PEM text with a certificate and its unencrypted private key.") from error
     except OSError as error:
         raise Unusable(f"{what} cannot be read: {error.strerror}.") from error
+
+
+@contextmanager
+def as_file(text: str) -> Iterator[str]:
+    """The path of a file with the text, since the standard library reads certificates from files only.
+
+    Where the system can, the file is in memory: a private key that is kept sealed must not come to the disk as it is.
+    """
+    if sys.platform == "linux":
+        with open(os.memfd_create("certificate"), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        yield file.name

@@ -7,7 +7,6 @@ fetched once for all requests that need it, and again before it ends.
 import asyncio
 import base64
 import ssl
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -226,11 +225,8 @@ class Authorizer:
 def tls_of(pem: str) -> ssl.SSLContext:
     """A context that shows the certificate; the text is PEM, with the unencrypted private key in it. Raises Unusable."""
     context = client_tls.context()
-    # The standard library reads certificates from files only.
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(pem)
-        file.flush()
-        client_tls.show(context, file.name, None, "The secret")
+    with client_tls.as_file(pem) as path:
+        client_tls.show(context, path, None, "The secret")
     return context
 
 
