@@ -64,6 +64,20 @@ def test_a_failure_of_its_own_opens_it_at_once_for_as_long_as_it_asked() -> None
     assert breaker.limit(40.0) == 1
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_was_under_way_when_it_asked_for_a_rest_does_not_end_the_rest(refused: bool) -> None:
+    breaker = Breaker(16)
+    breaker.succeed("z", 9.0)
+    assert fail(breaker, "a", 10.0, fault="certain", after=30.0)
+    if refused:
+        assert not fail(breaker, "b", 10.5, fault="refused")
+    else:
+        breaker.succeed("b", 10.5)
+    assert (breaker.state, breaker.limit(39.9), breaker.limit(40.0), breaker.reason) == ("open", 0, 1, "down")
+    breaker.succeed("b", 40.5)
+    assert (breaker.state, breaker.reason) == ("closed", "")
+
+
 def test_pauses_between_probes_double_up_to_a_minute() -> None:
     breaker, now, pauses = Breaker(4), 0.0, []
     for _ in range(9):

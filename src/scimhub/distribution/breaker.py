@@ -65,6 +65,8 @@ class Breaker:
         self._refused: set[str] = set()
         self._pause = _FIRST_PAUSE
         self.probe_at = 0.0
+        # Until then it asked to be left alone.
+        self._rests_until = 0.0
 
     def limit(self, now: float) -> int:
         """How many messages may be in flight now."""
@@ -74,9 +76,10 @@ class Breaker:
 
     def succeed(self, lane: str, now: float) -> None:
         """A message of the lane arrived."""
-        self._close(now)
         self._has_taken = True
         self._refused.clear()
+        if not self._close(now):
+            return
         if self._limit < self._concurrency:
             self._successes += 1
             if self._successes >= self._limit and not 0 <= now - self._doubled_at < _RAMP_EVERY:
@@ -107,6 +110,7 @@ class Breaker:
             return False
         # Whoever asks for no patience at all has asked for nothing: a probe must not follow the other without a pause.
         pause = after or self._pause * (0.5 + chance / 2)
+        self._rests_until = max(self._rests_until, now + (after or 0.0))
         if not was_open or now >= self.probe_at:
             self.probe_at = now + pause
             # Who answers is not down: until all were refused once, one of them may be taken.
@@ -120,7 +124,11 @@ class Breaker:
         self._refused.add(lane)
         return self._has_taken and len(self._refused) < _REFUSED_LANES
 
-    def _close(self, now: float) -> None:
-        """It was open and answers: begin with one message."""
-        if self.state != "closed":
-            self.state, self._limit, self._successes, self._doubled_at = "closed", 1, 0, now
+    def _close(self, now: float) -> bool:
+        """It answers: if it was open, begin with one message. False while it rests as it asked, whatever was under way then."""
+        if self.state == "closed":
+            return True
+        if now < self._rests_until:
+            return False
+        self.state, self._limit, self._successes, self._doubled_at = "closed", 1, 0, now
+        return True
