@@ -63,8 +63,16 @@ class Broker(Protocol):
 
     def kill(self) -> None: ...
 
+    def freeze(self) -> None:
+        """It takes what comes, and confirms nothing until ``thaw``; raises NotImplementedError where that cannot be had."""
+
+    def thaw(self) -> None: ...
+
     async def create(self, place: str, *, largest: int | None = None) -> None:
         """Make the place; it takes messages of at most that many bytes."""
+
+    async def remove(self, place: str) -> None:
+        """Take the place away with all that is in it."""
 
     def configuration(self, place: str) -> Json:
         """What a destination of the kind needs to send there; the place need not exist."""

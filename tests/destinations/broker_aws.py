@@ -59,6 +59,7 @@ class SqsBroker:
         self.server = moto()
         self.way = Proxy(self.server.port)
         self.start, self.stop, self.kill = self.way.start, self.way.kill, self.way.kill
+        self.freeze, self.thaw = self.way.freeze, self.way.thaw
         self.drops_repetitions = is_fifo
         self._suffix = ".fifo" if is_fifo else ""
         self._taken: dict[str, list[Arrived]] = {}
@@ -77,6 +78,10 @@ class SqsBroker:
         attributes = {"MaximumMessageSize": str(largest)} if largest is not None else {}
         attributes |= {"FifoQueue": "true"} if self._suffix else {}
         self.client("sqs").create_queue(QueueName=place + self._suffix, Attributes=attributes)
+
+    async def remove(self, place: str) -> None:
+        self.client("sqs").delete_queue(QueueUrl=self.queue_url(place))
+        self._taken.pop(place, None)
 
     async def received(self, place: str) -> list[Arrived]:
         """All that ever was in the place; what is taken out of it is kept here."""
@@ -116,6 +121,10 @@ class SnsBroker(SqsBroker):
         assert topic == self.topic_arn(place)
         queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{place}{self._suffix}"
         client.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
+
+    async def remove(self, place: str) -> None:
+        await super().remove(place)
+        self.client("sns").delete_topic(TopicArn=self.topic_arn(place))
 
 
 def read(message: Json) -> Arrived:

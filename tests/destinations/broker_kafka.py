@@ -43,6 +43,12 @@ class MockKafkaBroker:
     def stop(self) -> None:
         self.cluster.close()
 
+    def freeze(self) -> None:
+        raise NotImplementedError
+
+    def thaw(self) -> None:
+        """It cannot be frozen."""
+
     @property
     def servers(self) -> str:
         return self.cluster.servers
@@ -56,6 +62,9 @@ class MockKafkaBroker:
         self.cluster.create_topic(place, partitions)
         if largest is not None:
             self._largest[place] = largest
+
+    async def remove(self, place: str) -> None:
+        raise NotImplementedError
 
     async def received(self, place: str) -> list[Arrived]:
         return [read(message) for message in fetch(self.servers, place)]
@@ -74,6 +83,7 @@ class ApacheKafkaBroker:
         self._limited: set[str] = set()
         self.program, secured = open_kafka(folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
         keys = {"servers": f"127.0.0.1:{secured}", "authentication": "plain", "username": "hub"}
         self.secured: tuple[str, Json] | None = (SECRET, keys)
 
@@ -98,6 +108,10 @@ class ApacheKafkaBroker:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+
+    async def remove(self, place: str) -> None:
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        await asyncio.wrap_future(admin.delete_topics([place], request_timeout=20)[place])
 
     async def received(self, place: str) -> list[Arrived]:
         return [read(message) for message in fetch(self.servers, place)]

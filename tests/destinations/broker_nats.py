@@ -47,6 +47,7 @@ class NatsBroker:
         command += ["-c", str(folder / "conf"), *arguments]
         self.program = Program(command, port, folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
 
     async def connections(self) -> int:
         """How many it has had that introduced themselves as the hub, once all have ended: it logs their names then."""
@@ -73,6 +74,10 @@ class NatsBroker:
     async def create(self, place: str, *, largest: int | None = None, **more: Any) -> None:
         async with await self.connect() as client:
             await client.jetstream().add_stream(name=place, subjects=[f"{place}.>"], max_msg_size=largest, **more)
+
+    async def remove(self, place: str) -> None:
+        async with await self.connect() as client:
+            await client.jetstream().delete_stream(place)
 
     async def received(self, place: str) -> list[Arrived]:
         async with await self.connect() as client:

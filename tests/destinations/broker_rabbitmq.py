@@ -30,6 +30,7 @@ class RabbitBroker:
     def __init__(self, folder: Path) -> None:
         self.program = rabbitmq.open_rabbitmq(folder)
         self.start, self.kill = self.program.start, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
         self._taken: dict[str, list[Arrived]] = {}
 
     def stop(self) -> None:
@@ -49,6 +50,13 @@ class RabbitBroker:
             exchange = await channel.declare_exchange(place, aio_pika.ExchangeType.TOPIC, durable=True)
             queue = await channel.declare_queue(place, durable=True, arguments=arguments)
             await queue.bind(exchange, "#")
+
+    async def remove(self, place: str) -> None:
+        async with await self.connect() as connection:
+            channel = await connection.channel()
+            await channel.exchange_delete(place)
+            await channel.queue_delete(place)
+        self._taken.pop(place, None)
 
     async def received(self, place: str) -> list[Arrived]:
         """All that ever was in the place; what is taken out of it is kept here."""

@@ -48,6 +48,7 @@ class RedisBroker:
         ]
         self.program = Program(command, port, folder)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
+        self.freeze, self.thaw = self.program.freeze, self.program.thaw
 
     @property
     def server(self) -> str:
@@ -58,6 +59,10 @@ class RedisBroker:
 
     async def create(self, place: str, *, largest: int | None = None) -> None:
         """Nothing to do."""
+
+    async def remove(self, place: str) -> None:
+        async with self.connect() as client:
+            await client.delete(place)
 
     async def received(self, place: str) -> list[Arrived]:
         async with self.connect() as client:

@@ -38,11 +38,14 @@ class Between:
     refuse: Callable[[str, Json], str | None] = lambda action, body: None
     # Entries of which nothing is said at all.
     is_silent: bool = False
+    # The id of an access key that is valid no longer.
+    expired: str = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         action = request.headers["X-Amz-Target"].partition(".")[2]
         body = orjson.loads(await request.read())
-        if code := self.refuse(action, body):
+        is_expired = f"Credential={self.expired}/" in request.headers["Authorization"]
+        if code := "ExpiredToken" if is_expired else self.refuse(action, body):
             error = {"__type": f"com.amazonaws.sqs#{code}", "message": "as the test wishes"}
             return web.json_response(error, status=400, content_type="application/x-amz-json-1.0")
         failed = []
@@ -164,6 +167,42 @@ async def test_a_refusal_of_the_whole_is_the_destinations(broker: SqsBroker):
     assert isinstance(outcome, Retry)
     assert (outcome.blame, outcome.status) == ("destination", 400)
     assert "ThrottlingException" in outcome.reason
+
+
+@pytest.mark.parametrize("code", ["KmsAccessDenied", "KMS.DisabledException", "AccessDenied"])
+async def test_an_entry_that_fails_for_a_missing_right_is_the_destinations_failure(broker: SqsBroker, code: str):
+    async with between(broker, f"rights-{code.replace('.', '-')}") as (found, configuration):
+        found.judge = lambda entry: {"Code": code, "SenderFault": True, "Message": "as the test wishes"}
+        (outcome,) = await send_all(configuration, [of(0)])
+    assert isinstance(outcome, Retry)
+    assert outcome.blame == "destination"
+
+
+async def test_credentials_that_expired_are_looked_for_again(
+    broker: SqsBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "credentials"
+
+    def write(key: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\naws_session_token = t\n")
+
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    async with between(broker, "expired") as (found, configuration):
+        write("AKIAFIRST")
+        wish = {**configuration, "authentication": "environment"}
+        del wish["access_key_id"]
+        async with opened("sqs", wish) as sender:
+            assert await sender.send(of(1)) == Delivered()
+            found.expired = "AKIAFIRST"
+            outcome = await sender.send(of(2))
+            assert isinstance(outcome, Retry)
+            assert (outcome.blame, "ExpiredToken" in outcome.reason) == ("destination", True)
+            # Whoever renews them writes the file anew.
+            write("AKIANEXT")
+            outcomes = [await sender.send(of(2)), await sender.send(of(2))]
+    assert outcomes[-1] == Delivered()
 
 
 async def test_without_the_right_to_read_attributes_the_usual_limit_holds(broker: SqsBroker):

@@ -14,7 +14,7 @@ import pytest
 
 from scimhub.destinations import kinds
 from scimhub.distribution import control, restating
-from scimhub.distribution.delivery import Delivered, Destination, Retry
+from scimhub.distribution.delivery import Delivered, Destination, Retry, Subscription
 from tests.destinations.broker import HERE, Arrived, Broker, expected
 from tests.destinations.broker_list import BROKERS, open_broker
 from tests.distribution.outside import Hub, open_outside, until
@@ -98,6 +98,24 @@ async def test_every_change_arrives_whole_and_in_order_for_each_resource(
         await work(hub)
         await hub.caught_up()
         await check_all(hub, await broker.received(place))
+
+
+async def test_two_destinations_that_share_a_place_keep_nothing_from_each_other(tmp_path: Path, broker: Broker, place: str):
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        names = {"payroll": ("userName",), "access": ("userName", "title")}
+        for name, attributes in names.items():
+            # What a destination must have for itself alone.
+            own = {"order": "resource"} if broker.kind == "redis_streams" else {}
+            own |= {"transactional_id": f"{place}-{name}"} if "transactional_id" in broker.configuration(place) else {}
+            await connect(hub, broker, place, name=name, wish=Subscription(attributes=attributes), **own)
+        await work(hub)
+        await hub.caught_up(*names)
+        wanted = [message for name in names for message in await expected(hub, name)]
+        arrived = await broker.received(place)
+    assert sorted((one.id, orjson.dumps(one.data)) for one in arrived) == sorted(
+        (message.delivery_id, orjson.dumps(orjson.loads(message.data))) for message in wanted
+    )
 
 
 async def test_membership_changes_are_not_joined(tmp_path: Path, broker: Broker, place: str):
@@ -202,6 +220,54 @@ async def test_a_broker_that_dies_at_work_loses_nothing_that_it_confirmed(tmp_pa
         concurrency = destination.configuration["concurrency"]
         assert isinstance(concurrency, int)
         await check_all(hub, await broker.received(place), 0 if broker.drops_repetitions else concurrency)
+        assert await hub.held() == {}
+
+
+async def test_a_place_that_is_removed_and_made_again_gets_all_that_came_after(tmp_path: Path, broker: Broker, place: str):
+    if not broker.names_a_missing_place:
+        pytest.skip(f"{broker.kind} makes its places itself")
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        destination = await connect(hub, broker, place, timeout=2)
+        await work(hub)
+        await hub.caught_up()
+        before = len(await expected(hub))
+        await broker.remove(place)
+        await work_more(hub)
+        await until(lambda: hub.pump(destination).breaker.state == "open", "the breaker's opening")
+        # What was under way when it went away may say less.
+        await until(lambda: place in hub.pump(destination).error or hub.pass_time(1), "a reason that names it")
+        assert await hub.held() == {}
+        await broker.create(place)
+        await recovered(hub, destination)
+        wanted = [message.delivery_id for message in (await expected(hub))[before:]]
+        arrived = [one.id for one in await broker.received(place)]
+        assert sorted(arrived) == sorted(wanted)
+        assert await hub.held() == {}
+
+
+async def test_a_broker_that_takes_all_and_confirms_nothing_is_waited_for(tmp_path: Path, broker: Broker, place: str):
+    await broker.create(place)
+    async with running(tmp_path) as hub:
+        destination = await connect(hub, broker, place, timeout=1)
+        await work(hub)
+        await hub.caught_up()
+        try:
+            broker.freeze()
+        except NotImplementedError:
+            pytest.skip(f"this {broker.kind} cannot be frozen")
+        try:
+            await work_more(hub)
+            await until(lambda: hub.pump(destination).breaker.state == "open", "the breaker's opening")
+            # Others of a transaction that was not confirmed are told that it broke off.
+            said = ("did not confirm within 1 seconds", "broke off before the event was confirmed")
+            assert any(one in hub.pump(destination).error for one in said)
+            assert await hub.held() == {}
+        finally:
+            broker.thaw()
+        await recovered(hub, destination)
+        # What was sent and not confirmed may be there, and comes again.
+        await check_all(hub, await broker.received(place), 0 if broker.drops_repetitions else hub.pump(destination).failed)
         assert await hub.held() == {}
 
 

@@ -21,6 +21,7 @@ from scimhub.distribution import control
 from scimhub.distribution.delivery import Retry, Subscription
 from tests.destinations import receivers
 from tests.destinations.broker import Json, opened
+from tests.destinations.certificates import make_certificates
 from tests.distribution.outside import open_outside
 
 # Enough for each kind, at a host whose name may be used.
@@ -128,6 +129,36 @@ def test_what_must_be_there_is_asked_for_with_what_it_must_be(name: str):
 def test_a_mistake_is_told_in_a_sentence(name: str, wish: Json, told: str):
     found = problems(name, **{**WISHES[name], **wish})
     assert [problem for problem in found if problem.startswith(told)], found
+
+
+@pytest.mark.parametrize("name", ["kafka", "nats", "rabbitmq", "redis_streams"])
+def test_a_certificate_that_does_not_go_with_its_key_is_refused_when_a_destination_is_made(name: str, tmp_path: Path):
+    authority, certificate, key = (str(path) for path in make_certificates(tmp_path))
+    (tmp_path / "other").mkdir()
+    other = str(make_certificates(tmp_path / "other")[2])
+    files = {"ca_file": authority, "certificate_file": certificate}
+    assert kind_of(name).check({**WISHES[name], **files, "key_file": key})["key_file"] == key
+    assert problems(name, **{**WISHES[name], **files, "key_file": other}) == [
+        f"The certificate_file {certificate} with the key_file {other} has a private key that does not belong to the first "
+        "certificate; put the hub's own certificate first, those that signed it behind it."
+    ]
+    assert problems(name, **{**WISHES[name], **files}) == [
+        f"The certificate_file {certificate} is no PEM text with a certificate and its unencrypted private key."
+    ]
+    assert problems(name, **{**WISHES[name], "ca_file": key}) == [f"The ca_file {key} holds no certificate in PEM."]
+
+
+@pytest.mark.parametrize("name", ["nats", "rabbitmq", "redis_streams"])
+async def test_a_certificate_that_is_spoilt_later_is_named_and_is_the_destinations_failure(name: str, tmp_path: Path):
+    authority, certificate, key = make_certificates(tmp_path)
+    files = {"ca_file": str(authority), "certificate_file": str(certificate), "key_file": str(key)}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wish = {**WISHES[name], **files, PLACES[name][0]: f"127.0.0.1:{listener.getsockname()[1]}"}
+        async with opened(name, wish, "secret") as sender:
+            key.write_text("")
+            outcome = await sender.send(receivers.message())
+    said = f"The certificate_file {certificate} with the key_file {key} is no PEM text with a certificate and its unencrypted"
+    assert outcome == Retry(f"{said} private key.", "destination")
 
 
 # --------------------------------------------------------------------------- where it may connect to

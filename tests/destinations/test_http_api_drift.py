@@ -177,6 +177,27 @@ async def test_who_is_there_twice_is_a_conflict_and_nobody_is_removed_for_it(tmp
         )
 
 
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"url": "/people/{resource.title}"}, "The url needs resource.title, which has no value here that can stand in a URL."),
+        ({"headers": {"X-Who": "resource.nickName"}}, "The value of the header X-Who cannot be sent: it is no line of "),
+        ({}, "The body has 1,0"),
+    ],
+)
+async def test_whose_request_cannot_be_written_is_a_conflict_and_no_part_of_a_plan(tmp_path: Path, changed: Json, reason: str):
+    async with stage_with(tmp_path, Registry()) as stage:
+        kim = await stage.place.user("kim", nickName="two\nlines" if "headers" in changed else "x" * 1000)
+        written = operations()
+        written["user.created"] |= changed
+        made = await stage.create(after=None, operations=written, largest_message=1000)
+        (found,) = (await stage.look(made)).findings
+        assert (found.category, found.resource_id) == ("conflict", kim)
+        assert found.reason.startswith(reason)
+        plan = await stage.plan(made)
+        assert (plan.counts["conflict"], plan.counts["add"]) == ({"User": 1}, {})
+
+
 async def test_without_a_total_pages_end_with_one_that_is_empty(tmp_path: Path):
     async with stage_with(tmp_path, Registry("page")) as stage:
         for number in range(6):

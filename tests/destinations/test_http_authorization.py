@@ -4,7 +4,10 @@ import asyncio
 import base64
 import datetime
 import ipaddress
+import os
 import ssl
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +19,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 from multidict import CIMultiDict
 from yarl import URL
 
+from scimhub.destinations import kinds
+from scimhub.destinations.client_tls import Unusable
+from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Authorizer, Wish, tls_of
 from scimhub.destinations.http_client import FAULTS, HttpClient
 from scimhub.destinations.http_outcomes import Failure
+from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Retry, Secret
 from tests.destinations.receivers import LOOPBACK, Answering, Receiver, receiving, status
 
@@ -191,7 +199,38 @@ async def test_a_certificate_proves_who_we_are(tmp_path: Path):
         await without.close()
 
 
-def test_what_is_no_certificate_with_its_key_is_told_in_a_sentence():
-    for text in ("nothing", certificate("hub")[0]):
-        with pytest.raises(ValueError, match="no PEM text with a certificate and its unencrypted private key"):
-            tls_of(text)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file is the only way to the library")
+def test_a_private_key_is_not_written_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    before = os.listdir("/proc/self/fd")
+    assert tls_of("".join(certificate("hub"))).get_ca_certs() is not None
+    with pytest.raises(Unusable):
+        tls_of("nothing")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize("kind", ["http_api", "scim_app"])
+def test_a_certificate_that_does_not_go_with_its_key_is_refused_when_it_is_brought(kind: str):
+    technology = kinds(Policy(), lambda: 0.0, object())[kind]  # type: ignore[arg-type]
+    ours, other = certificate("hub"), certificate("another")
+    locked = load_pem_private_key(ours[1].encode(), None).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    wrong = {
+        "nothing": "The secret is no PEM text with a certificate and its unencrypted private key.",
+        "-----BEGIN": "The secret is no PEM text with a certificate and its unencrypted private key.",
+        ours[0]: "The secret is no PEM text with a certificate and its unencrypted private key.",
+        ours[0] + locked.decode(): "The secret is no PEM text with a certificate and its unencrypted private key.",
+        ours[0] + other[1]: (
+            "The secret has a private key that does not belong to the first certificate; put the hub's own certificate first, "
+            "those that signed it behind it."
+        ),
+    }
+    for text, said in wrong.items():
+        with pytest.raises(Invalid) as refused:
+            technology.parse_secret(text, {"auth": {"type": "mtls"}})
+        assert refused.value.problems == [said]
+    assert technology.parse_secret("".join(ours), {"auth": {"type": "mtls"}}) == ("password", "".join(ours).encode())
+    # In a header it would be no secret but a mistake.
+    with pytest.raises(Invalid, match="one line"):
+        technology.parse_secret("".join(ours), {"auth": {"type": "bearer"}})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,15 +10,20 @@ from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scimhub.destinations import kinds
 from scimhub.destinations.kafka import mark_of
 from scimhub.destinations.kafka_memory import REMEMBERED, Mark, Memory
 from scimhub.destinations.kafka_transactions import Transactions
-from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
-from tests.destinations.broker import opened
+from scimhub.distribution import control
+from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry, Subscription
+from tests.destinations.broker import HERE, opened
 from tests.destinations.broker_kafka import ExactlyOnceKafkaBroker
 from tests.destinations.broker_list import open_broker
 from tests.destinations.receivers import message
+from tests.distribution.outside import open_outside
 
+# Of a destination.
+ID = "01a21acb-173a-7d39-bde9-abcdefabcdef"
 _MARKS = st.builds(Mark, st.just("ab12"), st.integers(1, 2**50), st.integers(1, 2000))
 
 
@@ -32,7 +38,11 @@ def test_the_memory_is_what_it_was_after_it_was_written_and_read(marks: list[Mar
 
 def test_a_thousand_events_fit_into_what_a_broker_takes():
     # Every second change is another directory's, and one event in ten came in two parts.
-    marks = [Mark("ab12cd34", 10**12 + 2 * number, part) for number in range(900) for part in (1, 2)[: 1 + (number % 10 == 0)]]
+    marks = [
+        Mark("ab12cd34.abcdefabcdef", 10**12 + 2 * number, part)
+        for number in range(900)
+        for part in (1, 2)[: 1 + (number % 10 == 0)]
+    ]
     assert len(marks) < REMEMBERED
     memory = Memory().with_more(marks)
     assert len(memory.text()) <= 4096
@@ -64,11 +74,11 @@ def test_what_is_no_memory_is_refused(text: str):
 
 
 def test_a_replay_and_a_test_have_no_mark_and_a_part_has_its_own():
-    assert mark_of(event(7)) == Mark("ab12", 7, 1)
-    assert mark_of(event(7, id="e7_3")) == Mark("ab12", 7, 3)
-    assert mark_of(event(7, replayid="r1")) is None
-    assert mark_of(event(7, id="e7_01a21730-16df", type="scimhub.user.deleted")) is None
-    assert mark_of(message("e1", type="scimhub.test")) is None
+    assert mark_of(event(7), ID) == Mark("ab12.abcdefabcdef", 7, 1)
+    assert mark_of(event(7, id="e7_3"), ID) == Mark("ab12.abcdefabcdef", 7, 3)
+    assert mark_of(event(7, replayid="r1"), ID) is None
+    assert mark_of(event(7, id="e7_01a21730-16df", type="scimhub.user.deleted"), ID) is None
+    assert mark_of(message("e1", type="scimhub.test"), ID) is None
 
 
 # --------------------------------------------------------------------------- on Apache Kafka
@@ -102,6 +112,21 @@ async def test_what_was_committed_is_not_appended_again_by_the_next_producer(bro
     arrived = await broker.received("again")
     assert sorted(one.id for one in arrived if "replayid" not in one.attributes) == sorted(one.delivery_id for one in some)
     assert sum("replayid" in one.attributes for one in arrived) == 3
+
+
+@pytest.mark.ci
+async def test_a_destination_that_is_made_anew_is_not_taken_for_the_former(broker: ExactlyOnceKafkaBroker, tmp_path: Path):
+    await broker.create("anew")
+    async with open_outside(tmp_path, kinds=kinds(HERE, lambda: 0.0)) as hub:
+        for attributes in (("userName",), ("userName", "title")):
+            wish = Subscription(attributes=attributes)
+            destination = await hub.destination(kind="kafka", wish=wish, **broker.configuration("anew"))
+            if len(attributes) == 1:
+                await hub.place.user("kim", title="boss")
+            await hub.caught_up()
+            await control.delete(hub.engine, destination)
+    arrived = await broker.received("anew")
+    assert ["title" in one.data["resource"] for one in arrived] == [False, True]
 
 
 @pytest.mark.ci

@@ -53,7 +53,7 @@ async def test_a_repetition_is_dropped_and_a_replay_is_not(broker: NatsBroker, t
         await hub.caught_up()
         first, again = await broker.received("window")
     assert again.attributes == {**first.attributes, "replayid": again.attributes["replayid"]}
-    assert again.more["headers"]["Nats-Msg-Id"] == f"{first.id}_{again.attributes['replayid']}"
+    assert again.more["headers"]["Nats-Msg-Id"] == f"{first.id}_{again.attributes['replayid']}_{destination.id}"
 
 
 async def test_a_subject_that_the_hub_may_not_publish_to_is_told_as_such(tmp_path: Path):
@@ -94,6 +94,23 @@ async def test_what_the_server_would_not_read_is_refused_before_it_is_sent(broke
     assert isinstance(outcome, Rejected)
     assert outcome.reason.endswith(" bytes; the NATS server (max_payload) takes at most 1,048,576.")
     assert await send(broker, "payload") == Delivered()
+
+
+@pytest.mark.parametrize("format", ["structured", "binary"])
+async def test_what_a_stream_would_not_store_is_told_with_its_whole_size(broker: NatsBroker, format: str):
+    """JetStream counts headers too: of an event that is just below the limit without them the sentence must not say so."""
+    place = f"whole-{format}"
+    await broker.create(place, largest=2000)
+    async with opened("nats", {**broker.configuration(place), "format": format}) as sender:
+        outcomes = [
+            await sender.send(Message(f"e{size}", message().attributes, b'"' + b"x" * size + b'"'))
+            for size in range(1000, 2100, 10)
+        ]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+    assert outcomes == [Delivered()] * (len(outcomes) - len(refused)) + refused
+    sizes = [int(outcome.reason.split()[3].replace(",", "")) for outcome in refused]
+    assert min(sizes) in range(2001, 2012), sizes
+    assert refused[0].reason.endswith(f"the stream {place} (max_msg_size) takes at most 2,000.")
 
 
 async def test_the_fastest_of_many_wait_for_one_connection(broker: NatsBroker):

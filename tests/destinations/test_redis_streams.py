@@ -13,6 +13,7 @@ from tests.destinations.broker_list import open_broker
 from tests.destinations.broker_redis import RedisBroker
 from tests.destinations.receivers import message
 from tests.distribution.outside import open_outside, until
+from tests.servers.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,47 @@ async def test_without_memory_the_destination_waits(broker: RedisBroker):
     assert outcome.blame == "destination"
     assert "used memory" in outcome.reason
     assert await send(broker, "full", at(1)) == Delivered()
+
+
+async def test_what_waits_for_a_replica_is_appended_once_however_often_it_is_tried(broker: RedisBroker):
+    wish = {**broker.configuration("lacking"), "order": "resource", "replicas": 1, "timeout": 1}
+    async with opened("redis_streams", wish) as sender:
+        for _ in range(3):
+            assert [type(await sender.send(at(number))) for number in (1, 2)] == [Retry, Retry]
+        assert [one.id for one in await broker.received("lacking")] == ["e1", "e2"]
+        async with broker.connect() as administrator:
+            await administrator.delete("lacking")
+        # What is not there any more comes again.
+        assert isinstance(await sender.send(at(1)), Retry)
+        assert [one.id for one in await broker.received("lacking")] == ["e1"]
+
+
+@pytest.mark.parametrize("order", ["stream", "resource"])
+async def test_a_server_that_became_a_replica_is_left_for_the_one_that_took_its_place(tmp_path: Path, order: str):
+    servers = []
+    for name in ("former", "next"):
+        (tmp_path / name).mkdir()
+        servers.append(RedisBroker(tmp_path / name))
+        servers[-1].start()
+    former, following = servers
+    way = Proxy(former.program.port)
+    way.start()
+    try:
+        wish = {**former.configuration("moved"), "server": f"127.0.0.1:{way.port}", "order": order}
+        async with opened("redis_streams", wish) as sender, former.connect() as administrator:
+            assert await sender.send(at(1)) == Delivered()
+            # The connection to it lives on; only a new one is led to the other.
+            await administrator.execute_command("REPLICAOF", "127.0.0.1", following.program.port)
+            way.target = following.program.port
+            outcome = await sender.send(at(2))
+            assert isinstance(outcome, Retry)
+            assert (outcome.blame, "read only replica" in outcome.reason) == ("destination", True)
+            assert await sender.send(at(2)) == Delivered()
+        assert [one.id for one in await following.received("moved")] == ["e2"]
+    finally:
+        way.kill()
+        for server in servers:
+            server.stop()
 
 
 async def test_a_command_that_the_server_does_not_know_repeats_nothing_personal(tmp_path: Path):

@@ -193,7 +193,7 @@ def test_a_secret_is_brought_and_never_made_or_shown():
         kind.make_secret("password", lambda length: b"x" * length)
     for text in ("", "two\nlines", "ümlaut", "x" * 70_000):
         with pytest.raises(Invalid):
-            kind.parse_secret(text)
-    assert kind.parse_secret("a token") == ("password", b"a token")
+            kind.parse_secret(text, {})
+    assert kind.parse_secret("a token", {}) == ("password", b"a token")
     assert [kind.purpose(wish) for wish in ({}, {"auth": {"type": "basic"}}, {"auth": "bearer"})] == ["password"] * 3
     assert kind.purpose({"auth": {"type": "none"}}) is None

@@ -106,7 +106,7 @@ def test_a_kind_makes_parses_and_shows_secrets():
     made = kind.make_secret("hmac", lambda length: b"\x01" * length)
     shown = kind.show_secret(secret(made))
     assert shown.startswith("whsec_AQEB")
-    assert kind.parse_secret(shown) == ("hmac", made)
+    assert kind.parse_secret(shown, {}) == ("hmac", made)
 
 
 async def test_a_second_try_is_signed_anew_and_says_the_same():

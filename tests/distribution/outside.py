@@ -81,7 +81,7 @@ class Outside:
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
         return random(24)
 
-    def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
+    def parse_secret(self, text: str, configuration: Mapping[str, object]) -> tuple[Purpose, bytes]:
         if not text.startswith("whsec_"):
             raise Invalid(["A secret begins with whsec_."])
         return "hmac", text.encode()

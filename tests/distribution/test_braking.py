@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from scimhub.directory.errors import Absent, Conflict, Invalid
-from scimhub.distribution import braking, control, status
+from scimhub.distribution import braking, control, restating, status
 from scimhub.distribution.brake import Thresholds
-from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Subscription
+from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Style, Subscription
 from tests.distribution.outside import Hub, Outside, open_outside, until
 from tests.distribution.test_pump import DOWN, people, titles, versions
 
@@ -20,8 +20,8 @@ ALL = Choice()
 
 def removed(outside: Outside, destination: str = "payroll") -> list[str]:
     """Whose removal arrived, in order."""
-    verbs = ("user.deleted", "user.deactivated")
-    return [one.data["id"] for one in outside.delivered(destination) if one.type in verbs]
+    arrived = outside.delivered(destination)
+    return [one.data["id"] for one in arrived if one.type == "user.deleted" or not one.data["resource"].get("active", True)]
 
 
 async def burst(hub: Hub, ids: list[str]) -> None:
@@ -286,9 +286,9 @@ async def test_a_restart_in_the_middle_of_a_burst_lets_no_more_out(tmp_path: Pat
 # --------------------------------------------------------------------------- decisions
 
 
-async def accident(hub: Hub, count: int = 12) -> tuple[Destination, list[str]]:
+async def accident(hub: Hub, count: int = 12, style: Style = "event") -> tuple[Destination, list[str]]:
     """Everybody is deactivated; the first who left, and who is kept."""
-    made = await hub.destination(after=0)
+    made = await hub.destination(after=0, wish=Subscription(style=style))
     ids = [await hub.place.user(f"u{number}", active=True) for number in range(count)]
     await hub.caught_up()
     for id in ids:
@@ -325,9 +325,42 @@ async def test_what_was_discarded_is_never_sent_and_what_comes_later_is(tmp_path
         assert kept[1] not in [one.resource_id for one in await braking.list_kept(hub.engine, made)]
 
 
-async def test_who_was_kept_is_counted_again_when_an_update_shows_that_he_is_inactive(tmp_path: Path):
+@pytest.mark.parametrize("manner", ["resend", "replay"])
+async def test_who_asks_by_name_for_what_was_discarded_has_it_sent_and_counted(tmp_path: Path, manner: str):
     async with open_outside(tmp_path) as hub:
-        made, kept = await accident(hub, 20)
+        made, kept = await accident(hub)
+        await braking.decide(hub.engine, made, ALL, discards=True)
+        await hub.nothing_held()
+        if manner == "resend":
+            await restating.resend(hub.engine, await hub.again(), kept[:1])
+        else:
+            await control.replay_resource(hub.engine, await hub.again(), kept[0], 0)
+
+        def is_told() -> bool:
+            told = [one.data for one in hub.outside.delivered() if one.data["id"] == kept[0]]
+            return not told[-1]["resource"]["active"]
+
+        await until(is_told, "the removal")
+        await hub.nothing_held()
+        assert kept[0] not in [one.resource_id for one in await braking.list_kept(hub.engine, made)]
+        assert [one.last_24_hours for one in (await brake_of(hub)).sorts] == [1]
+
+
+async def test_a_replay_of_everybody_brings_what_was_discarded_before_the_brake_again(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made, _ = await accident(hub)
+        await braking.decide(hub.engine, made, ALL, discards=True)
+        await hub.nothing_held()
+        before = len(removed(hub.outside))
+        await control.replay(hub.engine, await hub.again(), 0)
+        await until(lambda: hub.pump(made).brake.trip is not None, "the brake")
+        assert len(removed(hub.outside)) - before <= 5
+
+
+@pytest.mark.parametrize("style", ["event", "state"])
+async def test_who_was_kept_is_counted_again_when_an_update_shows_that_he_is_inactive(tmp_path: Path, style: Style):
+    async with open_outside(tmp_path) as hub:
+        made, kept = await accident(hub, 20, style)
         await braking.decide(hub.engine, made, ALL, discards=True)
         await hub.nothing_held()
         for id in kept:

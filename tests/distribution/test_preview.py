@@ -1,13 +1,17 @@
 """Previews on real resources: what is seen, who would enter, leave or change, and that nothing is written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scimhub import clock
+from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
+from scimhub.distribution import restating
 from scimhub.distribution.delivery import Subscription
 from scimhub.distribution.preview import preview
-from tests.distribution.outside import Hub, open_outside
+from tests.distribution.outside import Hub, open_outside, until
 
 NOW = Subscription(filters={"User": 'userType eq "Employee"'})
 
@@ -41,6 +45,37 @@ async def test_a_change_of_filter_and_mapping_tells_who_enters_leaves_and_change
         assert (changed.now.get("displayName"), changed.then["displayName"]) == (None, "kim")
         assert (by_fate["enters"].now, by_fate["leaves"].then) == (None, None)
         assert await hub.again() == made  # nothing was saved
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Subscription(),
+        Subscription(attributes=("userName", "displayName", "externalId")),
+        Subscription(mapping={"User": {"keep": True, "set": {"login": "userName", "ref": "externalId"}}}),
+        Subscription(mapping={"User": {"set": {"deep.login": {"join": ["userName", "id"], "with": "/"}}}}),
+    ],
+)
+async def test_what_is_sent_is_what_was_previewed(tmp_path: Path, wish: Subscription):
+    async with open_outside(tmp_path) as hub:
+        kim = await hub.place.user("ｋｉｍ ü😀", externalId="hr-1", active=True, title="x" * 1000)
+        staff = await hub.place.group("staff", kim)
+        await hub.place.set(kim, title="boss")
+        # Another source writes as well, and knows her by another id.
+        other = await sources.create_source(hub.store, hub.place.directory, "hr", "lenient", "external_id", clock.now_text())
+        await replace(hub.place, source=other).set(kim, nickName="Kim", externalId="hr-2")
+        made = await hub.destination(after=0, wish=wish)
+        await hub.caught_up()
+        previewed = {
+            sample.resource_id: sample.then
+            for sample in (await preview(hub.store, hub.engine.place, made, wish, samples=5)).samples
+        }
+        sent = {one.data["id"]: one.data["resource"] for one in hub.outside.delivered()}
+        assert sent == previewed
+        hub.outside.arrivals.clear()
+        await restating.resend(hub.engine, await hub.again(), [kim, staff])
+        await until(lambda: len(hub.outside.delivered()) == 2, "the states")
+        assert {one.data["id"]: one.data["resource"] for one in hub.outside.delivered()} == previewed
 
 
 async def test_without_a_proposal_it_shows_what_is_seen(tmp_path: Path):

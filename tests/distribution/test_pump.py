@@ -652,6 +652,40 @@ async def test_failures_of_many_resources_are_taken_for_its_own(tmp_path: Path):
         assert (sorted(hub.outside.positions()), await hub.held()) == (list(range(1, 13)), {})
 
 
+async def test_people_who_are_refused_one_after_the_other_do_not_keep_the_others_waiting(tmp_path: Path):
+    async with open_outside(tmp_path, chance=0.0) as hub:
+        hub.outside.scripts["payroll"] = lambda message: Rejected("422", 422) if b'"no-' in message.data else Delivered()
+        # Nothing is known of a destination that has just been opened, and those who are refused come first.
+        refused = set(await people(hub, 40, "no-a"))
+        await people(hub, 1, "yes-a")
+        made = await hub.destination(after=0)
+        await until(lambda: hub.pass_time(1) or 41 in hub.outside.positions(), "the one who is taken")
+        await until(lambda: hub.pass_time(1) or hub.pump(made).held == 40, "those who are refused")
+        probes = hub.pump(made).breaker.failures
+        # Now it is known that it takes others.
+        refused.update(await people(hub, 40, "no-b"))
+        await people(hub, 1, "yes-b")
+        await until(lambda: 82 in hub.outside.positions(), "the one who is taken")
+        await until(lambda: hub.pass_time(1) or hub.pump(made).held == 80, "those who are refused")
+        assert (hub.pump(made).breaker.state, hub.pump(made).breaker.failures) == ("closed", probes)
+        await hub.caught_up()
+        assert set(await hub.held()) == refused
+
+
+async def test_a_destination_that_refuses_everything_costs_nothing(tmp_path: Path):
+    async with open_outside(tmp_path, chance=0.0) as hub:
+        hub.outside.scripts["payroll"] = lambda message: Rejected("422", 422)
+        made = await hub.destination(after=0)
+        await people(hub, 12)
+        await until(lambda: hub.pump(made).breaker.state == "open", "the breaker")
+        for _ in range(30):
+            hub.pass_time(61)
+            await asyncio.sleep(0)
+        assert await hub.held() == {}
+        hub.outside.scripts["payroll"] = deliver
+        await until(lambda: hub.pass_time(61) or len(hub.outside.positions()) == 12, "all of them")
+
+
 async def test_a_destination_that_says_it_is_gone_is_stopped(tmp_path: Path):
     async with open_outside(tmp_path) as hub:
         hub.outside.scripts["payroll"] = lambda message: Gone("The receiver answered 410.", 410)

@@ -3,8 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from scimhub.distribution import braking, control, restating, retention
-from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Rejected, Subscription
+from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Rejected, Style, Subscription
 from scimhub.distribution.retention import Limits
 from scimhub.distribution.snapshot import Pins
 from tests.distribution.outside import Hub, open_outside, until
@@ -99,6 +101,50 @@ async def test_members_that_a_state_takes_away_are_counted(tmp_path: Path):
         assert await braking.decide(hub.engine, await hub.again(), Choice(), discards=True) == 1
         await hub.nothing_held()
         assert [one for one in hub.outside.delivered() if one.data["id"] == staff][-1].data["version"] == 1
+
+
+@pytest.mark.parametrize("manner", ["backfill", "resend"])
+@pytest.mark.parametrize("style", ["event", "state"])
+async def test_states_take_nobody_away_unasked_whom_an_administrator_kept(tmp_path: Path, manner: str, style: Style):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination(wish=Subscription(style=style))
+        ids = [await hub.place.user(f"u{number}", active=True) for number in range(20)]
+        await hub.caught_up()
+        for id in ids:
+            await hub.place.set(id, active=False)
+        await until(lambda: hub.pump(made).brake.trip, "the trip")
+        await hub.caught_up()
+        gone = _shown_inactive(hub)
+        await braking.decide(hub.engine, await hub.again(), Choice(), discards=True)
+        await hub.nothing_held()
+        if manner == "backfill":
+            await restating.begin(hub.engine, await hub.again())
+        else:
+            await restating.resend(hub.engine, await hub.again(), ids)
+        await until(lambda: hub.pass_time(0.05) or hub.pump(made).brake.trip, "the trip")
+        assert len(_shown_inactive(hub) - gone) <= 5
+        # The restart of a node changes nothing of it, nor does another decision.
+        async with hub.engine.halted(made):
+            pass
+        await until(lambda: hub.pass_time(0.05) or hub.pump(made).brake.trip, "the trip")
+        assert len(_shown_inactive(hub) - gone) <= 5
+
+
+async def test_members_whom_an_administrator_kept_are_not_taken_away_unasked_by_a_state(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination()
+        ids = [await hub.place.user(f"u{number}") for number in range(60)]
+        staff = await hub.place.group("staff", *ids)
+        await hub.caught_up()
+        await hub.place.members(staff, remove=ids[:50])
+        await until(lambda: hub.pump(made).brake.trip, "the trip")
+        await hub.caught_up()
+        await braking.decide(hub.engine, await hub.again(), Choice(), discards=True)
+        await hub.nothing_held()
+        before = len(hub.outside.delivered())
+        await restating.resend(hub.engine, await hub.again(), [staff])
+        await until(lambda: hub.pass_time(0.05) or hub.pump(made).brake.trip, "the trip")
+        assert len(hub.outside.delivered()) == before
 
 
 _PURGE = Limits(1, 1, 30)

@@ -13,8 +13,11 @@ class Proxy:
     def __init__(self, target: int, address: str = "127.0.0.1") -> None:
         self.port = free_port()
         self._address = address
-        self._target = target
+        # Where connections that come from now on lead to.
+        self.target = target
         self._listener: socket.socket | None = None
+        self._flows = threading.Event()
+        self._flows.set()
         self._open: set[socket.socket] = set()
 
     def start(self) -> None:
@@ -31,13 +34,20 @@ class Proxy:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def freeze(self) -> None:
+        """Take what comes and pass nothing on, until ``thaw``."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 near, _ = listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._target))
+            far = socket.create_connection(("127.0.0.1", self.target))
             self._open |= {near, far}
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
@@ -45,6 +55,7 @@ class Proxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while some := source.recv(65536):
+                self._flows.wait()
                 sink.sendall(some)
         for one in (source, sink):
             with contextlib.suppress(OSError):

@@ -66,6 +66,17 @@ class Program:
         """Properly, if it can."""
         self._end(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """It takes connections and what is sent over them, and does nothing, until ``thaw``."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, what)
+
     @property
     def log(self) -> str:
         return (self.folder / "log").read_text("utf-8", "replace")

@@ -28,6 +28,13 @@ _USUAL_LIMIT: Final = 262_144
 _HIDDEN: Final = frozenset(("AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"))
 # Of a batch as a whole, where one entry may be to blame.
 _OF_ONE_ENTRY: Final = frozenset(("InvalidParameterValue", "InvalidParameter", "InvalidMessageContents"))
+# Of credentials that end, or were taken back.
+_EXPIRED: Final = frozenset(
+    (
+        *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "InvalidAccessKeyId"),
+        *("UnrecognizedClientException", "SignatureDoesNotMatch"),
+    )
+)
 # Filters of subscriptions look at these.
 _SHOWN: Final = ("id", "type", "source", "subject")
 # Characters that a message may not have, as JSON writes them otherwise (SQS, SendMessage).
@@ -85,8 +92,9 @@ class _Waiting:
 class AwsSender:
     """One open destination. What comes in a row of rounds of the event loop is sent together."""
 
-    def __init__(self, service: Service, keys: AwsKeys, secret_key: str, policy: Policy) -> None:
+    def __init__(self, service: Service, id: str, keys: AwsKeys, secret_key: str, policy: Policy) -> None:
         broker_connection.quieten("botocore", "aiobotocore")
+        self._id = id
         self._service = service
         self._keys = keys
         self._secret_key = secret_key
@@ -122,7 +130,8 @@ class AwsSender:
         }
         group = broker_connection.key_of(message)
         if self._keys.is_fifo:
-            entry |= {"MessageGroupId": group, "MessageDeduplicationId": message.delivery_id}
+            once = broker_connection.repetition_id(self._id, message)
+            entry |= {"MessageGroupId": group, "MessageDeduplicationId": once}
         size = len(body.encode()) + sum(len(name) + len("String") + len(value.encode()) for name, value in shown.items())
         return _Waiting(entry, size, group, outcome)
 
@@ -142,6 +151,10 @@ class AwsSender:
         try:
             await self._connection.use(send)
         except ClientError as error:
+            if _code(error) in _EXPIRED:
+                # The library keeps what it once read from a file, whatever stands there by now.
+                self._session = get_session()
+                self._connection.lose()
             _land(pending, self._refused(error))
         except (BotoCoreError, Lost, OSError, TimeoutError) as error:
             # The client stays: it connects anew by itself, and each connection's address is judged.
@@ -155,7 +168,7 @@ class AwsSender:
         try:
             told = await self._service.send(opened.client, self._keys, entries)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code", "").rpartition(".")[2] not in _OF_ONE_ENTRY:
+            if _code(error) not in _OF_ONE_ENTRY:
                 raise
             if len(batch) == 1:
                 _land(batch, Rejected(self._sentence(error)))
@@ -218,7 +231,7 @@ class AwsSender:
         try:
             told = await self._service.read_attributes(client, self._keys)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in _HIDDEN:
+            if _code(error) not in _HIDDEN:
                 raise
             return _USUAL_LIMIT
         return int(told.get("Attributes", {}).get("MaximumMessageSize", _USUAL_LIMIT))
@@ -229,6 +242,10 @@ class AwsSender:
 
     def _entry_failed(self, failed: Mapping[str, Any]) -> Outcome:
         sentence = f"{self._service.shown} does not take the event: {failed.get('Code')}: {failed.get('Message', '')}"[:500]
+        code = str(failed.get("Code"))
+        if code in _HIDDEN or code.upper().startswith("KMS"):
+            # A right or a key that is missing says nothing of the event, though it counts as the sender's fault.
+            return Retry(sentence, "destination")
         return Rejected(sentence) if failed.get("SenderFault") else Retry(sentence, "resource")
 
     def _refused(self, error: ClientError) -> Outcome:
@@ -250,6 +267,11 @@ class AwsSender:
 
 async def _end(opened: _Opened) -> None:
     await opened.stack.aclose()
+
+
+def _code(error: ClientError) -> str:
+    """Such as ``ExpiredToken``, without what the older protocol writes in front of it."""
+    return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
 def _land(some: Sequence[_Waiting], outcome: Outcome) -> None:

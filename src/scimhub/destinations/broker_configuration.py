@@ -4,12 +4,14 @@ Every mistake is told at once, and unknown keys are refused. What is secret is n
 """
 
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
+from scimhub.destinations import client_tls
 from scimhub.destinations.egress import Policy
 from scimhub.directory.errors import Invalid
 
@@ -237,6 +239,20 @@ class NetworkKeys(Keys):
             yield f"The {', '.join(given)} can be used with TLS only; set tls to true or leave it out."
         if self.key_file and not self.certificate_file:
             yield "There is a key_file without its certificate; set certificate_file too."
+        elif self.tls:
+            try:
+                self.tls_context()
+            except client_tls.Unusable as unusable:
+                yield str(unusable)
+
+    def tls_context(self) -> ssl.SSLContext:
+        """What TLS is made with; raises Unusable when a file cannot be used."""
+        made = client_tls.context(self.ca_file)
+        if self.certificate_file:
+            files = [name for name in (self.certificate_file, self.key_file) if name]
+            what = f"The certificate_file {' with the key_file '.join(files)}"
+            client_tls.show(made, self.certificate_file, self.key_file or None, what)
+        return made
 
 
 def credentials_problems(

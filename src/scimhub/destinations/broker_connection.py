@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from scimhub.destinations.broker_configuration import NetworkKeys
+from scimhub.destinations.client_tls import Unusable
 from scimhub.destinations.egress import Refused
 from scimhub.distribution.delivery import Message, Rejected, Retry
 
@@ -88,18 +89,15 @@ class Connection(Generic[C]):
 
 
 def tls_context(keys: NetworkKeys) -> ssl.SSLContext | None:
-    """What TLS is made with, None without TLS; raises OSError when a file cannot be used."""
-    if not keys.tls:
-        return None
-    context = ssl.create_default_context(cafile=keys.ca_file or None)
-    if keys.certificate_file:
-        context.load_cert_chain(keys.certificate_file, keys.key_file or None)
-    return context
+    """What TLS is made with, None without TLS; raises Unusable when a file cannot be used."""
+    return keys.tls_context() if keys.tls else None
 
 
 def of_failure(error: BaseException, where: str, seconds: float) -> Retry:
     """The outcome when no connection could be made or it broke; always the destination's own failure."""
     match error:
+        case Unusable():
+            reason = str(error)
         case Refused():
             reason = f"The hub may not connect to {where}: {error}"
         case Lost():
@@ -131,3 +129,8 @@ def too_large(size: int, limit: int, whose: str) -> Rejected:
 def key_of(message: Message) -> str:
     """By which a broker keeps order: the resource's id, of a test event the destination's."""
     return message.attributes.get("partitionkey") or message.attributes["subject"]
+
+
+def repetition_id(destination_id: str, message: Message) -> str:
+    """By which a broker drops a repetition: destinations that share a place repeat each other's events, but tell their own."""
+    return f"{message.delivery_id}_{destination_id}"

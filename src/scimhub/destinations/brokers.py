@@ -27,8 +27,8 @@ from scimhub.distribution.unable import Unable
 _WITHOUT_SECRET: Final = frozenset(("none", "environment"))
 _LONGEST_SECRET: Final = 10_000
 
-# Takes the configuration, the secret's text (empty when there is none) and the policy.
-Open = Callable[[Any, str, Policy], Sender]
+# Takes the destination's id, the configuration, the secret's text (empty when there is none) and the policy.
+Open = Callable[[str, Any, str, Policy], Sender]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Broker(BroughtSecret):
         wish = configuration.get("authentication", defaults["authentication"])
         return None if wish in _WITHOUT_SECRET else "password"
 
-    def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
+    def parse_secret(self, text: str, configuration: Mapping[str, object]) -> tuple[Purpose, bytes]:
         """The password, key or credentials that somebody brought, in any characters; raises Invalid, which never holds it."""
         if not 1 <= len(text) <= _LONGEST_SECRET or "\x00" in text:
             raise Invalid([f"The secret has {len(text)} characters; it must have 1 to {_LONGEST_SECRET}, none of them zero."])
@@ -77,7 +77,7 @@ class Broker(BroughtSecret):
             return Unable(f"Its secret is missing; run: scimhub destination rotate {destination.name} --secret-file FILE.")
         try:
             configuration = broker_configuration.read(self.keys, destination.configuration)
-            return self.open_sender(configuration, password, self.policy)
+            return self.open_sender(destination.id, configuration, password, self.policy)
         except ImportError:
             return Unable(self._missing())
 
@@ -97,37 +97,37 @@ def kinds(policy: Policy) -> Sequence[DestinationKind]:
     )
 
 
-def _open_kafka(keys: KafkaKeys, password: str, policy: Policy) -> Sender:
+def _open_kafka(id: str, keys: KafkaKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.kafka import KafkaSender
 
-    return KafkaSender(keys, password, policy)
+    return KafkaSender(id, keys, password, policy)
 
 
-def _open_nats(keys: NatsKeys, password: str, policy: Policy) -> Sender:
+def _open_nats(id: str, keys: NatsKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.nats import NatsSender
 
-    return NatsSender(keys, password, policy)
+    return NatsSender(id, keys, password, policy)
 
 
-def _open_rabbitmq(keys: RabbitKeys, password: str, policy: Policy) -> Sender:
+def _open_rabbitmq(_: str, keys: RabbitKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.rabbitmq import RabbitSender
 
     return RabbitSender(keys, password, policy)
 
 
-def _open_redis(keys: RedisKeys, password: str, policy: Policy) -> Sender:
+def _open_redis(_: str, keys: RedisKeys, password: str, policy: Policy) -> Sender:
     from scimhub.destinations.redis_streams import RedisSender
 
     return RedisSender(keys, password, policy)
 
 
-def _open_sns(keys: SnsKeys, secret_key: str, policy: Policy) -> Sender:
+def _open_sns(id: str, keys: SnsKeys, secret_key: str, policy: Policy) -> Sender:
     from scimhub.destinations import aws
 
-    return aws.AwsSender(aws.SNS, keys, secret_key, policy)
+    return aws.AwsSender(aws.SNS, id, keys, secret_key, policy)
 
 
-def _open_sqs(keys: SqsKeys, secret_key: str, policy: Policy) -> Sender:
+def _open_sqs(id: str, keys: SqsKeys, secret_key: str, policy: Policy) -> Sender:
     from scimhub.destinations import aws
 
-    return aws.AwsSender(aws.SQS, keys, secret_key, policy)
+    return aws.AwsSender(aws.SQS, id, keys, secret_key, policy)

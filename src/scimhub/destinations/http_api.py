@@ -165,7 +165,15 @@ class HttpApiSender:
         """What an item of a list is to show of a state."""
         told = _read(message)
         known = await self._ledger.find_remote(self._key, told.id)
-        return Desired(*http_api_listing.wanted(self._configuration.lists[told.resource_type], _source(told, known)))
+        source, (_, operation) = _source(told, known), self._operation(told, known)
+        try:
+            if operation is not None:
+                self._api.check(operation, source)
+        except Unfit as unfit:
+            return Desired(problem=str(unfit))
+        except Failure as failure:
+            return Desired(problem=getattr(failure.outcome, "reason", ""))
+        return Desired(*http_api_listing.wanted(self._configuration.lists[told.resource_type], source))
 
     def _limits(self) -> Iterator[str]:
         """What cannot be told of what it has."""

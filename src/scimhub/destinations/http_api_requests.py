@@ -67,10 +67,7 @@ class Api:
         ``delivery_id`` is what the request delivers, empty for none. At most ``limit`` bytes of the answer are read.
         """
         url = url or self.url_of(operation, source)
-        headers, body = self._headers_of(operation, source, delivery_id), _body(operation, source)
-        http_outcomes.check_size(body, self._configuration.largest_message)
-        if body is not None:
-            headers["Content-Type"] = _CONTENT_TYPES[operation.format]
+        headers, body = self._content_of(operation, source, delivery_id)
         header = await self._authorizer.header()
         answer = await self._request(operation.method, url, headers, body, header, limit)
         if answer.status == 401 and self._authorizer.may_renew:
@@ -78,6 +75,18 @@ class Api:
             answer = await self._request(operation.method, url, headers, body, await self._authorizer.header(), limit)
         self._check(operation, answer)
         return answer
+
+    def check(self, operation: Operation, source: Source) -> None:
+        """Raise Failure or Unfit when the request could not even be written."""
+        self.url_of(operation, source)
+        self._content_of(operation, source, "")
+
+    def _content_of(self, operation: Operation, source: Source, delivery_id: str) -> tuple[CIMultiDict[str], bytes | None]:
+        headers, body = self._headers_of(operation, source, delivery_id), _body(operation, source)
+        http_outcomes.check_size(body, self._configuration.largest_message)
+        if body is not None:
+            headers["Content-Type"] = _CONTENT_TYPES[operation.format]
+        return headers, body
 
     async def _request(
         self, method: str, url: URL, headers: CIMultiDict[str], body: bytes | None, header: str | None, limit: int

@@ -7,7 +7,6 @@ fetched once for all requests that need it, and again before it ends.
 import asyncio
 import base64
 import ssl
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,10 +16,12 @@ import orjson
 from multidict import istr
 from yarl import URL
 
-from scimhub.destinations import http_client, http_configuration, http_outcomes, redaction
+from scimhub.destinations import client_tls, http_client, http_configuration, http_outcomes, redaction
+from scimhub.destinations.client_tls import Unusable
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_client import HttpClient
 from scimhub.destinations.http_outcomes import Failure
+from scimhub.directory.errors import Invalid
 from scimhub.distribution.delivery import Purpose, Retry, Secret
 
 Manner = Literal["none", "bearer", "basic", "oauth", "mtls"]
@@ -90,6 +91,18 @@ def purpose(value: object) -> Purpose | None:
     return None if isinstance(value, Mapping) and value.get("type") == "none" else "password"
 
 
+def check_secret(value: object, text: str) -> None:
+    """Raise Invalid for a secret that the configured ``auth`` cannot use; what is said never holds it."""
+    if not isinstance(value, Mapping) or value.get("type") != "mtls":
+        if not (text.isascii() and text.isprintable()):
+            raise Invalid(["The secret must be one line of printable ASCII characters."])
+        return
+    try:
+        tls_of(text)
+    except Unusable as unusable:
+        raise Invalid([f"{unusable}"]) from unusable
+
+
 class Authorizer:
     """Gives the header of each request. ``secrets`` are those that hold, the newest first; the first is used."""
 
@@ -119,8 +132,8 @@ class Authorizer:
             return None
         try:
             return tls_of(self._secret)
-        except ValueError as error:
-            raise Failure(Retry(f"{error}", "destination")) from error
+        except Unusable as unusable:
+            raise Failure(Retry(f"{unusable}", "destination")) from unusable
 
     async def header(self) -> str | None:
         """The value of ``Authorization``, None for none; raises Failure."""
@@ -210,16 +223,10 @@ class Authorizer:
 
 
 def tls_of(pem: str) -> ssl.SSLContext:
-    """A context that shows the certificate; the text is PEM, with the unencrypted private key in it. Raises ValueError."""
-    context = ssl.create_default_context()
-    # The standard library reads certificates from files only.
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(pem)
-        file.flush()
-        try:
-            context.load_cert_chain(file.name, password="")
-        except (ssl.SSLError, OSError) as error:
-            raise ValueError("The secret is no PEM text with a certificate and its unencrypted private key.") from error
+    """A context that shows the certificate; the text is PEM, with the unencrypted private key in it. Raises Unusable."""
+    context = client_tls.context()
+    with client_tls.as_file(pem) as path:
+        client_tls.show(context, path, None, "The secret")
     return context
 
 

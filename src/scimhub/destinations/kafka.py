@@ -70,7 +70,8 @@ C = TypeVar("C")
 class KafkaSender:
     """One open destination: a producer, and a thread that waits for what the brokers say."""
 
-    def __init__(self, keys: KafkaKeys, password: str, policy: Policy) -> None:
+    def __init__(self, id: str, keys: KafkaKeys, password: str, policy: Policy) -> None:
+        self._id = id
         self._keys = keys
         self._password = password
         self._policy = policy
@@ -85,7 +86,7 @@ class KafkaSender:
         record = self._record_of(message)
         if record is None:
             return Delivered()
-        mark = mark_of(message) if self._keys.transactional_id else None
+        mark = mark_of(message, self._id) if self._keys.transactional_id else None
         production = self._connection.client
         try:
             if production is None:
@@ -265,15 +266,17 @@ async def _itself(client: C) -> C:
     return client
 
 
-def mark_of(message: Message) -> Mark | None:
-    """Which event the message is; None for one that may come again on purpose, such as a replay's."""
+def mark_of(message: Message, destination_id: str) -> Mark | None:
+    """Which event of the destination the message is; None for one that may come again on purpose, such as a replay's."""
     attributes = message.attributes
     verb = attributes["type"].partition(".")[2].partition(".")[2]
     if not attributes.keys() >= _OF_MARKS or "replayid" in attributes or verb not in _OF_CHANGES:
         return None
     part = attributes["id"].partition("_")[2] or "1"
     # Behind a state's id stands who asked for it.
-    return Mark(attributes["epoch"], int(attributes["sequence"]), int(part)) if part.isdecimal() else None
+    # One that is made anew under the same transactional id tells its own events; the end of its id tells it from the former.
+    history = f"{attributes['epoch']}.{destination_id[-12:]}"
+    return Mark(history, int(attributes["sequence"]), int(part)) if part.isdecimal() else None
 
 
 @cache

@@ -15,7 +15,7 @@ _MOST_METADATA: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Which event a record is: positions are those of one history of the log, and large events come in parts, from 1."""
+    """Which event a record is: positions are those of one history of the log, as a destination tells it; parts count from 1."""
 
     epoch: str
     position: int

@@ -68,7 +68,8 @@ class _Client(Client):
 class NatsSender:
     """One open destination. A lost connection is not mended behind our back: the next message makes another one."""
 
-    def __init__(self, keys: NatsKeys, password: str, policy: Policy) -> None:
+    def __init__(self, id: str, keys: NatsKeys, password: str, policy: Policy) -> None:
+        self._id = id
         self._keys = keys
         self._password = password
         self._policy = policy
@@ -94,7 +95,7 @@ class NatsSender:
                     subject, body, timeout=self._keys.timeout, stream=self._keys.stream or None, headers=headers
                 )
             except APIError as error:
-                return await self._refused(client, error, subject, len(body))
+                return await self._refused(client, error, subject, size)
             return Delivered()
 
         try:
@@ -144,7 +145,7 @@ class NatsSender:
         return client
 
     def _headers_of(self, message: Message) -> dict[str, str]:
-        headers = {"Nats-Msg-Id": message.delivery_id}
+        headers = {"Nats-Msg-Id": broker_connection.repetition_id(self._id, message)}
         if self._is_structured:
             headers["Content-Type"] = cloudevents_http.STRUCTURED
         else:

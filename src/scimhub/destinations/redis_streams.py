@@ -12,7 +12,7 @@ from redis.asyncio import Connection as RedisConnection
 from redis.asyncio import Redis, SSLConnection
 from redis.asyncio.retry import Retry as NoRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -24,6 +24,8 @@ from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected,
 
 # Redis 7: of these milliseconds the next id.
 _NEXT: Final = "*"
+# So many entries that do not count yet are remembered; more are appended again.
+_MOST_WRITTEN: Final = 10_000
 _IS_BEHIND: Final = "equal or smaller"
 # Redis repeats the beginning of a command that it does not know, and with it what is personal.
 _PERSONAL: Final = ", with args beginning"
@@ -65,6 +67,8 @@ class RedisSender:
         (self._server,) = broker_configuration.read_servers(keys.server, PORT)
         self._where = broker_configuration.address(self._server)
         self._connection: Connection[Redis] = Connection(self._connect, Redis.aclose, keys.timeout)
+        # By delivery id the entries that are in the stream, and not yet where they must be.
+        self._written: dict[str, bytes] = {}
 
     async def send(self, message: Message) -> Outcome:
         """Append it once, and wait until it is where it must be."""
@@ -78,9 +82,16 @@ class RedisSender:
             self._connection.lose()
             return broker_connection.of_failure(_cause(error), self._where, self._keys.timeout)
         except RedisError as error:
-            return Retry(f"Redis does not take the event: {_said(error)}.", "destination")
+            if isinstance(error, ReadOnlyError):
+                # After a failover the connection still leads to the former primary, and the name to the next one.
+                self._connection.lose()
+            return self._refused(error)
         except (Lost, OSError, TimeoutError) as error:
             return broker_connection.of_failure(error, self._where, self._keys.timeout)
+
+    @staticmethod
+    def _refused(error: RedisError) -> Outcome:
+        return Retry(f"Redis does not take the event: {_said(error)}.", "destination")
 
     async def close(self) -> None:
         """End all connections; what is being sent fails."""
@@ -88,6 +99,8 @@ class RedisSender:
 
     async def _connect(self) -> Redis:
         keys, (host, port) = self._keys, self._server
+        # The library would tell of files that cannot be used as of the server's TLS.
+        broker_connection.tls_context(keys)
         client = Redis(
             host=host,
             port=port,
@@ -98,6 +111,7 @@ class RedisSender:
             ssl_ca_certs=keys.ca_file or None,
             ssl_certfile=keys.certificate_file or None,
             ssl_keyfile=keys.key_file or None,
+            ssl_password="",
             socket_timeout=keys.timeout,
             socket_connect_timeout=keys.timeout,
             max_connections=keys.concurrency,
@@ -111,6 +125,10 @@ class RedisSender:
         return client
 
     async def _append(self, client: Redis, message: Message) -> Outcome:
+        if (entry := self._written.get(message.delivery_id)) is not None:
+            if await client.xrange(self._keys.stream, entry, entry):
+                return self._noted(message, entry, await self._wait_again(client))
+            del self._written[message.delivery_id]
         id = await self._entry_id(client, message)
         if id is None:
             return Delivered()
@@ -121,14 +139,24 @@ class RedisSender:
         fields = {"id": attributes["id"], "type": attributes["type"], "subject": attributes["subject"], "event": message.body}
         command += [id, *(part for field in fields.items() for part in field)]
         try:
-            return await self._write(client, command)
+            return await self._write(client, command, message)
         except ResponseError as error:
             if _IS_BEHIND not in str(error):
                 raise
             return await self._judge_behind(client, message)
 
-    async def _write(self, client: Redis, command: list[Any]) -> Outcome:
-        """Run the command and wait until its effect is where it must be."""
+    def _noted(self, message: Message, entry: bytes, outcome: Outcome) -> Outcome:
+        """The outcome; an entry that does not count yet is not to be appended again."""
+        if isinstance(outcome, Delivered):
+            self._written.pop(message.delivery_id, None)
+        elif self._keys.order == "resource":
+            if len(self._written) >= _MOST_WRITTEN:
+                del self._written[next(iter(self._written))]
+            self._written[message.delivery_id] = entry
+        return outcome
+
+    async def _write(self, client: Redis, command: list[Any], message: Message | None = None) -> Outcome:
+        """Run the command, which appends the message if there is one, and wait until its effect is where it must be."""
         # On one connection: waiting is for what was written on the same one.
         pipeline = client.pipeline(transaction=False)
         pipeline.execute_command(*command)
@@ -136,10 +164,13 @@ class RedisSender:
             pipeline.execute_command(*waiting)
         # Raised by the library, an error would tell of the whole command, and with it what is personal.
         results: list[Any] = await pipeline.execute(raise_on_error=False)
-        for result in results:
-            if isinstance(result, RedisError):
-                raise result
-        return Delivered() if len(results) == 1 else self._judge_waiting(results[1])
+        failed = next((result for result in results if isinstance(result, RedisError)), None)
+        outcome = self._refused(failed) if failed is not None else self._judge_waiting(results[1:])
+        if message is not None and not isinstance(results[0], RedisError):
+            return self._noted(message, results[0], outcome)
+        if failed is not None:
+            raise failed
+        return outcome
 
     async def _entry_id(self, client: Redis, message: Message) -> str | None:
         """The id to append under; None when the event is in the stream already."""
@@ -185,7 +216,10 @@ class RedisSender:
             return ["WAITAOF", 1, keys.replicas, milliseconds]
         return ["WAIT", keys.replicas, milliseconds] if keys.replicas else []
 
-    def _judge_waiting(self, told: Any) -> Outcome:
+    def _judge_waiting(self, results: list[Any]) -> Outcome:
+        if not results:
+            return Delivered()
+        (told,) = results
         on_disk, replicas = (told[0], told[1]) if self._keys.disk else (0, told)
         if on_disk < self._keys.disk or replicas < self._keys.replicas:
             return Retry(f"{replicas} of {self._keys.replicas} replicas confirmed in time, the disk {on_disk}.", "destination")

@@ -49,7 +49,7 @@ class Webhook:
         """A new secret, of the same form for either purpose; ``random`` gives that many random bytes."""
         return webhook_signing.new_value(random)
 
-    def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
+    def parse_secret(self, text: str, configuration: Mapping[str, object]) -> tuple[Purpose, bytes]:
         """The secret that somebody brought, ``whsec_…`` or ``whsk_…``; raises Invalid."""
         return webhook_signing.parse(text)
 

@@ -168,7 +168,7 @@ class Engine:
         destination = found
         opened = await opening.open_sender(self.given, kind, destination)
         holds = await self.given.store.list_held(destination.key)
-        kept = [one.resource_id for one in await self.given.store.list_kept(destination.key, "", _MOST_KEPT)]
+        kept = await self.given.store.list_kept(destination.key, "", _MOST_KEPT)
         outlook = Outlook(self.place, destination)
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
         running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)

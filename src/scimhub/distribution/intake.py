@@ -1,13 +1,13 @@
 """From the log into the lanes of one destination: what is new, and what is owed to held lanes and read again."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
 from scimhub.distribution import delivery, envelope, times, turns
-from scimhub.distribution.delivery import MEMBERS, Destination
+from scimhub.distribution.delivery import MEMBERS, Destination, Kept
 from scimhub.distribution.gate import STREAM
 from scimhub.distribution.lane import Hold, Item, Unit
 from scimhub.distribution.outlook import Outlook
@@ -40,7 +40,7 @@ class Intake:
         outlook: Outlook,
         lanes: OwingLanes[Notice],
         given: Surroundings,
-        kept: Collection[str],
+        kept: Sequence[Kept],
         *,
         joins_runs: bool,
     ) -> None:
@@ -52,8 +52,9 @@ class Intake:
         self._given = given
         self._joins_runs = joins_runs
         self._tells_states = destination.subscription.style == "state"
-        # Resources that the destination keeps because their removal was discarded; and those of them that no longer are so.
-        self._kept = set(kept)
+        # Resources that the destination keeps because their removal at that position was discarded; and those of them that no
+        # longer are so.
+        self._kept = {one.resource_id: one.position for one in kept}
         self.returned: set[str] = set()
         # Position and time of each change that was read and wanted, to tell how old the oldest is that waits.
         self._wanted: deque[tuple[int, str]] = deque()
@@ -101,7 +102,7 @@ class Intake:
     def note_arrival(self, unit: Unit[Notice]) -> None:
         """The unit arrived."""
         self.dismiss(unit)
-        if self._kept and any(item.is_leaver for item in unit.items):
+        if self._kept and any(item.is_leaver or item.content.ask for item in unit.items):
             self._no_longer_kept(unit.items[0].content.change.resource_id)
 
     def forget(self, cursor: int) -> None:
@@ -209,10 +210,11 @@ class Intake:
         touched = len(members_added) + len(members_removed)
         size = len(after or "") + 40 * touched
         weight = touched if touched and notice.is_run and self._joins_runs else 0
-        if returns:
+        is_kept = resource_id in self._kept
+        removes, removed = self._removal(notice) if takes or members_removed or is_kept else ("", 0)
+        # A state says "returns" of everybody in scope, also of who is inactive; of a group's members it is known later.
+        if returns and is_kept and not removed and not (ask and kind.has_members):
             self._no_longer_kept(resource_id)
-        may_remove = takes or members_removed or resource_id in self._kept
-        removes, removed = self._removal(notice) if may_remove else ("", 0)
         is_state = self._tells_states and not kind.has_members and not ask
         return Item(position, notice, weight, size, removes, removed, returns, is_state)
 
@@ -241,7 +243,8 @@ class Intake:
         if not item.content.kind.has_members:
             takes = not has_come_back and await self._deactivates(state, hold, interest)
             return replace(item, removes=state.kind, removed=1) if takes else item
-        owed = await self._untold(state, hold.first_position)
+        # A destination that keeps members still has those who went since then.
+        owed = await self._untold(state, min(hold.first_position, self._kept.get(state.resource_id, hold.first_position)))
         taken: set[str] = set()
         for change in owed:
             taken = (taken | set(change.members_removed)) - set(change.members_added)
@@ -274,7 +277,7 @@ class Intake:
 
     def _no_longer_kept(self, resource_id: str) -> None:
         if resource_id in self._kept:
-            self._kept.discard(resource_id)
+            del self._kept[resource_id]
             self.returned.add(resource_id)
 
 

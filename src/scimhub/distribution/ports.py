@@ -340,8 +340,8 @@ class DestinationKind(Protocol):
     def make_secret(self, purpose: Purpose, random: Callable[[int], bytes]) -> bytes:
         """A new secret; ``random`` gives that many random bytes. Raises Invalid when only the administrator can bring it."""
 
-    def parse_secret(self, text: str) -> tuple[Purpose, bytes]:
-        """The secret that somebody brought; raises Invalid."""
+    def parse_secret(self, text: str, configuration: Mapping[str, object]) -> tuple[Purpose, bytes]:
+        """The secret that somebody brought for a destination so configured; raises Invalid, whose text never holds it."""
 
     def show_secret(self, secret: Secret) -> str:
         """What a receiver needs of it: the shared secret, or the public key; nothing of one that was brought."""

@@ -14,8 +14,8 @@ from scimhub.distribution import flow, intake, retry, times
 from scimhub.distribution.amendments import Amendment
 from scimhub.distribution.backfill import Owed
 from scimhub.distribution.brake import Brake
-from scimhub.distribution.breaker import Breaker
-from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Outcome, Rejected, Retry
+from scimhub.distribution.breaker import Breaker, Fault, fault_of
+from scimhub.distribution.delivery import Delivered, Destination, Gone, Held, Kept, Outcome, Rejected, Retry
 from scimhub.distribution.gate import Gate
 from scimhub.distribution.guard import Guard
 from scimhub.distribution.intake import Intake, Stopped
@@ -54,7 +54,7 @@ class Pump:
         lease: Lease,
         sender: Sender,
         holds: Sequence[Held],
-        kept: Sequence[str],
+        kept: Sequence[Kept],
         outlook: Outlook,
         given: Surroundings,
         *,
@@ -317,13 +317,11 @@ class Pump:
                 self._fail(unit, outcome, self._given.now())
 
     def _fail(self, unit: Unit[Notice], outcome: Retry | Rejected, now: float) -> None:
-        is_own = self._intake.is_stream or (isinstance(outcome, Retry) and outcome.blame == "destination")
-        after = outcome.after if isinstance(outcome, Retry) else None
+        fault: Fault = "certain" if self._intake.is_stream else fault_of(outcome)
+        after = outcome.after if isinstance(outcome, Retry) and fault in ("certain", "likely") else None
         chance = self._given.chance()
         was_closed = self.breaker.state == "closed"
-        is_blamed = self.breaker.fail(
-            unit.lane, is_own=is_own, reason=outcome.reason, after=after if is_own else None, now=now, chance=chance
-        )
+        is_blamed = self.breaker.fail(unit.lane, fault=fault, reason=outcome.reason, after=after, now=now, chance=chance)
         if is_blamed:
             if self._slots is not None:
                 self._slots.turn_away()

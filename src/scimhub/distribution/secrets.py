@@ -35,7 +35,7 @@ def new(
     if brought is None:
         value = technology.make_secret(purpose, given.random)
     else:
-        purpose, value = technology.parse_secret(brought)
+        purpose, value = technology.parse_secret(brought, configuration)
     secret = Secret(given.new_id(), purpose, value, "", now, None)
     shown = technology.show_secret(secret)
     return replace(secret, hint=shown[-4:]), shown

@@ -57,7 +57,7 @@ UPDATE held SET cause = ?3, until = ?4, next_attempt = ?5, attempts = 0, error =
 WHERE destination = ?1 AND resource_id = ?2"""
 _KEEP = """
 INSERT INTO kept (destination, resource_id, position, time) VALUES (?, ?, ?, ?)
-ON CONFLICT (destination, resource_id) DO UPDATE SET position = excluded.position, time = excluded.time"""
+ON CONFLICT (destination, resource_id) DO UPDATE SET time = excluded.time"""
 _KEPT = """
 SELECT resource_id, position, time FROM kept WHERE destination = ?1 AND resource_id > ?2 ORDER BY resource_id LIMIT ?3"""
 # Chosen by ids, which are looked for among all that is kept.
