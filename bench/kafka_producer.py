@@ -18,7 +18,7 @@ from scimhub.destinations.kafka_configuration import KafkaKeys
 
 # As many resources, headers and bytes as the hub's own records of a drain have.
 _KEYS = 2000
-_HEADERS = [(f"ce_attribute{number}", "a value of twenty-four.") for number in range(12)]
+_HEADERS: list[tuple[str, str | bytes | None]] = [(f"ce_attribute{number}", "a value of twenty-four.") for number in range(12)]
 _SECONDS = 60.0
 
 
