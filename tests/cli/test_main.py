@@ -168,3 +168,69 @@ def test_looking_at_the_help_loads_no_server():
     code = "import sys; from scimhub.cli import main; print({'fastapi', 'uvicorn', 'apsw'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout == "set()\n"
+
+
+# --------------------------------------------------------------------------- who may not, and what cannot be
+
+# What root may do to the files of others is no right of it, and can be given away.
+_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search")
+
+
+def run_as_anybody(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command of a user to whom no file of the hub belongs."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can make files that belong to somebody else")
+    return subprocess.run(
+        [*_ANYBODY, sys.executable, "-m", "scimhub", *words], capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+@pytest.mark.parametrize("words", [("serve",), ("directory", "list"), ("backup", "copy.db"), ("export", "-o", "all.ndjson")])
+def test_a_user_who_may_not_look_into_the_data_folder_is_told_whom_to_be(scimhub: Scimhub, home: Path, words: tuple[str, ...]):
+    scimhub("directory", "create", "acme")
+    os.chown(home / "data", 65534, 65534)
+    refused = run_as_anybody(*words)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert "run the command as the user of the hub" in refused.stderr
+
+
+def test_doctor_says_whom_to_be_where_it_may_not_look(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    os.chown(home / "data", 65534, 65534)
+    looked = run_as_anybody("doctor", "--json")
+    found = {finding["subject"]: finding["verdict"] for finding in json.loads(looked.stdout)}
+    assert (looked.returncode, looked.stderr) == (1, "")
+    assert (found["files"], found["database"], found["keys"]) == ("FAIL", "FAIL", "FAIL")
+
+
+def test_a_data_folder_that_cannot_be_made_is_told_in_a_sentence(scimhub: Scimhub, home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCIMHUB_DATABASE", "/proc/nowhere/scimhub.db")
+    refused = scimhub("directory", "create", "acme")
+    assert (refused.code, refused.errors) == (
+        1,
+        "The directory /proc/nowhere cannot be made: No such file or directory; make it for the user of the hub, or set "
+        "SCIMHUB_DATABASE or SCIMHUB_DATA.\n",
+    )
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.parametrize(
+    "fault, reason", [("other", "not that of the certificate"), ("text", "no PEM file"), ("locked", "encrypted")]
+)
+def test_a_start_with_a_certificate_that_does_not_work_makes_no_database(
+    scimhub: Scimhub, home: Path, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+):
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=hub"]
+    for name in ("hub", "other"):
+        subprocess.run([*words, "-keyout", f"{name}.key", "-out", f"{name}.pem"], check=True, capture_output=True)
+    (home / "text.key").write_text("nonsense")
+    locked = ["openssl", "rsa", "-aes128", "-passout", "pass:abcd", "-in", "hub.key", "-out", "locked.key"]
+    subprocess.run(locked, check=True, capture_output=True)
+    monkeypatch.setenv("SCIMHUB_TLS_CERTIFICATE", "hub.pem")
+    monkeypatch.setenv("SCIMHUB_TLS_KEY", f"{fault}.key")
+    monkeypatch.setenv("SCIMHUB_PORT", "0")
+    refused = scimhub("serve")
+    # On an empty database the first start makes a token, which would never be shown.
+    assert (refused.code, refused.output, (home / "data").exists()) == (1, "", False)
+    assert reason in refused.errors
+    assert refused.errors.endswith("(SCIMHUB_TLS_CERTIFICATE, SCIMHUB_TLS_KEY).\n")

@@ -124,8 +124,18 @@ def opening(path: Path) -> Iterator[None]:
     try:
         yield
     except (apsw.Error, OSError) as error:
-        reason = unavailable(error) if is_unavailable(error) else error
-        raise StoreUnusable(f"The database {path} cannot be opened: {reason}") from error
+        raise StoreUnusable(f"The database {path} cannot be opened: {_why_not_opened(error)}") from error
+
+
+def _why_not_opened(error: BaseException) -> str:
+    """Why, and what to do about it."""
+    if isinstance(error, PermissionError):
+        return f"this user may not open {error.filename}; run the command as the user of the hub, or give that user the files."
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; set SCIMHUB_DATABASE to the path of a file."
+    if isinstance(error, apsw.NotADBError):
+        return "it is no SQLite database; name the right file with SCIMHUB_DATABASE, or restore a backup."
+    return str(unavailable(error) if is_unavailable(error) else error)
 
 
 class FileLock:
