@@ -234,3 +234,51 @@ def test_a_start_with_a_certificate_that_does_not_work_makes_no_database(
     assert (refused.code, refused.output, (home / "data").exists()) == (1, "", False)
     assert reason in refused.errors
     assert refused.errors.endswith("(SCIMHUB_TLS_CERTIFICATE, SCIMHUB_TLS_KEY).\n")
+
+
+# --------------------------------------------------------------------------- what is damaged, and disks that are full
+
+
+def damage(database: Path) -> None:
+    """Overwrite the page of the sources, as a bad disk would."""
+    with closing(sqlite3.connect(database)) as opened:
+        size = opened.execute("PRAGMA page_size").fetchone()[0]
+        page = opened.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sources'").fetchone()[0]
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xfe" * size)
+
+
+def test_of_a_damaged_database_there_is_no_backup(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    damage(home / "data" / "scimhub.db")
+    refused = scimhub("backup", "copy.db")
+    assert (refused.code, refused.output, sorted(path.name for path in home.iterdir())) == (1, "", ["data"])
+    assert refused.errors.endswith(
+        f"The database is damaged, so that there is no backup {home / 'copy.db'}; restore a backup with: "
+        "scimhub restore FILE --force.\n"
+    )
+
+
+def test_doctor_says_how_a_damaged_database_is_mended(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    damage(home / "data" / "scimhub.db")
+    looked = scimhub("doctor")
+    assert looked.code == 1
+    assert "scimhub restore FILE --force" in looked.output
+    assert "run scimhub doctor" not in looked.output
+
+
+def test_a_record_of_exchanges_that_is_damaged_may_be_moved_away(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    (home / "data" / "scimhub-exchanges.db").write_text("junk")
+    assert "scimhub-exchanges.db cannot be opened: it is no SQLite database; name the right file, or move it away" in (
+        scimhub("directory", "list").errors
+    )
+
+
+def test_an_export_to_a_full_disk_names_the_file(scimhub: Scimhub, home: Path, monkeypatch: pytest.MonkeyPatch):
+    scimhub("directory", "create", "acme")
+    (home / "all.ndjson.new").mkdir()
+    refused = scimhub("export", "--directory", "acme", "-o", "all.ndjson")
+    assert (refused.code, refused.errors) == (1, "all.ndjson cannot be written: Is a directory; nothing of it is kept.\n")

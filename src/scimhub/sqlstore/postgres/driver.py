@@ -170,7 +170,7 @@ def why_not_opened(error: BaseException) -> str:
         return "its URL is not understood"
     if isinstance(error, OSError):
         reason = os.strerror(error.errno) if error.errno else str(error) or "no answer in time"
-        return f"{reason}; does the server run, and is it where SCIMHUB_DATABASE says?"
+        return f"{reason}; does the server run, and is it where the URL says?"
     return str(error) or type(error).__name__
 
 
