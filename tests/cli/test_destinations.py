@@ -155,7 +155,7 @@ def test_a_broker_is_made_from_a_file_with_its_password_beside_it(running: LiveH
         for shown in (run("destination", "show", "events").output, run("destination", "show", "events", "--json").output):
             assert secret not in shown
     finally:
-        run("destination", "delete", "events")
+        run("destination", "delete", "events", "--confirm", "events")
         broker.stop()
 
 
@@ -335,9 +335,23 @@ def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: 
 
 def test_it_is_removed(running: LiveHub, receiver: Receiver):
     create(receiver, "removed")
-    assert run("destination", "delete", "removed").output == "Destination removed is removed.\n"
+    asked = run("destination", "delete", "removed")
+    assert (asked.code, asked.output, asked.errors) == (
+        1,
+        "",
+        "Nothing is removed yet. Destination removed would go with its secrets, its ledger and what it is owed: 0 positions of "
+        "the log, 0 resources held, 0 removals that the brake keeps. To have that give confirm=removed, on the command line "
+        "--confirm removed.\n",
+    )
+    other = run("destination", "delete", "removed", "--confirm", "remove")
+    assert (other.code, other.errors) == (
+        1,
+        "The confirmation is 'remove'; it must be the name of what is removed, removed.\n",
+    )
+    assert run("destination", "show", "removed").code == 0
+    assert run("destination", "delete", "removed", "--confirm", "removed").output == "Destination removed is removed.\n"
     absent = run("destination", "show", "removed", "--json")
-    assert (absent.code, absent.output, absent.errors) == (1, "", "Directory default has no destination 'removed'.\n")
+    assert (absent.code, absent.errors) == (1, "Directory default has no destination 'removed'.\n")
 
 
 def test_a_feed_prints_its_token(running: LiveHub):
@@ -376,7 +390,9 @@ def test_without_a_hub_the_verbs_write_and_nothing_is_sent(scimhub: Scimhub, hom
     assert scimhub("destination", "pause", "payroll", "-d", "acme", "--json").json["state"] == "paused"
     assert scimhub("destination", "resume", "payroll", "-d", "acme", "--json").json["state"] == "active"
     assert column(scimhub("destination", "list", "-d", "acme", "--json").json["items"], "name") == ["payroll"]
-    assert scimhub("destination", "delete", "payroll", "-d", "acme", "--json").json == {"deleted": "payroll"}
+    assert scimhub("destination", "delete", "payroll", "-d", "acme", "--confirm", "payroll", "--json").json == {
+        "deleted": "payroll"
+    }
 
 
 @pytest.mark.parametrize("words", [("create", "a", "--set", "timeout"), ("update", "a", "--set", "timeout")])

@@ -170,7 +170,9 @@ async def test_a_source_is_created_changed_and_removed(client: httpx.AsyncClient
     changed = await client.patch(path, json={"dialect": "strict"})
     assert (changed.json()["dialect"], changed.json()["returning"]) == ("strict", "new")
     assert [item["name"] for item in (await client.get("/directories/acme/sources")).json()["items"]] == ["okta"]
-    assert (await client.delete(path)).status_code == 204
+    assert (await client.delete(path)).status_code == 409
+    assert (await client.delete(path, params={"confirm": "entra"})).status_code == 400
+    assert (await client.delete(path, params={"confirm": "okta"})).status_code == 204
     assert (await client.get(path)).status_code == 404
 
 

@@ -312,7 +312,9 @@ async def test_configuration_and_subscription_are_changed_apart(
 
 async def test_it_is_removed(client: httpx.AsyncClient, receiver: Receiver):
     await create(client, receiver)
-    answer = await client.delete(ONE)
+    [asked] = await problems(await client.delete(ONE), 409)
+    assert "what it is owed: 0 positions of the log" in asked
+    answer = await client.delete(ONE, params={"confirm": ONE.rpartition("/")[2]})
     assert (answer.status_code, answer.content) == (204, b"")
     assert (await client.get(ONE)).status_code == 404
 

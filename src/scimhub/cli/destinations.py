@@ -54,9 +54,15 @@ def _path(directory: str, *rest: str) -> str:
 
 
 @destination_verbs.command("delete")
-def delete(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
-    """Remove a destination, its secrets and what it is owed."""
-    connection.ask(context, "DELETE", _path(directory, name))
+def delete(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    confirm: Annotated[str | None, typer.Option(help="The destination's name again: removes it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a destination, its secrets and what it is owed: without --confirm NAME it only says what that is."""
+    connection.ask(context, "DELETE", _path(directory, name), query=None if confirm is None else {"confirm": confirm})
     output.print_done(f"Destination {name} is removed.", {"deleted": name}, as_json)
 
 
@@ -127,7 +133,7 @@ def check(context: typer.Context, name: str, directory: InDirectory = "default",
             print(f"Note: {note}")
     if result["outcome"] != "delivered":
         reason = result["reason"] + (f" It answered: {result['excerpt']}" if result["excerpt"] else "")
-        raise output.fail([reason])
+        raise output.fail([reason], is_answered=True)
 
 
 # --------------------------------------------------------------------------- stopping and going on
@@ -172,7 +178,7 @@ def replay(
         shown, obstacle = _look_on(context, _path(directory, name), shown)
     print_destination(shown, as_json)
     if obstacle:
-        raise output.fail([obstacle])
+        raise output.fail([obstacle], is_answered=True)
 
 
 def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> tuple[Any, str]:

@@ -111,9 +111,16 @@ def update_source(
 
 
 @source_verbs.command("delete")
-def delete_source(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
-    """Remove a source and revoke its tokens; its resources stay."""
-    connection.ask(context, "DELETE", path_of("directories", directory, "sources", name))
+def delete_source(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    confirm: Annotated[str | None, typer.Option(help="The source's name again: removes it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a source and revoke its tokens; its resources stay. Without --confirm NAME it only says what would be."""
+    query = None if confirm is None else {"confirm": confirm}
+    connection.ask(context, "DELETE", path_of("directories", directory, "sources", name), query=query)
     output.print_done(f"Source {name} is removed and its tokens are revoked; its resources stay.", {"deleted": name}, as_json)
 
 
@@ -190,7 +197,7 @@ def list_schemas(context: typer.Context, directory: InDirectory = "default", as_
 
 
 @schema_verbs.command("show")
-def show_schema(context: typer.Context, name: str, directory: InDirectory = "default") -> None:
+def show_schema(context: typer.Context, name: str, directory: InDirectory = "default", _: AsJson = False) -> None:
     """Print one definition as JSON: a schema by URN, a resource type by name."""
     output.print_json(connection.ask(context, "GET", path_of("directories", directory, "schemas", name)))
 

@@ -58,7 +58,7 @@ def wait_for(context: typer.Context, directory: str, name: str, as_json: bool) -
     shown = _look_on(context, directory, name)
     print_backfill({**shown, "waits_for": ""} if not as_json else shown, name, directory, as_json)
     if shown["state"] != "done":
-        raise output.fail([shown["waits_for"] or f"It is {shown['state']}{_because(shown)}"])
+        raise output.fail([shown["waits_for"] or f"It is {shown['state']}{_because(shown)}"], is_answered=True)
 
 
 def _look_on(context: typer.Context, directory: str, name: str) -> dict[str, Any]:
@@ -314,5 +314,5 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise output.fail([f"{question} Nobody can be asked here; give --yes."])
-    if not typer.confirm(question):
+    if not typer.confirm(question, err=True):
         raise output.fail(["Nothing was changed."])

@@ -9,8 +9,9 @@ from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
 from scimhub.distribution import control, preview, rescoping, restating, status
 from scimhub.distribution.delivery import Destination
-from scimhub.web import naming
+from scimhub.web import confirmation, naming
 from scimhub.web.administration import Administration, Parts
+from scimhub.web.confirmation import Confirm
 from scimhub.web.destination_models import (
     CheckResult,
     DestinationMade,
@@ -110,9 +111,21 @@ async def update_destination(parts: Parts, directory: str, name: str, wish: Dest
     return await _show(parts, changed)
 
 
-@routes.delete(_ONE, status_code=204, summary="Remove a destination with its secrets and what it is owed")
-async def delete_destination(parts: Parts, directory: str, name: str) -> None:
-    await control.delete(parts.engine, await _find(parts, directory, name))
+@routes.delete(
+    _ONE,
+    status_code=204,
+    summary="Remove a destination with its secrets and what it is owed",
+    description="Without `confirm` nothing is removed, and the answer (409) says what would be lost.",
+)
+async def delete_destination(parts: Parts, directory: str, name: str, confirm: Confirm = None) -> None:
+    found = await _find(parts, directory, name)
+    owed = await status.of_destination(parts.engine, found)
+    loss = (
+        f"Destination {name} would go with its secrets, its ledger and what it is owed: {owed.lag} positions of the log, "
+        f"{owed.held} resources held, {owed.brake_held} removals that the brake keeps."
+    )
+    confirmation.check(confirm, name, loss)
+    await control.delete(parts.engine, found)
 
 
 @routes.post(f"{_ONE}/check", summary="Send a test event now")

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from scimhub.directory import sources
+from scimhub.web import confirmation
 from scimhub.web.admin_models import (
     Directories,
     DirectoryShown,
@@ -23,9 +24,10 @@ from scimhub.web.admin_models import (
     show_token,
 )
 from scimhub.web.administration import Parts
+from scimhub.web.confirmation import Confirm
 
 routes = APIRouter()
-Confirm = Annotated[str | None, Query(description="The directory's name: the second step, which removes everything.")]
+Second = Annotated[str | None, Query(description="The directory's name: the second step, which removes everything.")]
 
 
 @routes.get("/directories", tags=["directories"], summary="List the directories")
@@ -54,7 +56,7 @@ async def get_directory(parts: Parts, directory: str) -> DirectoryShown:
     description="Without `confirm` the deletion is only requested (202). With the name in `confirm` all is removed (204).",
     responses={204: {"description": "Removed with everything in it."}},
 )
-async def delete_directory(parts: Parts, directory: str, response: Response, confirm: Confirm = None) -> DirectoryShown | None:
+async def delete_directory(parts: Parts, directory: str, response: Response, confirm: Second = None) -> DirectoryShown | None:
     if confirm is None:
         requested = await sources.request_directory_deletion(parts.store, directory, parts.now())
         counts = dict(await parts.store.count_resources(requested.key))
@@ -98,10 +100,15 @@ async def update_source(parts: Parts, directory: str, source: str, wish: SourceW
     tags=["sources"],
     status_code=204,
     summary="Remove a source and revoke its tokens; its resources stay",
+    description="Without `confirm` nothing is removed, and the answer (409) says what would be lost.",
 )
-async def delete_source(parts: Parts, directory: str, source: str) -> None:
+async def delete_source(parts: Parts, directory: str, source: str, confirm: Confirm = None) -> None:
     home = await sources.get_directory(parts.store, directory)
     found = await sources.get_source(parts.store, home, source)
+    tokens = [show_token(token, parts.now()) for token in await parts.store.list_tokens(found.key)]
+    valid = sum(token.state == "valid" for token in tokens)
+    loss = f"Source {source} would go, and whoever uses one of its {valid} valid tokens would be refused; its resources stay."
+    confirmation.check(confirm, source, loss)
     await parts.store.delete_source(found.key, parts.now())
 
 
