@@ -258,6 +258,8 @@ def retry(
     done = connection.ask(context, "POST", _path(directory, name, "held", "retry"), json={"resource_id": resource})
     count = done["retried"]
     output.print_done(f"{count} {'resource is' if count == 1 else 'resources are'} tried again now.", done, as_json)
+    if count and not as_json:
+        print_obstacle(context, directory, name)
 
 
 @held_verbs.command("skip")
@@ -316,7 +318,15 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "since start": f"delivered {status['delivered']}, failed {status['failed']}",
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",
+        **({"waits": status["waits_for"]} if status["waits_for"] else {}),
     }
+
+
+def print_obstacle(context: typer.Context, directory: str, name: str) -> None:
+    """What keeps the destination from being sent what it is owed now; nothing where nothing does."""
+    obstacle = connection.ask(context, "GET", _path(directory, name))["status"]["waits_for"]
+    if obstacle:
+        print(obstacle)
 
 
 def _held(status: dict[str, Any]) -> str:

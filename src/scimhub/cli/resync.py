@@ -9,6 +9,7 @@ import typer
 
 from scimhub.cli import connection, output, progress
 from scimhub.cli.connection import path_of
+from scimhub.cli.destinations import print_obstacle
 from scimhub.cli.manage import AsJson, InDirectory
 
 resync_verbs = typer.Typer(help="Bring a destination to what it was to have: plan, then apply.", no_args_is_help=True)
@@ -118,6 +119,8 @@ def resend(
     output.print_done(
         f"{what} told again. What became of it: scimhub trace {done['resources'][0]} --directory {directory}", done, as_json
     )
+    if not as_json:
+        print_obstacle(context, directory, name)
 
 
 # --------------------------------------------------------------------------- drift
