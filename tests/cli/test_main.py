@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 
 from scimhub.sqlstore.sqlite import driver
 from tests.cli.command import Scimhub, column
+from tests.end_to_end.live import LiveHub
 
 
 def verdicts(scimhub: Scimhub) -> dict[str, str]:
@@ -89,6 +91,12 @@ def test_doctor_looks_at_the_certificates_expiry(
     assert verdicts(scimhub)["certificate"] == verdict
     (home / "k.pem").write_text("nonsense")
     assert verdicts(scimhub)["certificate"] == "FAIL"
+
+
+def test_doctor_counts_what_lies_in_the_write_ahead_log(scimhub: Scimhub, hub: LiveHub):
+    told = re.search(r"sound and up to date: ([0-9.]+) MiB, 0 changes\.", scimhub("doctor").output)
+    assert told is not None
+    assert float(told[1]) > 0
 
 
 # --------------------------------------------------------------------------- backup and restore

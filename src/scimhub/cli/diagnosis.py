@@ -111,8 +111,9 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
             f"The database is damaged ({status['check']['problems'][0]}); restore a backup with: scimhub restore FILE --force"
         )
         return status, [*findings, Finding("FAIL", "database", text)]
-    size = status["check"]["size"] / _MIB
-    text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
+    size = (status["check"]["size"] + status["check"]["wal_size"]) / _MIB
+    changes = output.counted(status["last_position"], "change")
+    text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {changes}."
     of_server = [Finding(**found) for found in status["check"]["findings"]]
     return status, [*findings, Finding("OK", "database", text), *of_server]
 
