@@ -118,7 +118,7 @@ def _latency(
         admin(hub, "POST", f"{DESTINATIONS}/dead/resume")
         time.sleep(1)
         beside.append(_steady(hub, receiver, users, seconds, rate))
-    admin(hub, "DELETE", f"{DESTINATIONS}/dead")
+    admin(hub, "DELETE", f"{DESTINATIONS}/dead?confirm=dead")
     p99_alone = median(_quantile(run, 0.99) for run in alone)
     where = "Kafka" if options.kafka else "webhook"
     p99_beside = median(_quantile(run, 0.99) for run in beside)
@@ -294,7 +294,7 @@ def _dead(folder: Path, backlog: int) -> dict[str, float]:
         cpu = hub.cpu_seconds()
         time.sleep(5)
         idle = (hub.cpu_seconds() - cpu) / 5
-        admin(hub, "DELETE", f"{DESTINATIONS}/dead")
+        admin(hub, "DELETE", f"{DESTINATIONS}/dead?confirm=dead")
     with closing(sqlite3.connect(folder / "scimhub.db")) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM held").fetchone()
     return {

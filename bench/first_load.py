@@ -136,7 +136,7 @@ def load_by_hub(hub: Server, application: Server, people: int, concurrency: int 
         if backfill["failed"] or now > _LIMIT:
             raise RuntimeError(f"The load does not get on: {backfill}")
     used = hub.cpu_seconds() - cpu[0], application.cpu_seconds() - cpu[1]
-    delivery.admin(hub, "DELETE", f"{delivery.DESTINATIONS}/load")
+    delivery.admin(hub, "DELETE", f"{delivery.DESTINATIONS}/load?confirm=load")
     reached = [next(moment for moment in moments if moment[1] >= people * part) for part in _PARTS]
     told = [(left, max(0.0, seconds - at)) for at, _, left in reached]
     return Loaded(seconds, *used, fmean(fullness or [0.0]), status["concurrency"], told)
@@ -165,7 +165,7 @@ def record(hub: Server, people: int, concurrency: int | None) -> list[bytes]:
     with recorder, _serving(recorder):
         begin(hub, "recorded", recorder.server_port, concurrency)
         delivery.wait(lambda: _look(hub, "recorded")[0]["state"] == "done", _LIMIT)
-        delivery.admin(hub, "DELETE", f"{delivery.DESTINATIONS}/recorded")
+        delivery.admin(hub, "DELETE", f"{delivery.DESTINATIONS}/recorded?confirm=recorded")
     if len(recorder.created) != people:
         raise RuntimeError(f"For {people} people {len(recorder.created)} creations came.")
     if recorder.others > 1:
