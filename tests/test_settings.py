@@ -91,6 +91,13 @@ MISTAKES = [
         "host is '0.0.0.0' (SCIMHUB_HOST), where plain HTTP could be overheard; give tls_certificate and tls_key, or name "
         "the reverse proxies in trusted_proxies (SCIMHUB_TRUSTED_PROXIES), or listen on 127.0.0.1.",
     ),
+    *(
+        (
+            {"SCIMHUB_SHUTDOWN_GRACE": text},
+            f"shutdown_grace is '{text}' (SCIMHUB_SHUTDOWN_GRACE); it must be a number of seconds from 0.",
+        )
+        for text in ("inf", "nan", "-1")
+    ),
     ({"SCIMHUB_CONFIG": "absent.toml"}, "The settings file absent.toml is not there."),
     (
         {"SCIMHUB_TLS_KEY": "absent.pem"},

@@ -14,7 +14,7 @@ from typing import Literal
 from scimhub import clock, destinations
 from scimhub.destinations.egress import Policy
 from scimhub.directory import schemas, sources
-from scimhub.directory.errors import Conflict
+from scimhub.directory.errors import Conflict, StoreUnusable
 from scimhub.directory.indexes import Builder
 from scimhub.directory.listing import Paging
 from scimhub.directory.schemas import Catalogs
@@ -64,9 +64,7 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
 
     With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable, KeysUnusable.
     """
-    settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if settings.database_file is not None:
-        settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_directories(settings)
     store = await open_store(
         settings.database_file or settings.database,
         new_id=clock.new_id,
@@ -103,6 +101,18 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         hub = _build(settings, store, exchanges, catalogs, builder, keyring, first)
         await _seal(hub.engine.given)
         yield hub
+
+
+def _make_directories(settings: Settings) -> None:
+    file = settings.database_file
+    for directory in (settings.data_directory, *([] if file is None else [file.parent])):
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            problem = f"The directory {directory} cannot be made: {error.strerror}"
+            raise StoreUnusable(
+                f"{problem}; make it for the user of the hub, or set SCIMHUB_DATABASE or SCIMHUB_DATA."
+            ) from error
 
 
 async def _seal(given: Surroundings) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from scimhub import clock, telemetry
+from scimhub import certificates, clock, telemetry
 from scimhub.app import Hub, open_hub
 from scimhub.directory.errors import Fault, StoreUnavailable
 from scimhub.distribution import retention
@@ -61,7 +61,10 @@ def serve_on(settings: Settings, listening: socket.socket, local: socket.socket 
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The socket of the hub's address; raises Fault when it cannot be had."""
+    """The socket of the hub's address; raises Fault when it cannot be had, or not with the certificate that is set."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is not None and key is not None and (flaw := certificates.flaw(certificate, key)):
+        raise Fault(flaw)
     host = settings.host.strip("[]")
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

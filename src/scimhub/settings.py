@@ -65,7 +65,7 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_spl
 class Settings(BaseModel):
     """Every setting with its default. ``load`` is the way to get one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     database: Annotated[str, BeforeValidator(_text_of_path)] = _setting(
         "data/scimhub.db",

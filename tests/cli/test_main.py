@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 
 from scimhub.sqlstore.sqlite import driver
 from tests.cli.command import Scimhub, column
+from tests.end_to_end.live import LiveHub
 
 
 def verdicts(scimhub: Scimhub) -> dict[str, str]:
@@ -89,6 +91,12 @@ def test_doctor_looks_at_the_certificates_expiry(
     assert verdicts(scimhub)["certificate"] == verdict
     (home / "k.pem").write_text("nonsense")
     assert verdicts(scimhub)["certificate"] == "FAIL"
+
+
+def test_doctor_counts_what_lies_in_the_write_ahead_log(scimhub: Scimhub, hub: LiveHub):
+    told = re.search(r"sound and up to date: ([0-9.]+) MiB, 0 changes\.", scimhub("doctor").output)
+    assert told is not None
+    assert float(told[1]) > 0
 
 
 # --------------------------------------------------------------------------- backup and restore
@@ -168,3 +176,119 @@ def test_looking_at_the_help_loads_no_server():
     code = "import sys; from scimhub.cli import main; print({'fastapi', 'uvicorn', 'apsw'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout == "set()\n"
+
+
+# --------------------------------------------------------------------------- who may not, and what cannot be
+
+# What root may do to the files of others is no right of it, and can be given away.
+_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search")
+
+
+def run_as_anybody(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command of a user to whom no file of the hub belongs."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can make files that belong to somebody else")
+    return subprocess.run(
+        [*_ANYBODY, sys.executable, "-m", "scimhub", *words], capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+@pytest.mark.parametrize("words", [("serve",), ("directory", "list"), ("backup", "copy.db"), ("export", "-o", "all.ndjson")])
+def test_a_user_who_may_not_look_into_the_data_folder_is_told_whom_to_be(scimhub: Scimhub, home: Path, words: tuple[str, ...]):
+    scimhub("directory", "create", "acme")
+    os.chown(home / "data", 65534, 65534)
+    refused = run_as_anybody(*words)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert "run the command as the user of the hub" in refused.stderr
+
+
+def test_doctor_says_whom_to_be_where_it_may_not_look(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    os.chown(home / "data", 65534, 65534)
+    looked = run_as_anybody("doctor", "--json")
+    found = {finding["subject"]: finding["verdict"] for finding in json.loads(looked.stdout)}
+    assert (looked.returncode, looked.stderr) == (1, "")
+    assert (found["files"], found["database"], found["keys"]) == ("FAIL", "FAIL", "FAIL")
+
+
+def test_a_data_folder_that_cannot_be_made_is_told_in_a_sentence(scimhub: Scimhub, home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCIMHUB_DATABASE", "/proc/nowhere/scimhub.db")
+    refused = scimhub("directory", "create", "acme")
+    assert (refused.code, refused.errors) == (
+        1,
+        "The directory /proc/nowhere cannot be made: No such file or directory; make it for the user of the hub, or set "
+        "SCIMHUB_DATABASE or SCIMHUB_DATA.\n",
+    )
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.parametrize(
+    "fault, reason", [("other", "not that of the certificate"), ("text", "no PEM file"), ("locked", "encrypted")]
+)
+def test_a_start_with_a_certificate_that_does_not_work_makes_no_database(
+    home: Path, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+):
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=hub"]
+    for name in ("hub", "other"):
+        subprocess.run([*words, "-keyout", f"{name}.key", "-out", f"{name}.pem"], check=True, capture_output=True)
+    (home / "text.key").write_text("nonsense")
+    locked = ["openssl", "rsa", "-aes128", "-passout", "pass:abcd", "-in", "hub.key", "-out", "locked.key"]
+    subprocess.run(locked, check=True, capture_output=True)
+    monkeypatch.setenv("SCIMHUB_TLS_CERTIFICATE", "hub.pem")
+    monkeypatch.setenv("SCIMHUB_TLS_KEY", f"{fault}.key")
+    monkeypatch.setenv("SCIMHUB_PORT", "0")
+    # In a process of its own, because it takes the log over.
+    words = [sys.executable, "-m", "scimhub", "serve"]
+    refused = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    # On an empty database the first start makes a token, which would never be shown.
+    assert (refused.returncode, refused.stdout, (home / "data").exists()) == (1, "", False)
+    assert reason in refused.stderr
+    assert refused.stderr.endswith("(SCIMHUB_TLS_CERTIFICATE, SCIMHUB_TLS_KEY).\n")
+
+
+# --------------------------------------------------------------------------- what is damaged, and disks that are full
+
+
+def damage(database: Path) -> None:
+    """Overwrite the page of the sources, as a bad disk would."""
+    with closing(sqlite3.connect(database)) as opened:
+        size = opened.execute("PRAGMA page_size").fetchone()[0]
+        page = opened.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sources'").fetchone()[0]
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xfe" * size)
+
+
+def test_of_a_damaged_database_there_is_no_backup(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    damage(home / "data" / "scimhub.db")
+    refused = scimhub("backup", "copy.db")
+    assert (refused.code, refused.output, sorted(path.name for path in home.iterdir())) == (1, "", ["data"])
+    assert refused.errors.endswith(
+        f"The database is damaged, so that there is no backup {home / 'copy.db'}; restore a backup with: "
+        "scimhub restore FILE --force.\n"
+    )
+
+
+def test_doctor_says_how_a_damaged_database_is_mended(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    damage(home / "data" / "scimhub.db")
+    looked = scimhub("doctor")
+    assert looked.code == 1
+    assert "scimhub restore FILE --force" in looked.output
+    assert "run scimhub doctor" not in looked.output
+
+
+def test_a_record_of_exchanges_that_is_damaged_may_be_moved_away(scimhub: Scimhub, home: Path):
+    scimhub("directory", "create", "acme")
+    (home / "data" / "scimhub-exchanges.db").write_text("junk")
+    assert "scimhub-exchanges.db cannot be opened: it is no SQLite database; name the right file, or move it away" in (
+        scimhub("directory", "list").errors
+    )
+
+
+def test_an_export_to_a_full_disk_names_the_file(scimhub: Scimhub, home: Path, monkeypatch: pytest.MonkeyPatch):
+    scimhub("directory", "create", "acme")
+    (home / "all.ndjson.new").mkdir()
+    refused = scimhub("export", "--directory", "acme", "-o", "all.ndjson")
+    assert (refused.code, refused.errors) == (1, "all.ndjson cannot be written: Is a directory; nothing of it is kept.\n")

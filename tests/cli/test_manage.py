@@ -51,8 +51,8 @@ def test_a_refusal_is_sentences_on_standard_error_and_code_1(scimhub: Scimhub):
     wrong = scimhub("source", "create", "A", "-d", "acme", "--dialect", "none", "--returning", "never")
     assert (wrong.code, len(wrong.errors.splitlines())) == (1, 3)
     absent = scimhub("directory", "show", "none", "--json")
-    assert (absent.code, absent.output) == (1, "")
-    assert absent.errors == "There is no directory 'none'; list those there are with: scimhub directory list.\n"
+    sentence = "There is no directory 'none'; list those there are with: scimhub directory list."
+    assert (absent.code, json.loads(absent.output), absent.errors) == (1, {"problems": [sentence]}, f"{sentence}\n")
 
 
 def test_wrong_usage_is_code_2(scimhub: Scimhub):
@@ -101,6 +101,7 @@ def test_a_source_is_changed_and_removed(scimhub: Scimhub):
         == "external_id"
     )
     assert scimhub("source", "show", "okta", "-d", "acme", "--json").json["dialect"] == "lenient"
+    scimhub("token", "create", "-d", "acme", "-s", "okta")
     assert scimhub("source", "delete", "okta", "-d", "acme", "--json").json == {"deleted": "okta"}
     assert scimhub("source", "list", "-d", "acme", "--json").json == []
 

@@ -174,6 +174,9 @@ def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, receiver: Receiver, m
     # What it never had is no replay.
     wait_until(lambda: types(receiver) == ["user.created"], 10, "the first of them")
     hub.stop()
+    told = run("destination", "resend", "hook", "kim")
+    assert (told.code, told.output.splitlines()[-1]) == (0, "No hub runs; it goes on when one does.")
+    assert "waits          No hub runs; it goes on when one does." in run("destination", "show", "hook").output.splitlines()
     waits = run("destination", "backfill", "hook", "--wait")
     assert (waits.code, waits.errors) == (1, "No hub runs; it goes on when one does.\n")
     replayed = run("destination", "replay", "reached", "--after", "0", "--wait")

@@ -64,7 +64,8 @@ async def test_a_restored_database_is_another_history_of_the_same_resources(desk
         assert await restored.last_position() == 1
     finally:
         await restored.close()
-    assert [path.name for path in folder.iterdir() if "partial" in path.name] == []
+    # A backup may lie where nothing can be written.
+    assert [path.name for path in folder.iterdir() if "partial" in path.name or path.name.endswith(("-wal", "-shm"))] == []
 
 
 async def test_nothing_is_overwritten(store: SqlStore, tmp_path: Path):

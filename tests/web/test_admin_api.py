@@ -317,6 +317,7 @@ async def test_the_api_describes_itself(open_client: Open):
     assert len(operations) == 64
     assert all(operation["summary"] and operation["security"] for operation in operations)
     assert all(path.startswith("/admin/v1/") for path in described["paths"])
+    assert all({"4XX", "503"} <= operation["responses"].keys() for operation in operations)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

@@ -162,7 +162,12 @@ async def open_way(settings: Settings) -> AsyncIterator[Way]:
 async def ask_running(settings: Settings, request: httpx.Request) -> Any:
     """The answer of the running hub; raises NotRunning, Refused."""
     socket = settings.socket_path
-    if not socket.exists():
+    try:
+        is_there = socket.exists()
+    except PermissionError as error:
+        problem = f"This user may not look into {settings.data_directory}; run the command as the user of the hub."
+        raise Refused([problem]) from error
+    if not is_there:
         raise NotRunning
     async with httpx.AsyncHTTPTransport(uds=str(socket)) as transport:
         try:

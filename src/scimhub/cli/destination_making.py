@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scimhub.cli import connection, files, output
+from scimhub.cli.asking import Yes, confirm
 from scimhub.cli.connection import path_of
 from scimhub.cli.destinations import (
     Attributes,
@@ -20,7 +21,7 @@ from scimhub.cli.destinations import (
     subscription_of,
 )
 from scimhub.cli.manage import AsJson, InDirectory
-from scimhub.cli.resync import Wait, Yes, confirm, wait_for
+from scimhub.cli.resync import Wait, wait_for
 
 Url = Annotated[str | None, typer.Option(help="Where a webhook's events are posted.")]
 Options = Annotated[

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scimhub.cli import connection, files, output
+from scimhub.cli.asking import Yes, confirm_removal
 from scimhub.cli.brake import brake_verbs
 from scimhub.cli.connection import path_of
 from scimhub.cli.manage import AsJson, InDirectory
@@ -54,9 +55,22 @@ def _path(directory: str, *rest: str) -> str:
 
 
 @destination_verbs.command("delete")
-def delete(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+def delete(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Remove a destination, its secrets and what it is owed."""
-    connection.ask(context, "DELETE", _path(directory, name))
+    path = _path(directory, name)
+    owed = connection.ask(context, "GET", path)["status"]
+    loss = (
+        f"Destination {name} goes with its secrets, its ledger and what it is owed: {owed['lag']:,} positions of the log, "
+        f"{owed['held']:,} resources held, {owed['brake_held']:,} removals that the brake keeps."
+    )
+    confirm_removal(loss, yes=yes)
+    connection.ask(context, "DELETE", path)
     output.print_done(f"Destination {name} is removed.", {"deleted": name}, as_json)
 
 
@@ -127,7 +141,7 @@ def check(context: typer.Context, name: str, directory: InDirectory = "default",
             print(f"Note: {note}")
     if result["outcome"] != "delivered":
         reason = result["reason"] + (f" It answered: {result['excerpt']}" if result["excerpt"] else "")
-        raise output.fail([reason])
+        raise output.fail([reason], is_answered=True)
 
 
 # --------------------------------------------------------------------------- stopping and going on
@@ -172,7 +186,7 @@ def replay(
         shown, obstacle = _look_on(context, _path(directory, name), shown)
     print_destination(shown, as_json)
     if obstacle:
-        raise output.fail([obstacle])
+        raise output.fail([obstacle], is_answered=True)
 
 
 def _look_on(context: typer.Context, path: str, begun: dict[str, Any]) -> tuple[Any, str]:
@@ -252,6 +266,8 @@ def retry(
     done = connection.ask(context, "POST", _path(directory, name, "held", "retry"), json={"resource_id": resource})
     count = done["retried"]
     output.print_done(f"{count} {'resource is' if count == 1 else 'resources are'} tried again now.", done, as_json)
+    if count and not as_json:
+        print_obstacle(context, directory, name)
 
 
 @held_verbs.command("skip")
@@ -310,7 +326,15 @@ def facts_of(shown: dict[str, Any]) -> dict[str, object]:
         "since start": f"delivered {status['delivered']}, failed {status['failed']}",
         "last success": status["last_success"] or "-",
         "error": status["error"] or "-",
+        **({"waits": status["waits_for"]} if status["waits_for"] else {}),
     }
+
+
+def print_obstacle(context: typer.Context, directory: str, name: str) -> None:
+    """What keeps the destination from being sent what it is owed now; nothing where nothing does."""
+    obstacle = connection.ask(context, "GET", _path(directory, name))["status"]["waits_for"]
+    if obstacle:
+        print(obstacle)
 
 
 def _held(status: dict[str, Any]) -> str:

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import re
 import shutil
-import ssl
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from scimhub import clock
+from scimhub import certificates, clock
 from scimhub import settings as settings_of
 from scimhub.cli import connection, deliveries, output
 from scimhub.cli.connection import NotRunning, Refused
@@ -25,8 +23,6 @@ from scimhub.sqlstore.sqlite import migrate
 _MIB = 1024 * 1024
 _LITTLE_DISK = 1024 * _MIB
 _NO_DISK = 100 * _MIB
-# ASN.1 UTCTime and GeneralizedTime; the first two of a certificate are its validity (RFC 5280 §4.1.2.5).
-_TIMES = re.compile(rb"\x17\x0d(\d{12}Z)|\x18\x0f(\d{14}Z)")
 
 
 def examine(config: Path | None) -> list[Finding]:
@@ -59,7 +55,7 @@ def _sqlite() -> Finding:
 
 
 def _directory(directory: Path) -> Iterator[Finding]:
-    if not directory.exists():
+    if not os.path.exists(directory):
         yield Finding("OK", "files", f"The directory {directory} is not there yet; the first start makes it.")
         return
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
@@ -76,15 +72,10 @@ def _directory(directory: Path) -> Iterator[Finding]:
 def _certificate(settings: Settings) -> Iterator[Finding]:
     if settings.tls_certificate is None or settings.tls_key is None:
         return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", None) or error
-        yield Finding(
-            "FAIL", "certificate", f"{settings.tls_certificate} and {settings.tls_key} do not work together: {reason}."
-        )
+    if flaw := certificates.flaw(settings.tls_certificate, settings.tls_key):
+        yield Finding("FAIL", "certificate", flaw)
         return
-    end = _expiry(settings.tls_certificate)
+    end = certificates.expiry(settings.tls_certificate)
     if end is None:
         yield Finding("WARN", "certificate", f"The time of expiry of {settings.tls_certificate} cannot be read.")
     elif end <= datetime.now(UTC):
@@ -93,17 +84,6 @@ def _certificate(settings: Settings) -> Iterator[Finding]:
         yield Finding("WARN", "certificate", f"{settings.tls_certificate} expires on {clock.text(end)}; renew it now.")
     else:
         yield Finding("OK", "certificate", f"{settings.tls_certificate} holds until {clock.text(end)}.")
-
-
-def _expiry(certificate: Path) -> datetime | None:
-    """The end of the first certificate's validity. The standard library verifies certificates, but does not show them."""
-    text = certificate.read_text("ascii", "replace")
-    found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
-    times = _TIMES.findall(ssl.PEM_cert_to_DER_cert(found[0])) if found else []
-    if len(times) < 2:
-        return None
-    short, long = (part.decode() for part in times[1])
-    return datetime.strptime(long or f"20{short}", "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
 
 async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -131,8 +111,9 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
             f"The database is damaged ({status['check']['problems'][0]}); restore a backup with: scimhub restore FILE --force"
         )
         return status, [*findings, Finding("FAIL", "database", text)]
-    size = status["check"]["size"] / _MIB
-    text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {status['last_position']} changes."
+    size = (status["check"]["size"] + status["check"]["wal_size"]) / _MIB
+    changes = output.counted(status["last_position"], "change")
+    text = f"{settings.database_shown} is sound and up to date: {size:.1f} MiB, {changes}."
     of_server = [Finding(**found) for found in status["check"]["findings"]]
     return status, [*findings, Finding("OK", "database", text), *of_server]
 
@@ -153,10 +134,15 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         helps = "they protect the secrets of destinations in the database and its backups"
         yield Finding("OK", "keys", f"The keys come from the settings; {helps}, not from who may read the hub's settings.")
         return
-    if not path.exists():
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        yield Finding("FAIL", "keys", f"This user may not look at the key file {path}; run the command as the user of the hub.")
+        return
+    except FileNotFoundError:
         yield Finding("OK", "keys", f"There is no key file {path} yet; the first start makes it.")
         return
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if stat.S_IMODE(mode) & 0o077:
         yield Finding("WARN", "keys", f"Others may read the key file {path}; run: chmod 600 {path}")
     where = "beside the database, " if path == settings.own_keys_file else ""
     yield Finding(
@@ -224,7 +210,9 @@ def _elsewhere(nodes: int) -> str:
 
 
 def _disk(settings: Settings, status: dict[str, Any] | None) -> Finding:
-    directory = next(path for path in (settings.data_directory, *settings.data_directory.absolute().parents) if path.exists())
+    directory = next(
+        path for path in (settings.data_directory, *settings.data_directory.absolute().parents) if os.path.exists(path)
+    )
     free = shutil.disk_usage(directory).free
     shown = f"{free / _MIB:.0f} MiB are free at {settings.data_directory}"
     if free < _NO_DISK:

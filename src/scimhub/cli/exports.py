@@ -56,8 +56,10 @@ def export_file(
         raise output.fail(error.problems, output.WRONG_SETTINGS) from None
     except Refused as error:
         raise output.fail(error.problems) from None
-    except (Fault, OSError) as error:
+    except Fault as error:
         raise output.fail([str(error)]) from None
+    except OSError as error:
+        raise output.fail([f"{to or 'Standard output'} cannot be written: {error.strerror}; nothing of it is kept."]) from None
 
 
 async def _export(

@@ -211,14 +211,20 @@ def _failed(error: Exception, begin: _Begin) -> typer.Exit:
 
 def _report(plan: Plan, is_dry: bool, plan_out: Path | None, as_json: bool) -> None:
     rendered = {"dry_run": is_dry, **plan.render()}
+    if as_json:
+        output.print_json(rendered)
+    else:
+        _print(plan, is_dry)
+    # What was done is told whatever becomes of the file.
     if plan_out is not None:
         try:
             plan_out.write_bytes(orjson.dumps(rendered, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
-            raise output.fail([f"The plan cannot be written to {plan_out}: {error.strerror}."]) from None
-    if as_json:
-        output.print_json(rendered)
-        return
+            problem = f"The plan cannot be written to {plan_out}: {error.strerror}."
+            raise output.fail([problem], is_answered=True) from None
+
+
+def _print(plan: Plan, is_dry: bool) -> None:
     print(_sentence(plan, is_dry))
     if plan.attributes:
         changed = ", ".join(f"{name} {count:,}" for name, count in plan.attributes.most_common())

@@ -19,6 +19,7 @@ from scimhub.cli.exchanges import exchange_verbs
 from scimhub.cli.exports import export_file
 from scimhub.cli.imports import import_file
 from scimhub.cli.indexes import index_verbs
+from scimhub.cli.refusing import Verbs
 from scimhub.cli.resync import backfill, drift, resend, resync_verbs
 from scimhub.cli.secrets import secret_verbs
 from scimhub.cli.simulate import simulate
@@ -28,6 +29,7 @@ from scimhub.directory.errors import Fault
 AsJson = manage.AsJson
 
 commands = typer.Typer(
+    cls=Verbs,
     help="A SCIM 2.0 identity hub: takes users and groups from identity providers.",
     no_args_is_help=True,
     add_completion=False,

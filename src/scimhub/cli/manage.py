@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scimhub.cli import connection, output
+from scimhub.cli.asking import Yes, confirm_removal
 from scimhub.cli.connection import path_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -111,9 +112,20 @@ def update_source(
 
 
 @source_verbs.command("delete")
-def delete_source(context: typer.Context, name: str, directory: InDirectory = "default", as_json: AsJson = False) -> None:
+def delete_source(
+    context: typer.Context,
+    name: str,
+    directory: InDirectory = "default",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Remove a source and revoke its tokens; its resources stay."""
-    connection.ask(context, "DELETE", path_of("directories", directory, "sources", name))
+    path = path_of("directories", directory, "sources", name)
+    tokens = connection.ask(context, "GET", f"{path}/tokens")["items"]
+    valid = sum(token["state"] == "valid" for token in tokens)
+    loss = f"Whoever uses one of the {valid} valid tokens of source {name} is refused from then on; its resources stay."
+    confirm_removal(loss, yes=yes)
+    connection.ask(context, "DELETE", path)
     output.print_done(f"Source {name} is removed and its tokens are revoked; its resources stay.", {"deleted": name}, as_json)
 
 
@@ -190,7 +202,7 @@ def list_schemas(context: typer.Context, directory: InDirectory = "default", as_
 
 
 @schema_verbs.command("show")
-def show_schema(context: typer.Context, name: str, directory: InDirectory = "default") -> None:
+def show_schema(context: typer.Context, name: str, directory: InDirectory = "default", _: AsJson = False) -> None:
     """Print one definition as JSON: a schema by URN, a resource type by name."""
     output.print_json(connection.ask(context, "GET", path_of("directories", directory, "schemas", name)))
 

@@ -64,11 +64,20 @@ def print_done(sentence: str, answer: Mapping[str, object], as_json: bool) -> No
         print(sentence)
 
 
-def fail(problems: Sequence[str], code: int = REFUSED) -> typer.Exit:
-    """Say each problem on standard error; to be raised."""
+class Refusal(typer.Exit):
+    """The end of a verb that refused or failed; ``is_answered`` if it has printed its JSON all the same."""
+
+    def __init__(self, problems: Sequence[str], code: int, *, is_answered: bool) -> None:
+        super().__init__(code)
+        self.problems = problems
+        self.is_answered = is_answered
+
+
+def fail(problems: Sequence[str], code: int = REFUSED, *, is_answered: bool = False) -> Refusal:
+    """Say each problem on standard error; to be raised. Whoever has printed an answer before says so."""
     for problem in problems:
         print(problem, file=sys.stderr)
-    return typer.Exit(code)
+    return Refusal(problems, code, is_answered=is_answered)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The verbs on what a destination is told without anything having happened: backfill, resend, drift, resync."""
 
 import json
-import sys
 import time
 from typing import Annotated, Any
 
@@ -9,13 +8,13 @@ import typer
 
 from scimhub.cli import connection, output, progress
 from scimhub.cli.connection import path_of
+from scimhub.cli.destinations import print_obstacle
 from scimhub.cli.manage import AsJson, InDirectory
 
 resync_verbs = typer.Typer(help="Bring a destination to what it was to have: plan, then apply.", no_args_is_help=True)
 
 Wait = Annotated[bool, typer.Option("--wait", help="Look on until it is done.")]
 Samples = Annotated[int, typer.Option(help="So many samples of each sort.", min=0, max=1000)]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _LOOK_EVERY = 0.3
 _MOST_SHOWN = 5
 
@@ -58,7 +57,7 @@ def wait_for(context: typer.Context, directory: str, name: str, as_json: bool) -
     shown = _look_on(context, directory, name)
     print_backfill({**shown, "waits_for": ""} if not as_json else shown, name, directory, as_json)
     if shown["state"] != "done":
-        raise output.fail([shown["waits_for"] or f"It is {shown['state']}{_because(shown)}"])
+        raise output.fail([shown["waits_for"] or f"It is {shown['state']}{_because(shown)}"], is_answered=True)
 
 
 def _look_on(context: typer.Context, directory: str, name: str) -> dict[str, Any]:
@@ -118,6 +117,8 @@ def resend(
     output.print_done(
         f"{what} told again. What became of it: scimhub trace {done['resources'][0]} --directory {directory}", done, as_json
     )
+    if not as_json:
+        print_obstacle(context, directory, name)
 
 
 # --------------------------------------------------------------------------- drift
@@ -306,13 +307,3 @@ def print_plan(found: dict[str, Any]) -> None:
 def _counts(found: dict[str, Any]) -> str:
     parts = [f"{action} {count:,} {kind}" for action, of_kind in found["counts"].items() for kind, count in of_kind.items()]
     return ", ".join(parts) or "do nothing: it has what it was to have"
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if somebody says so, or nobody is to be asked; ends the program with code 1."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise output.fail([f"{question} Nobody can be asked here; give --yes."])
-    if not typer.confirm(question):
-        raise output.fail(["Nothing was changed."])

@@ -74,10 +74,14 @@ def _write_beside(path: Path, keys: Sequence[Key]) -> Path:
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(_HEAD + "".join(f"{sealing.write_key(key)}\n" for key in keys))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(_HEAD + "".join(f"{sealing.write_key(key)}\n" for key in keys))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        fresh.unlink()
+        raise
     return fresh
 
 

@@ -37,7 +37,8 @@ def check_not_newer(done: Collection[int], steps: tuple[Migration, ...]) -> None
     newest = max((step.number for step in steps), default=0)
     if done and max(done) > newest:
         raise StoreUnusable(
-            f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub."
+            f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub. "
+            "Start that one, or restore a backup that was made before."
         )
 
 

@@ -45,6 +45,7 @@ _REFUSED: dict[str, Any] = {
     "description": "Refused; the body says why.",
     "content": {_PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
 }
+_UNAVAILABLE = _REFUSED | {"description": "The database, or a key, is not available now; ask again later."}
 _STATUS: dict[type[Fault], tuple[int, str]] = {
     Absent: (404, "Not found"),
     Conflict: (409, "Conflict"),
@@ -79,14 +80,14 @@ def build_admin_api(
     api = FastAPI(
         title="scimhub administration",
         version="1",
-        description="Directories, sources, tokens and schemas of a scimhub. The scimhub command speaks to the same API.",
+        description="Everything that an administrator sets and sees of a scimhub. The scimhub command speaks to the same API.",
         openapi_url=f"{PREFIX}/openapi.json",
         # Their pages load scripts from a network outside.
         docs_url=None,
         redoc_url=None,
         # The token is checked before the body is read, by _Door; this line puts it into the description.
         dependencies=[Security(HTTPBearer(auto_error=False, description="SCIMHUB_ADMIN_TOKEN"))],
-        responses={"4XX": _REFUSED},
+        responses={"4XX": _REFUSED, "503": _UNAVAILABLE},
         redirect_slashes=False,
     )
     api.state.administration = Administration(

@@ -5,6 +5,7 @@ aside, the event loop does the waiting, and the unit goes on with the answer. So
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -167,6 +168,10 @@ def why_not_opened(error: BaseException) -> str:
     if isinstance(error, ValueError) and not str(error).startswith("`sslmode`"):
         # Of a URL that it does not understand the driver tells a part, which may be of the password.
         return "its URL is not understood"
+    # The driver's own words have no number, such as of a server that knows no TLS: they say enough.
+    if isinstance(error, OSError) and (error.errno or not isinstance(error, ConnectionError)):
+        reason = os.strerror(error.errno) if error.errno else str(error) or "no answer in time"
+        return f"{reason}; does the server run, and is it where the URL says?"
     return str(error) or type(error).__name__
 
 

@@ -1,10 +1,12 @@
 """Copies of the database: made while the hub runs, and opened again as a hub with a new history (DECISIONS 25)."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 import apsw
 
@@ -52,6 +54,10 @@ async def back_up(database: "BareWriter", target: Path, progress: Progress | Non
             os.unlink(partial)
             raise
         copy.close()
+        # On a thread: to read a large copy takes seconds, in which the hub goes on.
+        if not await asyncio.to_thread(_is_sound, partial):
+            os.unlink(partial)
+            raise StoreUnusable(f"The database is damaged, so that there is no backup {target}; {driver.RESTORE}.")
         _settle(partial, target)
 
 
@@ -86,18 +92,40 @@ def restore(backup: Path, target: Path, random: Callable[[int], bytes]) -> Fille
 
 
 def _fill(backup: Path, partial: Path, random: Callable[[int], bytes]) -> Filled:
-    source = SqliteConnection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
+    source = _open_to_read(backup)
     copy = SqliteConnection(str(partial))
     try:
         with copy.backup("main", source, "main") as steps:
             steps.step(-1)
-        if copy.fetch("PRAGMA quick_check") != [("ok",)]:
-            raise StoreUnusable(f"The backup {backup} is damaged.")
+        if not _passes_check(copy):
+            raise StoreUnusable(f"The backup {backup} is damaged; take another one.")
         migrate.check_known(copy)
         return Filled(migrate.renew_epoch(copy, random), _keys(copy))
     finally:
         copy.close()
         source.close()
+
+
+def _is_sound(path: Path) -> bool:
+    connection = _open_to_read(path)
+    try:
+        return _passes_check(connection)
+    finally:
+        connection.close()
+
+
+def _open_to_read(path: Path) -> SqliteConnection:
+    """A file to which nobody writes. A copied database may have its write-ahead log beside it; what has none is given none."""
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    uri = f"file:{quote(str(path.absolute()))}{'' if has_log else '?immutable=1'}"
+    return SqliteConnection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def _passes_check(connection: SqliteConnection) -> bool:
+    try:
+        return connection.fetch("PRAGMA quick_check") == [("ok",)]
+    except (apsw.CorruptError, apsw.NotADBError):
+        return False
 
 
 def _keys(copy: SqliteConnection) -> tuple[str, ...]:

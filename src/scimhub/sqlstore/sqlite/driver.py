@@ -118,14 +118,30 @@ class SqliteConnection(apsw.Connection):
                 self.execute("COMMIT")
 
 
+# What to do with a database that is damaged.
+RESTORE = "restore a backup with: scimhub restore FILE --force"
+
+
 @contextmanager
-def opening(path: Path) -> Iterator[None]:
-    """Turns the faults of opening a file into StoreUnusable."""
+def opening(path: Path, *, when_damaged: str = RESTORE) -> Iterator[None]:
+    """Turns the faults of opening a file into StoreUnusable; ``when_damaged`` says what to do if it is that."""
     try:
         yield
     except (apsw.Error, OSError) as error:
-        reason = unavailable(error) if is_unavailable(error) else error
-        raise StoreUnusable(f"The database {path} cannot be opened: {reason}") from error
+        raise StoreUnusable(f"The database {path} cannot be opened: {_why_not_opened(error, when_damaged)}") from error
+
+
+def _why_not_opened(error: BaseException, when_damaged: str) -> str:
+    """Why, and what to do about it."""
+    if isinstance(error, PermissionError):
+        return f"this user may not open {error.filename}; run the command as the user of the hub, or give that user the files."
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; set SCIMHUB_DATABASE to the path of a file."
+    if isinstance(error, apsw.NotADBError):
+        return f"it is no SQLite database; name the right file, or {when_damaged}."
+    if isinstance(error, apsw.CorruptError):
+        return f"it is damaged; {when_damaged}."
+    return str(unavailable(error) if is_unavailable(error) else error)
 
 
 class FileLock:
@@ -164,7 +180,7 @@ _UNAVAILABLE: dict[type[BaseException], str] = {
     apsw.IOError: "The disk gave an input/output error",
     apsw.NoMemError: "SQLite ran out of memory",
     MemoryError: "The process ran out of memory",
-    apsw.CorruptError: "The database file is damaged; run scimhub doctor",
+    apsw.CorruptError: f"The database file is damaged; {RESTORE}",
     apsw.NotADBError: "The file is no SQLite database any more",
     apsw.CantOpenError: "A file of the database could not be opened",
     apsw.ReadOnlyError: "The database may only be read",

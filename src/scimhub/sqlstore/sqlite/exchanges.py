@@ -111,7 +111,7 @@ def path_beside(database: Path) -> Path:
 
 
 def _open(path: Path) -> SqliteConnection:
-    with driver.opening(path):
+    with driver.opening(path, when_damaged="move it away, for it holds only what came in and was answered, and start again"):
         driver.create_file(path)
         if path.stat().st_size == 0:
             _give_page_size(path)

@@ -1,0 +1,26 @@
+"""Whether somebody really wants it: asked at the terminal, on standard error, so that an answer stays JSON."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from scimhub.cli import output
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only if somebody says so, or nobody is to be asked; ends the program with code 1."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise output.fail([f"{question} Nobody can be asked here; give --yes."])
+    if not typer.confirm(question, err=True):
+        raise output.fail(["Nothing was changed."])
+
+
+def confirm_removal(loss: str, *, yes: bool) -> None:
+    """As ``confirm``, for what cannot be had again; ``loss`` says what. A script has named it, and is taken at its word."""
+    if sys.stdin.isatty():
+        confirm(f"{loss} Remove it?", yes=yes)
