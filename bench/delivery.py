@@ -98,6 +98,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="a topic in the place of a webhook, at these servers or of its own",
     )
     parser.add_argument("--drains", default="users group", help="changes of many users, of one group's members, or both")
+    parser.add_argument("--alone", action="store_true", help="have a topic consumed when a drain is over, not beside it")
     parser.add_argument("--backlog", type=int, default=100_000, help="changes to drain")
     parser.add_argument("--dead", type=int, default=_DEAD_BACKLOG, help="changes behind a dead destination")
     parser.add_argument("--destinations", type=int, default=10, help="how many webhooks a fan-out has")
@@ -201,8 +202,10 @@ def _drain(
     admin(hub, "POST", f"{DESTINATIONS}/live/pause", {})
     _fill(loader, hub, [_change(what, group, users, number) for number in range(backlog)], 200 if what == "users" else 204)
     before = int(_fetch(receiver, "/count"))
+    _fetch(receiver, "/hold" if options.alone else "/go")
     moments = _watch_drain(hub, broker)
-    wait(lambda: int(_fetch(receiver, "/count")) - before >= backlog, 10)
+    _fetch(receiver, "/go")
+    wait(lambda: int(_fetch(receiver, "/count")) - before >= backlog, 60)
     name = f"drain of {backlog:,} changes {'of one hot group' if what == 'group' else 'of many users'}"
     begun = next(moment for moment in moments if moment.left < backlog)
     found = {

@@ -24,6 +24,9 @@ def _note(servers: str, topic: str) -> None:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "bench", "fetch.wait.max.ms": 5})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(_PARTITIONS)])
     while True:
+        if receiver.is_held:
+            time.sleep(0.05)
+            continue
         message = consumer.poll(0.1)
         if message is not None and message.error() is None:
             id = dict(message.headers() or []).get("ce_id")

@@ -21,6 +21,8 @@ _RUN = re.compile(rb'"version":(\d+).{0,80}?"fromVersion":(\d+)')
 
 arrivals: list[tuple[str, float]] = []
 changes = 0
+# Whether what comes is left where it is for now; only who fetches can do so.
+is_held = False
 
 
 class Noting(asyncio.Protocol):
@@ -44,13 +46,16 @@ class Noting(asyncio.Protocol):
 
 
 def _answer(head: bytes, body: bytes) -> bytes:
-    global changes
+    global changes, is_held
     if head.startswith(b"POST"):
         found = _ID.search(body)
         if found is not None:
             arrivals.append((found[1].decode(), time.time()))
             run = _RUN.search(body)
             changes += 1 if run is None else int(run[1]) - int(run[2]) + 1
+        return _OK
+    if head.startswith((b"GET /hold", b"GET /go")):
+        is_held = head.startswith(b"GET /hold")
         return _OK
     told = str(changes) if head.startswith(b"GET /count") else "\n".join(f"{id} {moment!r}" for id, moment in arrivals)
     return f"HTTP/1.1 200 OK\r\nContent-Length: {len(told)}\r\n\r\n{told}".encode()

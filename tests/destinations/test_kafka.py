@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from scimhub.destinations import kinds
+from scimhub.destinations.kafka_production import _GATHERED as GATHERED
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from tests.destinations.broker import HERE, opened, send
 from tests.destinations.broker_kafka import MockKafkaBroker, fetch
@@ -159,14 +160,30 @@ async def test_reports_leave_others_their_turn_however_many_come(broker: MockKaf
         assert await sender.send(of("u", "e0")) == Delivered()
         round, rounds, told = 0, [], sender._connection.client._reports
         sender.listen(lambda some: rounds.extend([round] * len(some)))
-        for number in range(200):
+        for number in range(2 * GATHERED):
             assert sender.post(of(f"u{number}"))
             # The loop stands still, so that the library's thread calls it more than once.
-            wait_here(lambda number=number: len(told) > number)
-        while len(rounds) < 200:
+            if (number + 1) % GATHERED == 0:
+                wait_here(lambda number=number: len(told) > number)
+        while len(rounds) < 2 * GATHERED:
             await asyncio.sleep(0)
             round += 1
     assert max(Counter(rounds).values()) == 32
+
+
+async def test_records_that_come_together_are_told_of_each_and_those_that_gather_when_it_ends_as_lost(broker: MockKafkaBroker):
+    await broker.create("gathering")
+    told: dict[str, Outcome] = {}
+    async with opened("kafka", broker.configuration("gathering")) as sender:
+        assert await sender.send(of("u", "first")) == Delivered()
+        sender.listen(lambda some: told.update((message.delivery_id, outcome) for message, outcome in some))
+        for number in range(GATHERED + 1):
+            assert sender.post(of(f"u{number}", f"e{number}"))
+        await until(lambda: len(told) == GATHERED + 1, "all of them")
+        assert set(told.values()) == {Delivered()}
+        assert sender.post(of("u", "last"))
+    assert isinstance(told["last"], Retry)
+    assert (told["last"].blame, len(await broker.received("gathering"))) == ("destination", GATHERED + 2)
 
 
 @pytest.mark.ci  # librdkafka's own pauses take five seconds

@@ -120,10 +120,7 @@ class KafkaSender:
         record = self._record_of(message)
         if record is None or record.size > production.limit:
             return False
-        try:
-            production.post(record, message)
-        except (BufferError, KafkaException):
-            return False
+        production.post(record, message)
         return True
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scimhub.destinations.broker_configuration import Server
 from scimhub.destinations.kafka_configuration import KafkaKeys
@@ -26,6 +26,11 @@ _LOOK_EVERY_MS: Final = 5000
 _LEAST_LIMIT: Final = 1000
 # So many reports are told in one round of the loop.
 _REPORTS_AT_ONCE: Final = 32
+# So many records are given to the library together at most, and so many seconds they gather while others are under way.
+_GATHERED: Final = 128
+_GATHERING: Final = 0.005
+# So many milliseconds the library waits for the rest of what it is given together.
+_LINGER_MS: Final = 0.5
 
 # What came of records that were posted: of each the message, its size in bytes, and what the brokers say, None if all is well.
 Reports = Sequence[tuple[Message, int, KafkaError | None]]
@@ -75,6 +80,10 @@ class Production:
         # What came of records: of those that were posted, and of those for which somebody waits.
         self._reports: deque[tuple[Message, int, KafkaError | None]] = deque()
         self._answers: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
+        # What was posted and is not with the library yet, how many of what was posted are, and what ends the gathering.
+        self._gathered: list[tuple[Record, Message]] = []
+        self._under_way = 0
+        self._releasing: asyncio.Handle | None = None
         self._look_at, self._landed = look_at, landed
         told = {"error_cb": self._note, "stats_cb": self._note_members, "statistics.interval.ms": _LOOK_EVERY_MS}
         self._producer = Producer({**configuration, **told}, logger=_log)
@@ -84,14 +93,39 @@ class Production:
         self._thread.start()
 
     def post(self, record: Record, message: Message) -> None:
-        """Have what the brokers say of the record told; raises BufferError and KafkaException."""
-        self._produce(record, partial(self._note_report, message, record.size))
+        """Have what the brokers say of the record told; if it is alone it leaves at the end of this round of the loop."""
+        self._gathered.append((record, message))
+        if len(self._gathered) >= _GATHERED:
+            self._release()
+        elif self._releasing is None:
+            wait = _GATHERING if self._under_way else 0.0
+            self._releasing = self._loop.call_later(wait, self._release) if wait else self._loop.call_soon(self._release)
 
     async def append(self, record: Record) -> KafkaError | None:
-        """Wait for it; raises the same."""
+        """Wait for it; raises BufferError and KafkaException."""
         said: asyncio.Future[KafkaError | None] = self._loop.create_future()
         self._produce(record, partial(self._note_answer, said))
         return await said
+
+    def _release(self) -> None:
+        """Give over what was gathered."""
+        if self._releasing is not None:
+            self._releasing.cancel()
+            self._releasing = None
+        gathered, self._gathered = self._gathered, []
+        self._under_way += len(gathered)
+        for record, message in gathered:
+            try:
+                self._produce(record, partial(self._note_report, message, record.size))
+            except BufferError:
+                self._refuse(record, message, KafkaError(KafkaError._QUEUE_FULL))
+            except KafkaException as raised:
+                self._refuse(record, message, raised.args[0])
+
+    def _refuse(self, record: Record, message: Message, error: KafkaError) -> None:
+        """The library does not take it."""
+        self._reports.append((message, record.size, error))
+        self._loop.call_soon(self._begin_landing)
 
     def _produce(self, record: Record, note: Callable[[KafkaError | None, object], None]) -> None:
         key, value, headers, _ = record
@@ -102,6 +136,10 @@ class Production:
     async def end(self) -> None:
         """Forget what is not confirmed, tell who waits for it, and stop."""
         self._is_over = True
+        gathered, self._gathered = self._gathered, []
+        self._under_way += len(gathered)
+        for record, message in gathered:
+            self._refuse(record, message, KafkaError(KafkaError._PURGE_QUEUE))
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
         self._producer.poll(0)
@@ -133,6 +171,7 @@ class Production:
     def _land(self) -> None:
         self._is_landing = False
         if count := min(len(self._reports), _REPORTS_AT_ONCE):
+            self._under_way -= count
             self._landed(self, [self._reports.popleft() for _ in range(count)])
         for _ in range(min(len(self._answers), _REPORTS_AT_ONCE)):
             said, error = self._answers.popleft()
@@ -172,9 +211,9 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "batch.size": max(1, limit),
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
-        # A record that is alone leaves at once. While three requests to a broker are under way, others gather for the next, so
-        # that batches grow with the load: each costs the library as much as ten records (docs/decisions/0034).
-        "linger.ms": 0,
+        # Records gather before they are given to it, while others are under way; so batches grow with the load, of which each
+        # costs the library as much as ten records, and the broker more (docs/decisions/0034).
+        "linger.ms": _LINGER_MS,
         "max.in.flight.requests.per.connection": 3,
         "socket.keepalive.enable": True,
         "log.connection.close": False,
