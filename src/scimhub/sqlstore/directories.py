@@ -191,11 +191,14 @@ class Directories:
     async def delete_directory(self, directory: int) -> None:
         """In many transactions; one that a crash ends can be asked for again. Its changes stay, blanked."""
 
-        def forget(_: None) -> None:
+        def forget(_: object) -> None:
             self._database.note_catalog_version(directory, 0)
 
         await self._database.write(lambda connection: _begin_deletion(connection, directory), directory, "alone", forget)
-        while not await self._database.write(lambda connection: _finish_deletion(connection, directory), directory, "alone"):
+        # Who looked meanwhile has seen it once more.
+        while not await self._database.write(
+            lambda connection: _finish_deletion(connection, directory), directory, "alone", forget
+        ):
             pass
         await self._database.number_changes()
         newest = await self._database.read(changes.last_position)
