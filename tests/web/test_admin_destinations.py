@@ -310,6 +310,24 @@ async def test_configuration_and_subscription_are_changed_apart(
     assert len(await problems(refused, 400)) == 2
 
 
+async def test_a_schema_on_which_a_destination_depends_is_neither_removed_nor_narrowed(
+    client: httpx.AsyncClient, receiver: Receiver
+):
+    urn = "urn:example:scim:schemas:Badge"
+    badge = {"id": urn, "name": "Badge", "attributes": [{"name": "floor"}, {"name": "colour"}]}
+    schemas = f"{DESTINATIONS.rpartition('/')[0]}/schemas"
+    assert (await client.post(schemas, json=badge)).status_code == 200
+    await create(client, receiver, subscription={"filters": {"User": f'{urn}:floor eq "4"'}})
+    narrowed = {**badge, "attributes": [{"name": "colour"}]}
+    for answer in (await client.delete(f"{schemas}/{urn}"), await client.post(schemas, json=narrowed)):
+        [problem] = await problems(answer, 409)
+        assert problem.startswith("Destination payroll depends on it: ")
+        assert "floor" in problem
+    assert (await client.post(schemas, json={**badge, "attributes": [{"name": "floor"}]})).status_code == 200
+    assert (await client.delete(ONE)).status_code == 204
+    assert (await client.delete(f"{schemas}/{urn}")).status_code == 200
+
+
 async def test_it_is_removed(client: httpx.AsyncClient, receiver: Receiver):
     await create(client, receiver)
     answer = await client.delete(ONE)

@@ -7,7 +7,7 @@ finished by ``finish_jobs``.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,6 +27,12 @@ _logger = logging.getLogger(__name__)
 _SCAN_PAGE = 500
 _CHANGES = 1000
 _NO_SOURCE = 0
+# What else than resources depends on the catalog of before and could not do with that of after, a sentence for each.
+Objections = Callable[[Catalog, Catalog], Awaitable[Sequence[str]]]
+
+
+async def _none(before: Catalog, after: Catalog) -> Sequence[str]:
+    return ()
 
 
 class SchemaStore(ResourceStore, DirectoryStore, ChangeLog, Protocol):
@@ -94,7 +100,14 @@ class Catalogs:
 # --------------------------------------------------------------------------- changing it
 
 
-async def add_schema(store: SchemaStore, directory: Directory, document: object, now: str, new_id: Callable[[], str]) -> Report:
+async def add_schema(
+    store: SchemaStore,
+    directory: Directory,
+    document: object,
+    now: str,
+    new_id: Callable[[], str],
+    objections: Objections = _none,
+) -> Report:
     """Add or replace what the document defines; raises Invalid with every mistake, Conflict with the offending counts."""
     version, current = await _current(store, directory)
     try:
@@ -103,7 +116,7 @@ async def add_schema(store: SchemaStore, directory: Directory, document: object,
         problems = mistakes.misfits(additions.build(wanted, 0))
         if problems:
             raise SchemaError(problems)
-        report = await _install(store, directory, version, current, wanted)
+        report = await _install(store, directory, version, current, wanted, objections)
     except SchemaError as error:
         raise Invalid(error.problems) from error
     report = replace(report, schemas=tuple(added.schemas), resource_types=tuple(added.resource_types))
@@ -111,10 +124,10 @@ async def add_schema(store: SchemaStore, directory: Directory, document: object,
     return replace(report, adopted=adopted, not_adopted=not_adopted)
 
 
-async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> Report:
+async def remove_schema(store: SchemaStore, directory: Directory, name: str, objections: Objections = _none) -> Report:
     """Remove an added schema by its URN, or an added resource type by its name together with its own schemas.
 
-    Raises Absent, or Conflict when it is a standard one or data depends on it.
+    Raises Absent, or Conflict when it is a standard one or something depends on it.
     """
     version, current = await _current(store, directory)
     before = additions.build(current, 0)
@@ -132,7 +145,7 @@ async def remove_schema(store: SchemaStore, directory: Directory, name: str) -> 
     else:
         raise Absent(f"Directory {directory.name} has no schema or resource type {name[:200]!r}.")
     try:
-        report = await _install(store, directory, version, current, wanted)
+        report = await _install(store, directory, version, current, wanted, objections)
     except SchemaError as error:
         # A resource type names the schema among its own schemaExtensions.
         raise Conflict(f"{found} cannot be removed: {error}") from error
@@ -154,8 +167,10 @@ async def _current(store: DirectoryStore, directory: Directory) -> tuple[int, Ad
     return version, additions.read(await store.find_additions(directory.key))
 
 
-async def _install(store: SchemaStore, directory: Directory, version: int, current: Additions, wanted: Additions) -> Report:
-    """Make the wanted additions the directory's own, unless resources stand in the way.
+async def _install(
+    store: SchemaStore, directory: Directory, version: int, current: Additions, wanted: Additions, objections: Objections
+) -> Report:
+    """Make the wanted additions the directory's own, unless resources or something else stands in the way.
 
     ``current`` is what the catalog has at that version; raises Conflict when it has moved on.
     """
@@ -166,6 +181,7 @@ async def _install(store: SchemaStore, directory: Directory, version: int, curre
     problems = await _abandoned(store, directory, before, after)
     problems += indexes.in_the_way(await store.list_indexes(directory.key), before, after)
     problems += await _inspect(store, directory, looking)
+    problems += await objections(before, after)
     if problems:
         raise Conflict(" ".join(problems))
     # What must be rewritten is saved with the definition, so that a crash in between leaves a job and not wrong rows.

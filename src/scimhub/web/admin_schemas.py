@@ -1,10 +1,14 @@
 """A directory's schemas and resource types."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body
 
 from scimhub.directory import schemas, sources
+from scimhub.directory.records import Directory
+from scimhub.directory.schemas import Objections
+from scimhub.distribution import dependents
 from scimhub.web.admin_models import SchemaReport, Schemas, show_report, show_schema
 from scimhub.web.administration import Parts
 
@@ -35,7 +39,8 @@ async def list_schemas(parts: Parts, directory: str) -> Schemas:
 async def add_schema(parts: Parts, directory: str, definition: Definition) -> SchemaReport:
     home = await sources.get_directory(parts.store, directory)
     async with parts.catalogs.editing:
-        return show_report(await schemas.add_schema(parts.store, home, definition, parts.now(), parts.new_id))
+        now, objections = parts.now(), _objections(parts, home)
+        return show_report(await schemas.add_schema(parts.store, home, definition, now, parts.new_id, objections))
 
 
 @routes.get("/directories/{directory}/schemas/{name:path}", summary="Show one definition, by URN or by type name")
@@ -48,4 +53,8 @@ async def get_schema(parts: Parts, directory: str, name: str) -> dict[str, objec
 async def remove_schema(parts: Parts, directory: str, name: str) -> SchemaReport:
     home = await sources.get_directory(parts.store, directory)
     async with parts.catalogs.editing:
-        return show_report(await schemas.remove_schema(parts.store, home, name))
+        return show_report(await schemas.remove_schema(parts.store, home, name, _objections(parts, home)))
+
+
+def _objections(parts: Parts, directory: Directory) -> Objections:
+    return partial(dependents.objections, parts.engine.given.store, directory)
