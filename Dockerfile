@@ -1,10 +1,12 @@
 # syntax=docker/dockerfile:1
 FROM python:3.11-slim AS build
+# Brokers that the hub is to reach, with commas between: aws, kafka, nats, rabbitmq, redis.
+ARG EXTRAS=""
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src ./src
 RUN python -m venv /opt/scimhub \
- && /opt/scimhub/bin/python -m pip install --no-cache-dir -c constraints.txt .
+ && /opt/scimhub/bin/python -m pip install --no-cache-dir -c constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin scimhub \
@@ -15,7 +17,7 @@ ENV PATH=/opt/scimhub/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SCIMHUB_HOST=0.0.0.0 \
     SCIMHUB_PORT=8080 \
-    SCIMHUB_DATABASE=/data/scimhub.db
+    SCIMHUB_DATA=/data
 USER scimhub
 WORKDIR /data
 VOLUME /data
