@@ -37,7 +37,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
         yield server
 
 
-@pytest.fixture(params=BROKERS)
+# librdkafka tries addresses for seconds.
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.ci) if kind == "kafka" else kind for kind in BROKERS])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
