@@ -26,11 +26,10 @@ _LOOK_EVERY_MS: Final = 5000
 _LEAST_LIMIT: Final = 1000
 # So many reports are told in one round of the loop.
 _REPORTS_AT_ONCE: Final = 32
-# So many records are given to the library together at most, and so many seconds they gather while others are under way.
+# While at least so many records are under way others gather, up to so many, and for so many seconds at most.
+_MANY: Final = 16
 _GATHERED: Final = 128
 _GATHERING: Final = 0.005
-# So many milliseconds the library waits for the rest of what it is given together.
-_LINGER_MS: Final = 0.5
 
 # What came of records that were posted: of each the message, its size in bytes, and what the brokers say, None if all is well.
 Reports = Sequence[tuple[Message, int, KafkaError | None]]
@@ -93,12 +92,12 @@ class Production:
         self._thread.start()
 
     def post(self, record: Record, message: Message) -> None:
-        """Have what the brokers say of the record told; if it is alone it leaves at the end of this round of the loop."""
+        """Have what the brokers say of the record told; where few are under way it leaves at the end of this round of the loop."""
         self._gathered.append((record, message))
         if len(self._gathered) >= _GATHERED:
             self._release()
         elif self._releasing is None:
-            wait = _GATHERING if self._under_way else 0.0
+            wait = _GATHERING if self._under_way >= _MANY else 0.0
             self._releasing = self._loop.call_later(wait, self._release) if wait else self._loop.call_soon(self._release)
 
     async def append(self, record: Record) -> KafkaError | None:
@@ -213,7 +212,7 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
         # Records gather before they are given to it, while others are under way; so batches grow with the load, of which each
         # costs the library as much as ten records, and the broker more (docs/decisions/0034).
-        "linger.ms": _LINGER_MS,
+        "linger.ms": 0,
         "max.in.flight.requests.per.connection": 3,
         "socket.keepalive.enable": True,
         "log.connection.close": False,
