@@ -92,7 +92,7 @@ class Production:
         self._thread.start()
 
     def post(self, record: Record, message: Message) -> None:
-        """Have what the brokers say of the record told; where few are under way it leaves at the end of this round of the loop."""
+        """Have what the brokers say of the record told; where few are under way it leaves at the end of the loop's round."""
         self._gathered.append((record, message))
         if len(self._gathered) >= _GATHERED:
             self._release()
