@@ -1,6 +1,7 @@
 """Whether somebody really wants it: asked at the terminal, on standard error, so that an answer stays JSON."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise output.fail(["Nothing was changed."])
 
 
-def confirm_removal(loss: str, *, yes: bool) -> None:
-    """As ``confirm``, for what cannot be had again; ``loss`` says what. A script has named it, and is taken at its word."""
-    if sys.stdin.isatty():
-        confirm(f"{loss} Remove it?", yes=yes)
+def confirm_removal(find_loss: Callable[[], str], *, yes: bool) -> None:
+    """As ``confirm``, for what cannot be had again, as ``find_loss`` says; a script has named it, and is taken at its word."""
+    if not yes and sys.stdin.isatty():
+        confirm(f"{find_loss()} Remove it?", yes=False)

@@ -64,12 +64,15 @@ def delete(
 ) -> None:
     """Remove a destination, its secrets and what it is owed."""
     path = _path(directory, name)
-    owed = connection.ask(context, "GET", path)["status"]
-    loss = (
-        f"Destination {name} goes with its secrets, its ledger and what it is owed: {owed['lag']:,} positions of the log, "
-        f"{owed['held']:,} resources held, {owed['brake_held']:,} removals that the brake keeps."
-    )
-    confirm_removal(loss, yes=yes)
+
+    def find_loss() -> str:
+        owed = connection.ask(context, "GET", path)["status"]
+        return (
+            f"Destination {name} goes with its secrets, its ledger and what it is owed: {owed['lag']:,} positions of the log, "
+            f"{owed['held']:,} resources held, {owed['brake_held']:,} removals that the brake keeps."
+        )
+
+    confirm_removal(find_loss, yes=yes)
     connection.ask(context, "DELETE", path)
     output.print_done(f"Destination {name} is removed.", {"deleted": name}, as_json)
 

@@ -121,10 +121,13 @@ def delete_source(
 ) -> None:
     """Remove a source and revoke its tokens; its resources stay."""
     path = path_of("directories", directory, "sources", name)
-    tokens = connection.ask(context, "GET", f"{path}/tokens")["items"]
-    valid = sum(token["state"] == "valid" for token in tokens)
-    loss = f"Whoever uses one of the {valid} valid tokens of source {name} is refused from then on; its resources stay."
-    confirm_removal(loss, yes=yes)
+
+    def find_loss() -> str:
+        tokens = connection.ask(context, "GET", f"{path}/tokens")["items"]
+        valid = sum(token["state"] == "valid" for token in tokens)
+        return f"Whoever uses one of the {valid} valid tokens of source {name} is refused from then on; its resources stay."
+
+    confirm_removal(find_loss, yes=yes)
     connection.ask(context, "DELETE", path)
     output.print_done(f"Source {name} is removed and its tokens are revoked; its resources stay.", {"deleted": name}, as_json)
 
