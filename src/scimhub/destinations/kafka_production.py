@@ -106,14 +106,18 @@ class Production:
         self._produce(record, partial(self._note_answer, said))
         return await said
 
-    def _release(self) -> None:
-        """Give over what was gathered."""
+    def _end_gathering(self) -> list[tuple[Record, Message]]:
+        """What was gathered, which counts as under way from now on."""
         if self._releasing is not None:
             self._releasing.cancel()
             self._releasing = None
         gathered, self._gathered = self._gathered, []
         self._under_way += len(gathered)
-        for record, message in gathered:
+        return gathered
+
+    def _release(self) -> None:
+        """Give over what was gathered."""
+        for record, message in self._end_gathering():
             try:
                 self._produce(record, partial(self._note_report, message, record.size))
             except BufferError:
@@ -135,9 +139,7 @@ class Production:
     async def end(self) -> None:
         """Forget what is not confirmed, tell who waits for it, and stop."""
         self._is_over = True
-        gathered, self._gathered = self._gathered, []
-        self._under_way += len(gathered)
-        for record, message in gathered:
+        for record, message in self._end_gathering():
             self._refuse(record, message, KafkaError(KafkaError._PURGE_QUEUE))
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
@@ -210,7 +212,7 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "batch.size": max(1, limit),
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
-        # Records gather before they are given to it, while others are under way; so batches grow with the load, of which each
+        # Records gather before they are given to it, while many are under way; so batches grow with the load, of which each
         # costs the library as much as ten records, and the broker more (docs/decisions/0034).
         "linger.ms": 0,
         "max.in.flight.requests.per.connection": 3,
