@@ -188,10 +188,9 @@ def _key(name: str, kind: Kind, lenient: bool) -> str | None:
 def _written_key(name: str, kind: Kind, lenient: bool) -> str | None:
     """As ``_key``, of a name in what is written: who reads that refuses an ambiguous one in its place."""
     try:
-        target = kind.resolve(paths.parse_attribute(name), short_names=lenient)
-    except (AmbiguousName, ScimError):
+        return _key(name, kind, lenient)
+    except ScimError:
         return None
-    return target.key if target is not None else None
 
 
 def _of_attributes(attributes: Sequence[Attribute], rule: _Rule, extension: str | None) -> _Tree:
