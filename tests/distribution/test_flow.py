@@ -112,10 +112,22 @@ def test_a_rate_lets_so_many_begin_in_a_second():
         if wait:
             now += wait
             continue
-        flow.begin(now)
+        flow.begin(1, now)
         begun.append(now)
     assert max(Counter(int(moment) for moment in begun).values()) <= 100  # the burst of the first second
     assert 500 <= len(begun) <= 551
+
+
+def test_a_rate_lets_as_many_begin_together_as_one_after_the_other():
+    flow, now, begun = Flow(1000, rate=50), 0.0, 0
+    while now < 10:
+        room = flow.room(8, now)
+        assert (room == 0) == (flow.ready_in(now) > 0)
+        flow.begin(room, now)
+        begun += room
+        now += flow.ready_in(now)
+    assert 500 <= begun <= 551
+    assert Flow(1000).room(8, now) == 8
 
 
 # --------------------------------------------------------------------------- pumps on a real store

@@ -31,9 +31,9 @@ from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy, Refused
 from scimhub.destinations.kafka_configuration import PORT, KafkaKeys
 from scimhub.destinations.kafka_memory import Mark
-from scimhub.destinations.kafka_production import Names, Production, Record, Reports
+from scimhub.destinations.kafka_production import Production, Record, Reports
 from scimhub.destinations.kafka_reading import Foreign
-from scimhub.destinations.kafka_transactions import Transactions
+from scimhub.destinations.kafka_transactions import Headers, Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
 
@@ -60,7 +60,7 @@ _LEAST_TRANSACTION_MS: Final = 60_000
 _TRANSACTION_PATIENCE: Final = 3
 
 _DELIVERED: Final = Delivered()
-_STRUCTURED: Final = Names(("content-type",), len("content-type"))
+_STRUCTURED: Final[Headers] = [("content-type", cloudevents_http.STRUCTURED)]
 
 _log = logging.getLogger(__name__)
 
@@ -91,18 +91,18 @@ class KafkaSender:
         try:
             if production is None:
                 production = await self._connection.use(_itself)
-            if record.size > production.limit:
+            if not record.fits(production.limit):
                 return broker_connection.too_large(record.size, production.limit, self._limit_is_whose())
             # The library's own time limit ends the waiting; another one here would let it send what we gave up.
             if mark is None:
                 error = await production.append(record)
             else:
                 error = await self._append(record, mark)
-            return Delivered() if error is None else self._failed(error, record.size, production)
+            return Delivered() if error is None else self._failed(error, record, production)
         except BufferError:
             return Retry("The producer's queue is full.", "destination")
         except KafkaException as raised:
-            return self._failed(raised.args[0], record.size, production)
+            return self._failed(raised.args[0], record, production)
         except Foreign as foreign:
             return Retry(f"{foreign}; give the destination another transactional_id.", "destination")
         except (Lost, OSError, TimeoutError) as failure:
@@ -118,7 +118,7 @@ class KafkaSender:
         if production is None or self._keys.transactional_id:
             return False
         record = self._record_of(message)
-        if record is None or record.size > production.limit:
+        if record is None or not record.fits(production.limit):
             return False
         production.post(record, message)
         return True
@@ -199,7 +199,7 @@ class KafkaSender:
         attributes = message.attributes
         key = broker_connection.key_of(message).encode()
         if self._keys.format == "structured":
-            return kafka_production.record(key, message.body, _STRUCTURED, (cloudevents_http.STRUCTURED,))
+            return Record(key, message.body, _STRUCTURED)
         value: bytes | None = message.data
         if self._keys.compacted and attributes["type"].endswith(".deleted"):
             # Nothing as the value is what lets the topic forget the key; the headers still tell what happened.
@@ -209,20 +209,24 @@ class KafkaSender:
             if content.get("part", 1) > 1:
                 return None
             value = orjson.dumps({name: value for name, value in content.items() if name not in _OF_MEMBERS})
-        return kafka_production.record(key, value, _header_names(tuple(attributes)), attributes.values())
+        return Record(key, value, list(zip(_header_names(tuple(attributes)), attributes.values(), strict=True)))
 
     def _landed(self, production: Production, reports: Reports) -> None:
-        told = [(message, self._failed(error, size, production) if error else _DELIVERED) for message, size, error in reports]
         if self._tell is not None:
+            told = [(message, self._refusal(message, error, production) if error else _DELIVERED) for message, error in reports]
             self._tell(told)
 
-    def _failed(self, error: KafkaError, size: int, production: Production | None) -> Outcome:
+    def _refusal(self, message: Message, error: KafkaError, production: Production) -> Outcome:
+        record = self._record_of(message)
+        return _DELIVERED if record is None else self._failed(error, record, production)
+
+    def _failed(self, error: KafkaError, record: Record, production: Production | None) -> Outcome:
         code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
         # What a producer that was replaced still reports says nothing of its successor.
         if (error.fatal() or code in _LASTING) and self._connection.client is production:
             self._connection.lose()
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            what = f"The event has {size:,} bytes; the topic {topic} takes less (max.message.bytes)"
+            what = f"The event has {record.size:,} bytes; the topic {topic} takes less (max.message.bytes)"
             return Rejected(f"{what}, also of a whole batch: set largest_message to what it takes.")
         if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
@@ -277,6 +281,5 @@ def mark_of(message: Message, destination_id: str) -> Mark | None:
 
 
 @cache
-def _header_names(attributes: tuple[str, ...]) -> Names:
-    texts = ["content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes]
-    return Names(texts, len("".join(texts)))
+def _header_names(attributes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("content-type" if name == "datacontenttype" else f"ce_{name}" for name in attributes)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,8 @@ from scimhub.destinations.kafka_configuration import KafkaKeys
 from scimhub.destinations.kafka_transactions import Headers
 from scimhub.distribution.delivery import Message
 
+# Key and headers have no more bytes than this; if they have after all the library refuses the record.
+_HEADERS_AT_MOST: Final = 32 * 1024
 # A record is larger than what is in it by about so many bytes.
 _RECORD_OVERHEAD: Final = 100
 _POLL_SECONDS: Final = 0.1
@@ -31,33 +33,29 @@ _MANY: Final = 16
 _GATHERED: Final = 128
 _GATHERING: Final = 0.005
 
-# What came of records that were posted: of each the message, its size in bytes, and what the brokers say, None if all is well.
-Reports = Sequence[tuple[Message, int, KafkaError | None]]
+# What came of records that were posted: of each the message, and what the brokers say, None if all is well.
+Reports = Sequence[tuple[Message, KafkaError | None]]
 
 _log = logging.getLogger(__name__)
 
 
 class Record(NamedTuple):
-    """What is appended; ``size`` is in bytes, a little more than what a batch would need for it alone."""
+    """What is appended. The library takes the texts of headers as quickly as their bytes."""
 
     key: bytes
     value: bytes | None
     headers: Headers
-    size: int
 
+    @property
+    def size(self) -> int:
+        """In bytes, a little more than what a batch would need for it alone."""
+        headers = sum(len(name) + len(value.encode()) for name, value in self.headers)
+        return _RECORD_OVERHEAD + len(self.key) + len(self.value or b"") + headers
 
-class Names(NamedTuple):
-    """The names of a record's headers, in order, and how many bytes they have together."""
-
-    texts: Sequence[str]
-    size: int
-
-
-def record(key: bytes, value: bytes | None, names: Names, values: Collection[str]) -> Record:
-    """The record of that key, with a header of each name."""
-    size = _RECORD_OVERHEAD + len(key) + len(value or b"") + names.size + len("".join(values).encode())
-    # The library takes a text as quickly as its bytes.
-    return Record(key, value, list(zip(names.texts, values, strict=True)), size)
+    def fits(self, limit: int) -> bool:
+        """Whether it has at most so many bytes."""
+        # To count the headers costs as much as to make them, and nearly never matters.
+        return len(self.value or b"") + _HEADERS_AT_MOST <= limit or self.size <= limit
 
 
 class Production:
@@ -77,7 +75,7 @@ class Production:
         self._topic = topic
         self._loop = asyncio.get_running_loop()
         # What came of records: of those that were posted, and of those for which somebody waits.
-        self._reports: deque[tuple[Message, int, KafkaError | None]] = deque()
+        self._reports: deque[tuple[Message, KafkaError | None]] = deque()
         self._answers: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
         # What was posted and is not with the library yet, how many of what was posted are, and what ends the gathering.
         self._gathered: list[tuple[Record, Message]] = []
@@ -119,19 +117,19 @@ class Production:
         """Give over what was gathered."""
         for record, message in self._end_gathering():
             try:
-                self._produce(record, partial(self._note_report, message, record.size))
+                self._produce(record, partial(self._note_report, message))
             except BufferError:
-                self._refuse(record, message, KafkaError(KafkaError._QUEUE_FULL))
+                self._refuse(message, KafkaError(KafkaError._QUEUE_FULL))
             except KafkaException as raised:
-                self._refuse(record, message, raised.args[0])
+                self._refuse(message, raised.args[0])
 
-    def _refuse(self, record: Record, message: Message, error: KafkaError) -> None:
+    def _refuse(self, message: Message, error: KafkaError) -> None:
         """The library does not take it."""
-        self._reports.append((message, record.size, error))
+        self._reports.append((message, error))
         self._loop.call_soon(self._begin_landing)
 
     def _produce(self, record: Record, note: Callable[[KafkaError | None, object], None]) -> None:
-        key, value, headers, _ = record
+        key, value, headers = record
         # The library takes more kinds of values than these, and its lists are invariant.
         wide: Any = headers
         self._producer.produce(self._topic, value, key, headers=wide, on_delivery=note)
@@ -139,8 +137,8 @@ class Production:
     async def end(self) -> None:
         """Forget what is not confirmed, tell who waits for it, and stop."""
         self._is_over = True
-        for record, message in self._end_gathering():
-            self._refuse(record, message, KafkaError(KafkaError._PURGE_QUEUE))
+        for _, message in self._end_gathering():
+            self._refuse(message, KafkaError(KafkaError._PURGE_QUEUE))
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
         self._producer.poll(0)
@@ -159,8 +157,8 @@ class Production:
                 with contextlib.suppress(RuntimeError):  # the loop may have closed
                     self._loop.call_soon_threadsafe(self._begin_landing)
 
-    def _note_report(self, message: Message, size: int, error: KafkaError | None, _: object) -> None:
-        self._reports.append((message, size, error))
+    def _note_report(self, message: Message, error: KafkaError | None, _: object) -> None:
+        self._reports.append((message, error))
 
     def _note_answer(self, said: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
         self._answers.append((said, error))

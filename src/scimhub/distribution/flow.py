@@ -43,9 +43,13 @@ class Flow:
         """How many seconds until the rate lets the next message begin; 0 when it may now."""
         return self._pace.ready_in(now)
 
-    def begin(self, now: float) -> None:
-        """A message is begun."""
-        self._pace.reserve(now)
+    def room(self, most: int, now: float) -> int:
+        """How many messages the rate lets begin now, of so many."""
+        return self._pace.room(most, now)
+
+    def begin(self, count: int, now: float) -> None:
+        """So many messages are begun."""
+        self._pace.reserve(now, count)
 
     def note(self, outcome: Outcome, begun: float, now: float, under_way: int) -> None:
         """What came of a message that was begun then, to a destination that is not known to be down.
@@ -58,7 +62,7 @@ class Flow:
                 self._grow()
             self._time(seconds)
         is_late = self._timeout is not None and seconds >= self._timeout
-        if begun >= self._fell_at and (outcome.status in _TOO_MUCH or is_late or self._is_slow):
+        if begun >= self._fell_at and (is_late or self._is_slow or outcome.status in _TOO_MUCH):
             self.limit, self._successes, self._fell_at = max(1, self.limit // 2), 0, now
             self._usual = None
 

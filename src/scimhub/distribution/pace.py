@@ -14,13 +14,20 @@ class Pace:
         self._tokens = self._burst
         self._filled_at: float | None = None
 
-    def reserve(self, now: float) -> float:
-        """Take one token; how many seconds to wait before its request may be sent. ``now`` only grows."""
+    def reserve(self, now: float, count: int = 1) -> float:
+        """Take so many tokens; how many seconds to wait before the last request may be sent. ``now`` only grows."""
         if self._rate is None:
             return 0.0
         self._fill(now, self._rate)
-        self._tokens -= 1
+        self._tokens -= count
         return max(0.0, -self._tokens / self._rate)
+
+    def room(self, most: int, now: float) -> int:
+        """How many tokens, of at most so many, can be taken now without waiting."""
+        if self._rate is None:
+            return most
+        self._fill(now, self._rate)
+        return min(most, int(self._tokens + _ROUNDING))
 
     def ready_in(self, now: float) -> float:
         """How many seconds until a token could be taken without waiting; 0 when one can now."""

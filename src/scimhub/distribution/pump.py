@@ -81,12 +81,12 @@ class Pump:
             *(destination, lease, sender, given, self._intake, self._guard),
             note=self._note,
             land=self._land,
+            arrive=self._note_arrivals,
             fail=self._note_fault,
             ended=self._note_end,
         )
         self._has_ended = asyncio.Event()
-        self._launched_at = 0.0
-        self._stopping = False
+        self._launched_at, self._stopping = 0.0, False
         self._fault: Exception | None = None
 
     # ------------------------------------------------------------------ from outside
@@ -254,15 +254,13 @@ class Pump:
         most = self._most_messages(now)
         self._lanes.most_states = max(1, most // 2)
         units: list[Unit[Notice]] = []
-        most = self._settling.room(most, self.in_flight)
-        while len(units) < most and not self.flow.ready_in(now):
-            if (unit := self._lanes.take(now, untried_first=probing)) is None:
-                break
+        most = self.flow.room(self._settling.room(most, self.in_flight), now)
+        while len(units) < most and (unit := self._lanes.take(now, untried_first=probing)) is not None:
             if unit.is_removal and not self._guard.admits(unit):
                 self._intake.dismiss(unit)
                 continue
-            self.flow.begin(now)
             units.append(unit)
+        self.flow.begin(len(units), now)
         self._sending.begin(units)
 
     def _slots_for(self, sender: Sender) -> Slots | None:
@@ -301,20 +299,25 @@ class Pump:
             case None:
                 self._lanes.postpone(unit)
             case Delivered():
-                self.last_success = self._given.now()
-                self.breaker.succeed(unit.lane, self.last_success)
-                self.delivered += len(unit.items)
-                self._settling.count(len(unit.items))
-                if unit.is_removal:
-                    self._gate.arrived(unit)
-                    self._intake.note_arrival(unit)
-                self._lanes.deliver(unit)
+                self._note_arrivals([unit])
             case Gone(reason):
                 self._lanes.postpone(unit)
                 self._fault = Stopped("failing", reason)
             case Retry() | Rejected():
                 self.failed += 1
                 self._fail(unit, outcome, self._given.now())
+
+    def _note_arrivals(self, units: Sequence[Unit[Notice]]) -> None:
+        self.last_success, count = (now := self._given.now()), 0
+        for unit in units:
+            self.breaker.succeed(unit.lane, now)
+            count += len(unit.items)
+            if unit.is_removal:
+                self._gate.arrived(unit)
+                self._intake.note_arrival(unit)
+            self._lanes.deliver(unit)
+        self.delivered += count
+        self._settling.count(count)
 
     def _fail(self, unit: Unit[Notice], outcome: Retry | Rejected, now: float) -> None:
         fault: Fault = "certain" if self._intake.is_stream else fault_of(outcome)

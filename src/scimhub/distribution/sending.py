@@ -32,7 +32,8 @@ class Sending:
     """Sends units. ``in_flight`` counts them from ``begin`` until nothing more will become of them.
 
     ``note`` hears the outcome of each try, and when it was begun and known, in seconds since 1970; ``land`` the outcome of each
-    unit, None when it was not sent; ``fail`` what went wrong on our side; ``ended`` that some are in flight no longer.
+    unit, None when it was not sent, or ``arrive`` of several that were delivered; ``fail`` what went wrong on our side;
+    ``ended`` that some are in flight no longer.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Sending:
         *,
         note: Callable[[Outcome, float, float], None],
         land: Callable[[Unit[Notice], Outcome | None], None],
+        arrive: Callable[[Sequence[Unit[Notice]]], None],
         fail: Callable[[Exception], None],
         ended: Callable[[], None],
     ) -> None:
@@ -56,12 +58,12 @@ class Sending:
         self._given = given
         self._intake = intake
         self._guard = guard
-        self._note, self._land, self._fail, self._ended = note, land, fail, ended
+        self._note, self._land, self._arrive, self._fail, self._ended = note, land, arrive, fail, ended
         self._posting = sender if isinstance(sender, Posting) else None
         # What was posted and has not landed, by its message's delivery id; and when, in seconds since 1970 and as a text.
         self._posted: dict[str, tuple[Unit[Notice], float, str]] = {}
         if self._posting is not None:
-            self._posting.listen(self._arrive)
+            self._posting.listen(self._hear)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
@@ -142,17 +144,25 @@ class Sending:
             self._turn_back(unit, error)
         self._end()
 
-    def _arrive(self, told: Sequence[tuple[Message, Outcome]]) -> None:
+    def _hear(self, told: Sequence[tuple[Message, Outcome]]) -> None:
         now = self._given.now()
-        for message, outcome in told:
-            unit, begun, text = self._posted.pop(message.delivery_id)
-            try:
+        arrived: list[Unit[Notice]] = []
+        try:
+            for message, outcome in told:
+                unit, begun, text = self._posted.pop(message.delivery_id)
                 self._given.reach("after_send")
                 self._record(unit, message, outcome, begun, text, now)
+                if isinstance(outcome, Delivered):
+                    arrived.append(unit)
+                    continue
+                # Whose fault a failure is depends on what arrived before it.
+                self._arrive(arrived)
+                arrived.clear()
                 self._land(unit, outcome)
-            except Exception as error:
-                self._turn_back(unit, error)
-            self.in_flight -= 1
+            self._arrive(arrived)
+        except Exception as error:
+            self._note_defect(error)
+        self.in_flight -= len(told)
         self._ended()
 
     # ------------------------------------------------------------------ within
@@ -167,10 +177,14 @@ class Sending:
             return
         if isinstance(error, StoreUnavailable | LeaseLost):
             self._land(unit, None)
+            self._fail(error)
         else:
-            # A defect of ours; the pump ends and is begun anew.
-            names = {"directory": self._destination.directory_name, "destination": self._destination.name}
-            _log.error("sending failed", exc_info=error, extra={**names, "resource": unit.lane})
+            self._note_defect(error, unit.lane)
+
+    def _note_defect(self, error: Exception, lane: str | None = None) -> None:
+        """A defect of ours; the pump ends and is begun anew."""
+        names = {"directory": self._destination.directory_name, "destination": self._destination.name}
+        _log.error("sending failed", exc_info=error, extra=names if lane is None else {**names, "resource": lane})
         self._fail(error)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
