@@ -4,7 +4,9 @@ A broker confirms what it can route nowhere as well, and drops it. Every message
 a failure of the destination.
 """
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from ssl import SSLContext
@@ -16,6 +18,7 @@ from aio_pika.exceptions import (
     AMQPConnectionError,
     AMQPError,
     AuthenticationError,
+    ChannelClosed,
     ChannelInvalidStateError,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
@@ -44,6 +47,8 @@ class _Opened:
     connection: AbstractConnection
     channel: AbstractChannel
     exchange: AbstractExchange
+    # Returns as soon as the broker takes messages; while it is short of memory or disk it has publishers wait.
+    room: Callable[[], Awaitable[object]]
 
 
 class _Transport(TransportFactory):
@@ -73,6 +78,8 @@ class RabbitSender:
         self._where = broker_configuration.address(self._server)
         self._limit = keys.largest_message
         self._limit_is_whose = "the destination (largest_message)"
+        # Why the last channel was closed.
+        self._closed_by: Outcome | None = None
         self._connection: Connection[_Opened] = Connection(self._connect, _end, keys.timeout)
 
     async def send(self, message: Message) -> Outcome:
@@ -94,8 +101,18 @@ class RabbitSender:
             app_id="scimhub",
             delivery_mode=DeliveryMode.PERSISTENT,
         )
+
+        async def publish(opened: _Opened) -> None:
+            # What is written meanwhile would wait in the connection, each repetition as one message more.
+            await opened.room()
+            await opened.exchange.publish(properties, routing_key, mandatory=True)
+
         try:
-            await self._connection.use(lambda opened: opened.exchange.publish(properties, routing_key, mandatory=True))
+            await self._connection.use(publish)
+        except TimeoutError as error:
+            if (opened := self._connection.client) is not None and await _is_blocked(opened):
+                return Retry(f"{self._where} blocks its publishers: it is short of memory or disk (an alarm).", "destination")
+            return self._failed(error, routing_key, len(body))
         except (AMQPError, ChannelInvalidStateError, Lost, OSError, TimeoutError) as error:
             return self._failed(error, routing_key, len(body))
         return Delivered()
@@ -105,7 +122,7 @@ class RabbitSender:
         await self._connection.close()
 
     async def _connect(self) -> _Opened:
-        keys, (host, port) = self._keys, self._server
+        keys, (host, port), self._closed_by = self._keys, self._server, None
         has_name = keys.authentication == "password"
         connection = await aio_pika.connect(
             host=host,
@@ -122,7 +139,8 @@ class RabbitSender:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             is_default = not keys.exchange
             exchange = channel.default_exchange if is_default else await channel.get_exchange(keys.exchange, ensure=True)
-            opened = _Opened(connection, channel, exchange)
+            assert connection.transport is not None  # it was connected just now
+            opened = _Opened(connection, channel, exchange, connection.transport.ready)
         except BaseException:
             await connection.close()
             raise
@@ -150,13 +168,17 @@ class RabbitSender:
             case AMQPConnectionError():
                 return broker_connection.of_failure(error.__cause__ or error, self._where, self._keys.timeout)
             case ChannelInvalidStateError():
+                # It is there until the library has told that it is closed; of the cause it knows nothing.
                 self._connection.lose()
-                return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
+                return self._closed_by or broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
             case AMQPError():
                 reason = f"RabbitMQ answered: {_said(error)}."
             case _:
                 return broker_connection.of_failure(error, self._where, self._keys.timeout)
-        return Retry(reason, "destination")
+        outcome = Retry(reason, "destination")
+        if isinstance(error, ChannelClosed):
+            self._closed_by = outcome
+        return outcome
 
 
 def _connection(transport: _Transport, url: URL, *more: Any, **arguments: Any) -> aio_pika.Connection:
@@ -180,6 +202,15 @@ def _shown(message: Message) -> dict[str, str]:
 
 def _said(error: BaseException) -> str:
     return str(error)[:300].rstrip(".")
+
+
+async def _is_blocked(opened: _Opened) -> bool:
+    try:
+        async with asyncio.timeout(0):
+            await opened.room()
+    except TimeoutError:
+        return True
+    return False
 
 
 async def _end(opened: _Opened) -> None:
