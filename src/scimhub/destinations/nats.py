@@ -114,9 +114,10 @@ class NatsSender:
             if isinstance(error, ConnectionClosedError):
                 # It may have closed before it was known as the connection.
                 self._connection.lose()
+            said = None
             if isinstance(error, NoServersError | TimeoutError):
-                error = self._said(subject, begun if isinstance(error, TimeoutError) else 0.0) or error
-            return self._failed(error)
+                said = self._said(subject, begun if isinstance(error, TimeoutError) else 0.0)
+            return self._failed(said or error)
 
     async def close(self) -> None:
         """End the connection; what is being sent fails."""

@@ -109,11 +109,9 @@ class RabbitSender:
 
         try:
             await self._connection.use(publish)
-        except TimeoutError as error:
-            if (opened := self._connection.client) is not None and await _is_blocked(opened):
-                return Retry(f"{self._where} blocks its publishers: it is short of memory or disk (an alarm).", "destination")
-            return self._failed(error, routing_key, len(body))
         except (AMQPError, ChannelInvalidStateError, Lost, OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and await self._is_blocked():
+                return Retry(f"{self._where} blocks its publishers: it is short of memory or disk (an alarm).", "destination")
             return self._failed(error, routing_key, len(body))
         return Delivered()
 
@@ -139,14 +137,25 @@ class RabbitSender:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             is_default = not keys.exchange
             exchange = channel.default_exchange if is_default else await channel.get_exchange(keys.exchange, ensure=True)
-            assert connection.transport is not None  # it was connected just now
-            opened = _Opened(connection, channel, exchange, connection.transport.ready)
+            if (transport := connection.transport) is None:
+                raise Lost
+            opened = _Opened(connection, channel, exchange, transport.ready)
         except BaseException:
             await connection.close()
             raise
         # A channel dies of many things; what was not confirmed on it may have been stored or not.
         channel.close_callbacks.add(lambda *_: self._connection.lose())
         return opened
+
+    async def _is_blocked(self) -> bool:
+        if (opened := self._connection.client) is None:
+            return False
+        try:
+            async with asyncio.timeout(0):
+                await opened.room()
+        except TimeoutError:
+            return True
+        return False
 
     def _failed(self, error: BaseException, routing_key: str, size: int) -> Outcome:
         exchange = f"the exchange {self._keys.exchange}" if self._keys.exchange else "the default exchange"
@@ -202,15 +211,6 @@ def _shown(message: Message) -> dict[str, str]:
 
 def _said(error: BaseException) -> str:
     return str(error)[:300].rstrip(".")
-
-
-async def _is_blocked(opened: _Opened) -> bool:
-    try:
-        async with asyncio.timeout(0):
-            await opened.room()
-    except TimeoutError:
-        return True
-    return False
 
 
 async def _end(opened: _Opened) -> None:
