@@ -13,7 +13,7 @@ from typing import TypeVar
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import brake, envelope, keeping, opening, replay_limits, secrets, status, times
+from scimhub.distribution import brake, envelope, keeping, opening, replay_limits, secrets, status, times, visibility
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import Destination, Held, Outcome, Replay, Secret, State, Subscription
 from scimhub.distribution.engine import Engine
@@ -79,6 +79,7 @@ async def create(
     new, shown = _unless(problems, lambda: secrets.new(engine.given, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
+    problems += visibility.untold(subscription.attributes, catalog)
     problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
     no_thresholds: Mapping[str, object] = {}
@@ -121,6 +122,8 @@ async def update(
     wish = destination.subscription if subscription is None else subscription
     catalog = await engine.place.catalogs.current(destination.directory)
     _unless(problems, lambda: subscriptions.bind(wish, catalog), None)
+    if wish.attributes != destination.subscription.attributes:
+        problems += visibility.untold(wish.attributes, catalog)
     problems += _style_problems(destination.kind, checked, wish)
     if problems:
         raise Invalid(problems)
