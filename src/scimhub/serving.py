@@ -28,6 +28,7 @@ _logger = logging.getLogger(__name__)
 _TOLD_ALREADY: ContextVar[bool] = ContextVar("told already", default=False)
 _NOTE_TOKENS_EVERY = 30.0
 _PURGE_EVERY = 3600.0
+_UNLOCK_EVERY = 30.0
 
 
 def run(settings: Settings) -> int:
@@ -183,6 +184,7 @@ async def _serve(
             asyncio.create_task(_serve_locally(local, local_socket)),
             asyncio.create_task(_announce(settings, hub, server, listening, begun)),
             asyncio.create_task(_note_used_tokens(hub)),
+            asyncio.create_task(_unlock(hub)),
             asyncio.create_task(_purge_tombstones(hub)),
             asyncio.create_task(_purge_changes(hub, settings)),
         ]
@@ -268,6 +270,16 @@ async def _note_used_tokens(hub: Hub) -> None:
     while True:
         await asyncio.sleep(_NOTE_TOKENS_EVERY)
         await _note_once(hub)
+
+
+async def _unlock(hub: Hub) -> None:
+    """Let destinations go on whose key was missing, and is there again."""
+    while True:
+        await asyncio.sleep(_UNLOCK_EVERY)
+        try:
+            await hub.engine.unlock()
+        except StoreUnavailable as fault:
+            _logger.warning("missing keys not looked for", extra={"reason": str(fault)})
 
 
 async def _note_once(hub: Hub) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from scimhub.consumer import Event
 from tests.cli.command import Scimhub, column, run
+from tests.cli.test_asking import at_a_terminal
 from tests.destinations.broker_nats import NatsBroker
 from tests.end_to_end.live import LiveHub, patch, user, wait_until
 from tests.end_to_end.receiver import Receiver
@@ -59,6 +60,23 @@ def facts(output: str) -> dict[str, str]:
 
 
 # --------------------------------------------------------------------------- beside a running hub
+
+
+def test_a_destination_that_is_made_paused_is_sent_nothing_before_it_is_resumed(running: LiveHub, receiver: Receiver):
+    place = ("-d", "sleeping")
+    run("directory", "create", "sleeping")
+    run("source", "create", "hr", *place)
+    token = run("token", "create", *place, "--source", "hr", "--json").json["secret"]
+    with running.client(token) as client:
+        client.base_url = f"{running.url}/scim/sleeping/v2"
+        assert client.post("/Users", json=user("early-bird")).status_code == 201
+    made = create(receiver, "asleep", *place, "--after", "0", "--paused")["destination"]
+    assert (made["state"], made["reason"]) == ("paused", "It was made so.")
+    assert run("destination", "preview", "asleep", *place, "--json").json["counts"]["User"]["stays"] == 1
+    assert run("destination", "check", "asleep", *place).code == 0
+    assert [event for event in receiver.events() if event.tells_of_resource] == []
+    run("destination", "resume", "asleep", *place)
+    wait_until(lambda: any(event.tells_of_resource for event in receiver.events()), 10, "the first events")
 
 
 def test_a_destination_is_made_and_its_secret_is_printed_once(running: LiveHub, receiver: Receiver):
@@ -394,6 +412,23 @@ def test_the_hub_refuses_addresses_of_this_machine_unless_told(scimhub: Scimhub)
     assert (refused.code, refused.errors.startswith("The host of the url cannot be used: ")) == (1, True)
 
 
+def _assert_a_discard_is_overruled_knowingly(home: Path, kept: str) -> None:
+    """The one removal that was discarded comes again with a replay or a resend, of which both say so before."""
+    question = "Destination payroll is told after all of 1 removal that was discarded, as far as its brake lets them go. Go on?"
+    place = ("payroll", "-d", "braked")
+    head = str(run("destination", "show", *place, "--json").json["status"]["head"])
+    assert run("destination", "replay", *place, "--after", head, "--json").json["overrules"] == 0
+    unasked = run("destination", "replay", *place, "--after", "0", "--json")
+    assert (unasked.code, unasked.errors) == (1, f"{question} Nobody can be asked here; give --yes.\n")
+    for words in (("replay", *place, "--after", "0"), ("resend", *place, kept)):
+        code, told = at_a_terminal(home, "n", "destination", *words)
+        assert (code, told.startswith(question), told.endswith("Nothing was changed.\n")) == (1, True, True)
+    (still,) = run("destination", "brake", "list", *place, "--kept", "--json").json["items"]
+    assert still["resource_id"] == kept
+    # A script has named it, and is taken at its word.
+    assert run("destination", "resend", *place, kept, "--json").json["overrules"] == 1
+
+
 def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: LiveHub, receiver: Receiver):
     run("directory", "create", "braked")
     run("source", "create", "hr", "--directory", "braked")
@@ -450,6 +485,7 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
     wait_until(
         lambda: len({event.resource_id for event in receiver.events() if event.type.endswith("deleted")}) == 11, 10, "all"
     )
+    _assert_a_discard_is_overruled_knowingly(running.folder, listed[1]["resource_id"])
     off = run(*verbs, "set", "payroll", "--off", "--count", "7", "-d", "braked")
     assert facts(off.output)["brake"] == "OFF: nothing is held"
     assert facts(run("destination", "show", "payroll", "-d", "braked").output)["brake"] == "off"

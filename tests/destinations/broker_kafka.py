@@ -9,7 +9,19 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from tests.destinations.broker import Arrived, Json, of_event
 from tests.servers.kafka import SECRET, open_kafka
@@ -17,6 +29,8 @@ from tests.servers.mock_kafka import MockKafka
 
 # The library calls only errors of transactions retriable.
 _LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+# Of what, of which name, and what may be done there.
+Right = tuple[ResourceType, str, AclOperation]
 
 
 class MockKafkaBroker:
@@ -79,9 +93,9 @@ class ApacheKafkaBroker:
     names_a_missing_place = True
     least_limit: int | None = 2000
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **properties: str) -> None:
         self._limited: set[str] = set()
-        self.program, secured = open_kafka(folder)
+        self.program, secured = open_kafka(folder, **properties)
         self.start, self.stop, self.kill = self.program.start, self.program.stop, self.program.kill
         self.freeze, self.thaw = self.program.freeze, self.program.thaw
         keys = {"servers": f"127.0.0.1:{secured}", "authentication": "plain", "username": "hub"}
@@ -109,12 +123,50 @@ class ApacheKafkaBroker:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
 
+    async def limit(self, place: str, largest: int) -> None:
+        """Have the topic take messages of at most that many bytes from now on."""
+        entry = ConfigEntry("max.message.bytes", str(largest), incremental_operation=AlterConfigOpType.SET)
+        topic = ConfigResource(ResourceType.TOPIC, place, incremental_configs=[entry])
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        await asyncio.wrap_future(admin.incremental_alter_configs([topic])[topic])
+
     async def remove(self, place: str) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
         await asyncio.wrap_future(admin.delete_topics([place], request_timeout=20)[place])
 
     async def received(self, place: str) -> list[Arrived]:
         return [read(message) for message in fetch(self.servers, place)]
+
+
+class GuardedKafkaBroker(ApacheKafkaBroker):
+    """The same with ACLs: the user ``hub`` has the rights that it was given, who shows no secret has all."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder,
+            authorizer_class_name="org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            super_users="User:ANONYMOUS",
+        )
+
+    def configuration(self, place: str) -> Json:
+        assert self.secured is not None
+        return {"topic": place, "tls": False, "timeout": 5, **self.secured[1]}
+
+    async def give(self, *rights: Right) -> None:
+        """Let the hub do it."""
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        await asyncio.gather(*map(asyncio.wrap_future, admin.create_acls([_rule(AclBinding, one) for one in rights]).values()))
+
+    async def take(self, *rights: Right) -> None:
+        """Let the hub do it no longer."""
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        taken = admin.delete_acls([_rule(AclBindingFilter, one) for one in rights])
+        await asyncio.gather(*map(asyncio.wrap_future, taken.values()))
+
+
+def _rule(kind: Any, right: Right) -> Any:
+    of_what, name, what = right
+    return kind(of_what, name, ResourcePatternType.LITERAL, "User:hub", "*", what, AclPermissionType.ALLOW)
 
 
 class ExactlyOnceKafkaBroker(ApacheKafkaBroker):

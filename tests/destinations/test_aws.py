@@ -215,6 +215,16 @@ async def test_without_the_right_to_read_attributes_the_usual_limit_holds(broker
     assert "262,144" in outcomes[1].reason
 
 
+async def test_a_limit_that_is_raised_lets_through_what_was_refused(broker: SqsBroker):
+    await broker.create("raised", largest=2000)
+    large = [Message(f"e{number}", of(number).attributes, b'"' + b"x" * 3000 + b'"') for number in range(1, 4)]
+    async with opened("sqs", broker.configuration("raised"), "secret") as sender:
+        assert await sender.send(of(0)) == Delivered()
+        wish = {"QueueUrl": broker.queue_url("raised"), "Attributes": {"MaximumMessageSize": "20000"}}
+        await asyncio.to_thread(broker.client("sqs").set_queue_attributes, **wish)
+        assert await asyncio.gather(*map(sender.send, large)) == [Delivered()] * 3
+
+
 async def test_characters_that_sqs_forbids_arrive_as_they_were(broker: SqsBroker):
     await broker.create("characters")
     data = {"text": "\ufffe\uffff\u0001\x7f\t\n😀"}

@@ -1,5 +1,6 @@
 """What the kinds that are brokers have in common as kinds: configurations, secrets, libraries that are not there."""
 
+import asyncio
 import builtins
 import importlib.util
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from scimhub.destinations import brokers, kinds
+from scimhub.destinations.broker_connection import Renewal
 from scimhub.destinations.brokers import Broker
 from scimhub.destinations.egress import Policy
 from scimhub.directory.errors import Invalid
@@ -295,3 +297,24 @@ def test_every_promise_names_a_test_that_there_is():
     named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", page)
     assert len(named) > 20
     assert [one for one in named if f"def {one[1]}(" not in (ROOT / one[0]).read_text("utf-8")] == []
+
+
+async def test_what_was_learnt_is_asked_for_once_for_all_and_at_most_once_a_minute():
+    asked, answered, time = 0, asyncio.Event(), 1000.0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        await answered.wait()
+
+    renewal = Renewal(ask, lambda: time)
+    waiting = [asyncio.create_task(renewal.again()) for _ in range(3)]
+    await asyncio.sleep(0)
+    answered.set()
+    await asyncio.gather(*waiting)
+    time += 59
+    await renewal.again()
+    assert asked == 1
+    time += 2
+    await renewal.again()
+    assert asked == 2

@@ -93,7 +93,6 @@ async def test_a_resource_goes_to_the_partition_to_which_java_clients_send_its_k
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, Retry),
         (KafkaError.INVALID_RECORD, Rejected),
         (KafkaError.POLICY_VIOLATION, Rejected),
-        (KafkaError.MSG_SIZE_TOO_LARGE, Rejected),
     ],
 )
 async def test_each_refusal_is_understood(broker: MockKafkaBroker, code: int, outcome: type):
@@ -107,6 +106,17 @@ async def test_each_refusal_is_understood(broker: MockKafkaBroker, code: int, ou
         assert not isinstance(told, Retry) or told.blame == "destination"
         broker.cluster.clear_errors(PRODUCE)
         await until_delivered(sender, of("u", "e2"))
+
+
+async def test_only_what_was_sent_alone_is_refused_for_its_size(broker: MockKafkaBroker):
+    await broker.create("alone")
+    async with opened("kafka", {**broker.configuration("alone"), "timeout": 2}) as sender:
+        assert await sender.send(of("u", "e0")) == Delivered()
+        broker.cluster.push_errors(PRODUCE, *[KafkaError.MSG_SIZE_TOO_LARGE] * 2)
+        sentence = "The topic alone refused a batch for its size; the event is sent again alone."
+        assert await sender.send(of("u")) == Retry(sentence, "resource")
+        assert isinstance(await sender.send(of("u")), Rejected)
+        assert await sender.send(of("u", "e2")) == Delivered()
 
 
 async def until_delivered(sender: Any, some: Message) -> None:

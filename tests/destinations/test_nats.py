@@ -70,6 +70,32 @@ async def test_a_subject_that_the_hub_may_not_publish_to_is_told_as_such(tmp_pat
     assert "permissions violation for publish" in outcome.reason.lower()
 
 
+async def test_of_several_subjects_each_is_told_what_was_said_of_it(tmp_path: Path):
+    rules = '{ user: hub, password: "p", permissions: { publish: { deny: ["*.*.user.updated.A", "*.*.user.updated.b"] } } }'
+    broker = NatsBroker(tmp_path)
+    users = f"users: [{rules}, {{ user: anybody }}]"
+    (tmp_path / "conf").write_text(f"accounts: {{ A: {{ jetstream: enabled, {users} }} }}\nno_auth_user: anybody\n")
+    broker.start()
+    wish = {**broker.configuration("some"), "authentication": "password", "username": "hub", "timeout": 1}
+    try:
+        await broker.create("some")
+        async with opened("nats", wish, "p") as sender:
+            outcomes = await asyncio.gather(*(sender.send(of(subject=subject)) for subject in ("A", "c", "b")))
+            # What was said once says nothing of a server that is silent later.
+            broker.freeze()
+            silent = await sender.send(of(subject="A"))
+    finally:
+        broker.thaw()
+        broker.stop()
+    denied, delivered, also = outcomes
+    assert delivered == Delivered()
+    assert isinstance(denied, Retry)
+    assert isinstance(also, Retry)
+    assert denied.reason.lower().endswith('publish to "some.acme.user.updated.a"')
+    assert also.reason.lower().endswith('publish to "some.acme.user.updated.b"')
+    assert silent == Retry(f"{broker.server} did not confirm within 1 seconds.", "destination")
+
+
 async def test_only_the_stream_that_is_named_may_take_the_event(broker: NatsBroker):
     await broker.create("taker")
     assert await send(broker, "taker", stream="taker") == Delivered()

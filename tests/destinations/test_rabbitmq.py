@@ -11,6 +11,7 @@ from tests.destinations.broker import opened, send
 from tests.destinations.broker_list import open_broker
 from tests.destinations.broker_rabbitmq import RabbitBroker
 from tests.destinations.receivers import message
+from tests.servers import rabbitmq
 
 pytestmark = pytest.mark.ci
 
@@ -74,3 +75,40 @@ async def test_the_message_id_is_that_of_the_delivery(broker: RabbitBroker):
     assert await send(broker, "ids", Message("e1_r1", message("e1").attributes, b"{}")) == Delivered()
     (arrived,) = await broker.received("ids")
     assert (arrived.id, arrived.more["message_id"]) == ("e1", "e1_r1")
+
+
+@pytest.mark.parametrize(
+    "alarm, end",
+    [
+        (("set_vm_memory_high_watermark", "0.0000001"), ("set_vm_memory_high_watermark", "0.4")),
+        (("set_disk_free_limit", "100000GB"), ("set_disk_free_limit", "1MB")),
+    ],
+    ids=["memory", "disk"],
+)
+async def test_an_alarm_is_told_and_costs_no_repetition_however_often_it_is_tried(
+    broker: RabbitBroker, alarm: tuple[str, str], end: tuple[str, str]
+):
+    await broker.create(place := f"alarm-{alarm[0]}")
+    async with opened("rabbitmq", {**broker.configuration(place), "timeout": 1}) as sender:
+        assert await sender.send(message("e1")) == Delivered()
+        await asyncio.to_thread(rabbitmq.control, broker.program, *alarm)
+        try:
+            outcomes = [await sender.send(message(id)) for id in ("e2", "e3", "e3", "e3")]
+        finally:
+            await asyncio.to_thread(rabbitmq.control, broker.program, *end)
+        reason = f"{broker.server} blocks its publishers: it is short of memory or disk (an alarm)."
+        assert outcomes == [Retry(reason, "destination")] * 4
+        assert await sender.send(message("e3")) == Delivered()
+    # The broker tells of an alarm to who publishes: what that was is with it.
+    assert [one.id for one in await broker.received(place)] == ["e1", "e2", "e3"]
+
+
+async def test_an_exchange_that_is_gone_is_named_each_time(broker: RabbitBroker):
+    await broker.create("leaves")
+    async with opened("rabbitmq", broker.configuration("leaves")) as sender:
+        assert await sender.send(message("e1")) == Delivered()
+        await broker.remove("leaves")
+        outcomes = [await sender.send(message("e2")) for _ in range(4)]
+        assert outcomes == [Retry("RabbitMQ has no exchange leaves in the virtual host /.", "destination")] * 4
+        await broker.create("leaves")
+        assert await sender.send(message("e2")) == Delivered()

@@ -78,6 +78,24 @@ async def test_further_parts_stand_behind_the_first_and_once(broker: RedisBroker
     ]
 
 
+async def test_a_further_part_costs_no_more_for_those_before_it(broker: RedisBroker):
+    """The event of a group with a hundred thousand members has a hundred parts, of which each looks whether it is there."""
+
+    async def sent_by_redis() -> int:
+        async with broker.connect() as administrator:
+            return int((await administrator.info("stats"))["total_net_output_bytes"])
+
+    size, count = 10_000, 40
+    ids = ["e9", *(f"e9_{number}" for number in range(2, count))]
+    parts = [Message(id, at(9, id).attributes, b'"' + b"x" * size + b'"') for id in ids]
+    before = await sent_by_redis()
+    async with opened("redis_streams", broker.configuration("costly")) as sender:
+        for part in parts:
+            assert await sender.send(part) == Delivered()
+    assert await sent_by_redis() - before < 2 * size * count
+    assert [one.id for one in await broker.received("costly")] == [part.attributes["id"] for part in parts]
+
+
 async def test_a_test_event_takes_no_position_from_an_event(broker: RedisBroker):
     test = message("t")
     del test.attributes["sequence"]  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import pytest
 from scimhub import clock
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import restating
+from scimhub.distribution import control, restating
 from scimhub.distribution.delivery import Subscription
 from scimhub.distribution.preview import preview
 from tests.distribution.outside import Hub, open_outside, until
@@ -102,3 +102,26 @@ async def test_a_proposal_with_mistakes_is_refused(tmp_path: Path):
         with pytest.raises(Invalid) as refused:
             await preview(hub.store, hub.engine.place, made, wrong, samples=5)
         assert len(refused.value.problems) == 2
+
+
+async def test_an_allow_list_is_refused_that_names_what_is_never_returned_where_it_is_new(tmp_path: Path):
+    wrong, right = Subscription(attributes=("title", "password")), Subscription(attributes=("title", "userName"))
+    sentence = "The attribute 'password' of the allow-list is never returned, and no event has it; leave it out."
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination(after=0, wish=right)
+        for attempt in (
+            lambda: hub.destination(name="other", wish=wrong),
+            lambda: control.update(hub.engine, made, None, wrong),
+            lambda: preview(hub.store, hub.engine.place, made, wrong, samples=1),
+        ):
+            with pytest.raises(Invalid) as refused:
+                await attempt()
+            assert list(refused.value.problems) == [sentence]
+        # One that was taken before goes on, and can be changed otherwise.
+        await hub.store.update_destination(made.key, {}, wrong, clock.now_text(), None)
+        known = await hub.again()
+        assert (await control.update(hub.engine, known, None, replace(wrong, style="state"))).subscription.style == "state"
+        await hub.place.user("kim", title="clerk")
+        await hub.caught_up()
+        (arrival,) = hub.outside.delivered()
+        assert arrival.data["resource"]["title"] == "clerk"

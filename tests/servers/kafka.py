@@ -46,8 +46,11 @@ def fetch() -> None:
     unfinished.rename(LIBRARIES)
 
 
-def open_kafka(folder: Path, jvm: Sequence[str] = QUICK) -> tuple[Program, int]:
-    """A broker that is not started, and the port at which it asks for user ``hub`` and the secret; raises Missing."""
+def open_kafka(folder: Path, jvm: Sequence[str] = QUICK, **more: str) -> tuple[Program, int]:
+    """A broker that is not started, and the port at which it asks for user ``hub`` and the secret; raises Missing.
+
+    ``more`` are properties, with an underscore for each dot.
+    """
     if shutil.which("java") is None:
         raise Missing("Apache Kafka: there is no java; install Java 17 or newer")
     if not LIBRARIES.is_dir():
@@ -76,6 +79,7 @@ def open_kafka(folder: Path, jvm: Sequence[str] = QUICK) -> tuple[Program, int]:
         "broker.heartbeat.interval.ms": "200",
         # So that a compaction can be waited for.
         "log.cleaner.backoff.ms": "200",
+        **{name.replace("_", "."): value for name, value in more.items()},
     }
     (folder / "server.properties").write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     java = (*jvm, "-cp", f"{LIBRARIES}/*")

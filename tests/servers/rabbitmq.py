@@ -3,11 +3,13 @@
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 from tests.servers.running import Missing, Program, free_port
 
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_CONTROL = _PROGRAM.with_name("rabbitmqctl")
 _CONFIGURATION = """
 loopback_users = none
 max_message_size = 100000
@@ -48,6 +50,19 @@ def open_rabbitmq(folder: Path) -> Program:
             return False
 
     return Program([str(_PROGRAM)], port, folder, environment, is_ready, limit=60)
+
+
+def control(program: Program, *command: str) -> None:
+    """Have the node's administrator do it, as with rabbitmqctl."""
+    environment = {**os.environ, **program.environment}
+    subprocess.run(
+        [str(_CONTROL), "-n", program.environment["RABBITMQ_NODENAME"], *command],
+        cwd=program.folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def stop_names(program: Program) -> None:

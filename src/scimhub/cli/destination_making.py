@@ -51,6 +51,10 @@ Style = Annotated[
     str | None,
     typer.Option(help="event: every change is told; state: who changed is told as it is then. See docs/resync.md."),
 ]
+Backfill = Annotated[bool, typer.Option("--backfill", help="Tell it everybody in its scope, beside what changes from now on.")]
+Paused = Annotated[
+    bool, typer.Option("--paused", help="Send it nothing before it is resumed, so that you can preview and check it.")
+]
 # Of the options of a subscription, those whose change is told to nobody by itself.
 _SCOPE = ("types", "filters", "attributes", "mapping")
 _PREVIEWED = ("filters", "attributes", "mapping")
@@ -75,9 +79,8 @@ def create(
     style: Style = None,
     brake: Brake = None,
     after: Annotated[int | None, typer.Option(help="Begin behind this position; 0 is the beginning of the log.")] = None,
-    backfill: Annotated[
-        bool, typer.Option("--backfill", help="Tell it everybody in its scope, beside what changes from now on.")
-    ] = False,
+    backfill: Backfill = False,
+    paused: Paused = False,
     secret_file: Secret = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,6 +93,7 @@ def create(
         "brake": _read_pairs("--brake", [text if text != "off" else "enabled=false" for text in brake or []]) or None,
         "after": after,
         "backfill": backfill,
+        "paused": paused,
         "secret": files.read_secret(secret_file),
     }
     made = connection.ask(context, "POST", _path(directory), json=wish)

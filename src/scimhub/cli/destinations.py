@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scimhub.cli import connection, files, output
-from scimhub.cli.asking import Yes, confirm_removal
+from scimhub.cli.asking import Yes, confirm_overruling, confirm_removal
 from scimhub.cli.brake import brake_verbs
 from scimhub.cli.connection import path_of
 from scimhub.cli.manage import AsJson, InDirectory
@@ -179,10 +179,16 @@ def replay(
         str | None, typer.Option(help="Only the events of this person or group: an id, userName or displayName.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Look on until it is done.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send events once more, marked as a replay; new ones come behind them, or, with --resource, beside them."""
+    """Send events once more, marked as a replay; new ones come behind them, or, with --resource, beside them.
+
+    If it repeats removals that were discarded, it says so and asks.
+    """
     wish = {"after": after, "since": since, "resource": resource}
+    would = connection.ask(context, "POST", _path(directory, name, "replay"), json={**wish, "dry_run": True})
+    confirm_overruling(would["overrules"], name, is_named=resource is not None, yes=yes)
     shown = connection.ask(context, "POST", _path(directory, name, "replay"), json=wish)
     obstacle = ""
     if wait and shown["replay"] is not None:

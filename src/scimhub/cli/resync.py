@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from scimhub.cli import connection, output, progress
+from scimhub.cli.asking import Yes, confirm_overruling
 from scimhub.cli.connection import path_of
 from scimhub.cli.destinations import print_obstacle
 from scimhub.cli.manage import AsJson, InDirectory
@@ -108,9 +109,15 @@ def resend(
     name: str,
     resources: Annotated[list[str], typer.Argument(help="Ids, userNames of people or displayNames of groups.")],
     directory: InDirectory = "default",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell a destination what a person or a group is now, whatever it was told before."""
+    """Tell a destination what a person or a group is now, whatever it was told before.
+
+    If that is a removal that was discarded, it says so and asks.
+    """
+    would = connection.ask(context, "POST", _path(directory, name, "resend"), json={"resources": resources, "dry_run": True})
+    confirm_overruling(would["overrules"], name, is_named=True, yes=yes)
     done = connection.ask(context, "POST", _path(directory, name, "resend"), json={"resources": resources})
     count = len(done["resources"])
     what = "1 resource is" if count == 1 else f"{count} resources are"

@@ -70,7 +70,7 @@ SNS: Final = Service(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opened:
     """A client, and how many bytes a message may have."""
 
@@ -102,6 +102,7 @@ class AwsSender:
         # It keeps what it has read of the library's descriptions of services, which is slow.
         self._session = get_session()
         self._connection: Connection[_Opened] = Connection(self._connect, _end, keys.timeout)
+        self._limit = broker_connection.Renewal(self._look_at_limit)
         self._pending: list[_Waiting] = []
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -146,6 +147,8 @@ class AwsSender:
 
     async def _send_all(self, pending: Sequence[_Waiting]) -> None:
         async def send(opened: _Opened) -> None:
+            if any(waiting.size > opened.limit for waiting in pending):
+                await self._limit.again()
             await asyncio.gather(*[self._send_batch(opened, batch) for batch in self._cut(opened, pending)])
 
         try:
@@ -226,6 +229,10 @@ class AwsSender:
         except BaseException:
             await stack.aclose()
             raise
+
+    async def _look_at_limit(self) -> None:
+        if (opened := self._connection.client) is not None:
+            opened.limit = await self._ask_limit(opened.client)
 
     async def _ask_limit(self, client: _Client) -> int:
         try:

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+import math
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from scimhub.destinations.broker_configuration import NetworkKeys
 from scimhub.destinations.client_tls import Unusable
 from scimhub.destinations.egress import Refused
 from scimhub.distribution.delivery import Message, Rejected, Retry
+
+_BELIEVED_SECONDS: Final = 60.0
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -86,6 +90,26 @@ class Connection(Generic[C]):
         with suppress(Exception):
             async with asyncio.timeout(self._seconds):
                 await self._end(client)
+
+
+class Renewal:
+    """What was learnt of a broker once is asked for again when it stands in the way: once for all whom it stops, and not
+    again within a minute. ``now`` is in seconds."""
+
+    def __init__(self, ask: Callable[[], Awaitable[None]], now: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._now = now
+        self._asked = -math.inf
+        self._asking: asyncio.Future[None] | None = None
+
+    async def again(self) -> None:
+        """Ask, unless that was done just now; raises what asking raises."""
+        if self._asking is None or self._asking.done():
+            if self._now() - self._asked < _BELIEVED_SECONDS:
+                return
+            self._asked = self._now()
+            self._asking = asyncio.ensure_future(self._ask())
+        await asyncio.shield(self._asking)
 
 
 def tls_context(keys: NetworkKeys) -> ssl.SSLContext | None:

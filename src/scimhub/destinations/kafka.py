@@ -79,6 +79,9 @@ class KafkaSender:
         self._where = ", ".join(broker_configuration.address(server) for server in self._servers)
         self._connection: Connection[Production] = Connection(self._connect, Production.end, keys.timeout)
         self._transactions: Connection[Transactions] = Connection(self._begin, Transactions.end, keys.timeout)
+        self._limit = broker_connection.Renewal(self._look_at_limit)
+        # The limit with which a batch was refused for its size; where no other is known, each record travels alone.
+        self._refused_limit = 0
         self._tell: Callable[[Sequence[tuple[Message, Outcome]]], None] | None = None
 
     async def send(self, message: Message) -> Outcome:
@@ -90,6 +93,9 @@ class KafkaSender:
         production = self._connection.client
         try:
             if production is None:
+                production = await self._connection.use(_itself)
+            if not record.fits(production.limit) and not self._keys.largest_message:
+                await self._limit.again()
                 production = await self._connection.use(_itself)
             if not record.fits(production.limit):
                 return broker_connection.too_large(record.size, production.limit, self._limit_is_whose())
@@ -146,9 +152,9 @@ class KafkaSender:
     async def _begin(self) -> Transactions:
         servers = await self._judged_servers()
         plain, seconds = self._connection.client, self._keys.timeout
-        limit = _USUAL_LIMIT if plain is None else plain.limit
+        limit, is_single = (_USUAL_LIMIT, False) if plain is None else (plain.limit, plain.is_single)
         configuration = {
-            **kafka_production.options(self._keys, self._password, limit, servers),
+            **kafka_production.options(self._keys, self._password, limit, servers, is_single=is_single),
             "transactional.id": self._keys.transactional_id,
             "transaction.timeout.ms": max(_LEAST_TRANSACTION_MS, int(seconds * 1000)),
         }
@@ -159,13 +165,22 @@ class KafkaSender:
         await self._judge_members(await asyncio.to_thread(self._ask_members, servers))
         asked = None if self._keys.largest_message else await asyncio.to_thread(self._ask_limit, servers)
         limit = self._keys.largest_message or asked or _USUAL_LIMIT
+        is_single = limit == self._refused_limit
         return Production(
             self._keys.topic,
             limit,
-            kafka_production.options(self._keys, self._password, limit, servers),
+            is_single,
+            kafka_production.options(self._keys, self._password, limit, servers, is_single=is_single),
             self._look_at,
             self._landed,
         )
+
+    async def _look_at_limit(self) -> None:
+        """Ask the topic for its limit; if it is another by now, the next message makes another producer."""
+        production = self._connection.client
+        limit = await asyncio.to_thread(self._ask_limit, await self._judged_servers())
+        if production is not None and limit not in (None, production.limit) and self._connection.client is production:
+            self._connection.lose()
 
     async def _judged_servers(self) -> str:
         """Where to begin; without TLS by address, so that no name is asked for again. Raises Refused."""
@@ -221,13 +236,22 @@ class KafkaSender:
         return _DELIVERED if record is None else self._failed(error, record, production)
 
     def _failed(self, error: KafkaError, record: Record, production: Production | None) -> Outcome:
+        if production is not None and production.fatal is not None:
+            # All that such a producer still says is that it is dead.
+            error = production.fatal
         code, said, topic = error.code(), error.str().rstrip("."), self._keys.topic
         # What a producer that was replaced still reports says nothing of its successor.
         if (error.fatal() or code in _LASTING) and self._connection.client is production:
             self._connection.lose()
+        if code == KafkaError.MSG_SIZE_TOO_LARGE and production is not None and not production.is_single:
+            # Perhaps it was too large only with others in its batch.
+            if self._connection.client is production:
+                self._refused_limit = production.limit
+                self._connection.lose()
+            return Retry(f"The topic {topic} refused a batch for its size; the event is sent again alone.")
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             what = f"The event has {record.size:,} bytes; the topic {topic} takes less (max.message.bytes)"
-            return Rejected(f"{what}, also of a whole batch: set largest_message to what it takes.")
+            return Rejected(f"{what}; set largest_message to what it takes.")
         if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
         if kafka_transactions.is_refusal(error):
@@ -238,7 +262,20 @@ class KafkaSender:
         if code == KafkaError._MSG_TIMED_OUT:
             cause = f"; {production.noted.rstrip('.')}" if production is not None and production.noted else ""
             return Retry(f"{self._where} did not confirm within {self._keys.timeout:g} seconds{cause}.", "destination")
-        return Retry(f"Kafka does not take records for the topic {topic}: {said}.", "destination")
+        return Retry(f"Kafka does not take records for the topic {topic}: {said}{self._lacks(code)}.", "destination")
+
+    def _lacks(self, code: int) -> str:
+        """The right that the hub lacks where the brokers say no more than that it lacks one; empty for other failures."""
+        match code:
+            case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+                # Who may write to no topic at all may not even have an idempotent producer.
+                rights = "Write, Describe and Read" if self._keys.transactional_id else "Write and Describe"
+                return f"; its user needs {rights} on the topic"
+            case KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                return f"; its user needs Write and Describe on the transactional id {self._keys.transactional_id}"
+            case KafkaError.GROUP_AUTHORIZATION_FAILED:
+                return f"; its user needs Read on the group {self._keys.transactional_id}"
+        return ""
 
     def _limit_is_whose(self) -> str:
         if self._keys.largest_message:

@@ -65,13 +65,18 @@ class Production:
         self,
         topic: str,
         limit: int,
+        is_single: bool,
         configuration: Mapping[str, Any],
         look_at: Callable[[Sequence[Server]], None],
         landed: Callable[["Production", Reports], None],
     ) -> None:
         self.limit = limit
+        # Whether each record travels alone.
+        self.is_single = is_single
         # The last thing that the library said about the cluster as a whole.
         self.noted = ""
+        # What the producer did not survive.
+        self.fatal: KafkaError | None = None
         self._topic = topic
         self._loop = asyncio.get_running_loop()
         # What came of records: of those that were posted, and of those for which somebody waits.
@@ -141,7 +146,7 @@ class Production:
             self._refuse(message, KafkaError(KafkaError._PURGE_QUEUE))
         self._producer.purge()
         await asyncio.to_thread(self._thread.join)
-        self._producer.poll(0)
+        self._listen(0)
         self._begin_landing()
         await asyncio.to_thread(self._let_go)
 
@@ -151,11 +156,19 @@ class Production:
 
     def _poll(self) -> None:
         while not self._is_over:
-            self._producer.poll(_POLL_SECONDS)
+            self._listen(_POLL_SECONDS)
             if self._reports or self._answers:
                 # One call for all that came at once: each wakes the loop.
                 with contextlib.suppress(RuntimeError):  # the loop may have closed
                     self._loop.call_soon_threadsafe(self._begin_landing)
+
+    def _listen(self, seconds: float) -> None:
+        """Take what the library says."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as raised:
+            # Of what no producer survives it does not tell but raises; the reports on its records come after that.
+            self.fatal = raised.args[0]
 
     def _note_report(self, message: Message, error: KafkaError | None, _: object) -> None:
         self._reports.append((message, error))
@@ -193,8 +206,8 @@ class Production:
             self._loop.call_soon_threadsafe(self._look_at, members)
 
 
-def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[str, Any]:
-    """How librdkafka names what we want of it; ``limit`` is in bytes, for a record and for a batch."""
+def options(keys: KafkaKeys, password: str, limit: int, servers: str, *, is_single: bool = False) -> dict[str, Any]:
+    """How librdkafka names what we want of it; ``limit`` is in bytes, for a record and a batch, if that may have several."""
     security = ("SASL_" if keys.authentication != "none" else "") + ("SSL" if keys.tls else "PLAINTEXT")
     chosen: dict[str, Any] = {
         "bootstrap.servers": servers,
@@ -207,7 +220,7 @@ def options(keys: KafkaKeys, password: str, limit: int, servers: str) -> dict[st
         "compression.type": keys.compression,
         "message.max.bytes": max(_LEAST_LIMIT, limit),
         # A broker refuses a batch that is too large, and with it records that are not.
-        "batch.size": max(1, limit),
+        "batch.size": 1 if is_single else max(1, limit),
         "message.timeout.ms": int(keys.timeout * 1000),
         "topic.metadata.propagation.max.ms": min(5000, int(keys.timeout * 500)),
         # Records gather before they are given to it, while many are under way; so batches grow with the load, of which each

@@ -110,6 +110,9 @@ class Transactions:
                 # What nobody knows the next one reads. This one's next commit might end what it must not.
                 self._is_lost = True
                 error = _said(raised)
+                if is_refusal(error):
+                    # Of another record.
+                    error = KafkaError(KafkaError._PURGE_QUEUE)
                 for record in fresh:
                     self._tell_soon([record], record.error if is_refusal(record.error) else error)
         self._reading.close()
@@ -165,7 +168,17 @@ class Transactions:
         for record in records:
             # To go on would be in vain, and the library's next call may not return (librdkafka 2.16).
             if record.error is not None:
-                raise KafkaException(record.error)
+                raise KafkaException(self._cause() if record.error.code() in _PURGED else record.error)
+
+    def _cause(self) -> KafkaError:
+        """Why the transaction failed, where its records are told no more than that it did."""
+        try:
+            # In vain, and then it says why.
+            self._producer.begin_transaction()
+        except KafkaException as raised:
+            said: KafkaError = raised.args[0]
+            return said
+        return KafkaError(KafkaError._PURGE_QUEUE)
 
     def _persist(self, act: Callable[[float], object]) -> None:
         """Do it, and again for as long as the library says that another try may help."""
@@ -209,6 +222,7 @@ def _said(raised: Exception) -> KafkaError:
 _REFUSALS: Final = frozenset(
     (KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.POLICY_VIOLATION, KafkaError.MSG_SIZE_TOO_LARGE)
 )
+_PURGED: Final = frozenset((KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT))
 
 
 def is_refusal(error: KafkaError | None) -> bool:

@@ -5,6 +5,7 @@ no stream takes; here that is a failure of the destination.
 """
 
 import asyncio
+import re
 import time
 from typing import Final
 from urllib.parse import ParseResult, quote
@@ -23,6 +24,9 @@ from scimhub.distribution.envelope import TYPE_PREFIX
 
 # JetStream's codes (server/errors.json): message size exceeds maximum allowed.
 _TOO_LARGE: Final = 10054
+# What it says beside its answers, of a subject; it is remembered of so many at once.
+_DENIED: Final = re.compile(r'publish to "([^"]*)"', re.IGNORECASE)
+_MOST_NOTED: Final = 1000
 
 
 class _Transport(TcpTransport):
@@ -76,8 +80,9 @@ class NatsSender:
         self._servers = broker_configuration.read_servers(keys.servers, PORT)
         self._where = ", ".join(broker_configuration.address(server) for server in self._servers)
         self._is_structured = keys.format == "structured"
-        # The last thing that the server or the network said against us; some of it comes beside the answers.
-        self._noted: Exception | None = None
+        # What the server or the network last said against us beside its answers, and when in seconds of the loop: by the
+        # subject of which it was said, in lower case, or of none.
+        self._noted: dict[str, tuple[float, Exception]] = {}
         self._connection: Connection[Client] = Connection(self._connect, Client.close, keys.timeout)
 
     async def send(self, message: Message) -> Outcome:
@@ -86,6 +91,7 @@ class NatsSender:
         body = message.body if self._is_structured else message.data
         headers = self._headers_of(message)
         size = _size(body, headers)
+        begun = asyncio.get_running_loop().time()
 
         async def publish(client: Client) -> Outcome:
             if size > client.max_payload:
@@ -108,7 +114,10 @@ class NatsSender:
             if isinstance(error, ConnectionClosedError):
                 # It may have closed before it was known as the connection.
                 self._connection.lose()
-            return self._failed(error)
+            said = None
+            if isinstance(error, NoServersError | TimeoutError):
+                said = self._said(subject, begun if isinstance(error, TimeoutError) else 0.0)
+            return self._failed(said or error)
 
     async def close(self) -> None:
         """End the connection; what is being sent fails."""
@@ -116,7 +125,7 @@ class NatsSender:
 
     async def _connect(self) -> Client:
         keys, tls = self._keys, broker_connection.tls_context(self._keys)
-        client, self._noted = _Client(self._policy), None
+        client, self._noted = _Client(self._policy), {}
         client.is_secured = keys.tls
 
         async def closed() -> None:
@@ -166,12 +175,21 @@ class NatsSender:
 
     async def _note(self, error: Exception) -> None:
         """Called by the library, which would else log each failure."""
-        self._noted = error
+        denied = _DENIED.search(str(error))
+        subject = denied[1].lower() if denied is not None else ""
+        self._noted.pop(subject, None)
+        self._noted[subject] = asyncio.get_running_loop().time(), error
+        if len(self._noted) > _MOST_NOTED:
+            del self._noted[next(iter(self._noted))]
+
+    def _said(self, subject: str, since: float) -> Exception | None:
+        """What was said since then of the subject, or of none: where the hub may not publish there is no other answer."""
+        for noted in (self._noted.get(subject.lower()), self._noted.get("")):
+            if noted is not None and noted[0] >= since:
+                return noted[1]
+        return None
 
     def _failed(self, error: BaseException) -> Outcome:
-        if self._noted is not None and isinstance(error, NoServersError | TimeoutError):
-            # Of a subject that the hub may not publish to there is no answer but this.
-            error = self._noted
         match error:
             case SecureConnWantedError():
                 reason = f"{self._where} offers no TLS, and nothing was sent; if that is right, set tls to false."

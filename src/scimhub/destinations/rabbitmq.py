@@ -4,7 +4,9 @@ A broker confirms what it can route nowhere as well, and drops it. Every message
 a failure of the destination.
 """
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from ssl import SSLContext
@@ -16,6 +18,7 @@ from aio_pika.exceptions import (
     AMQPConnectionError,
     AMQPError,
     AuthenticationError,
+    ChannelClosed,
     ChannelInvalidStateError,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
@@ -44,6 +47,8 @@ class _Opened:
     connection: AbstractConnection
     channel: AbstractChannel
     exchange: AbstractExchange
+    # Returns as soon as the broker takes messages; while it is short of memory or disk it has publishers wait.
+    room: Callable[[], Awaitable[object]]
 
 
 class _Transport(TransportFactory):
@@ -73,6 +78,8 @@ class RabbitSender:
         self._where = broker_configuration.address(self._server)
         self._limit = keys.largest_message
         self._limit_is_whose = "the destination (largest_message)"
+        # Why the last channel was closed.
+        self._closed_by: Outcome | None = None
         self._connection: Connection[_Opened] = Connection(self._connect, _end, keys.timeout)
 
     async def send(self, message: Message) -> Outcome:
@@ -94,9 +101,17 @@ class RabbitSender:
             app_id="scimhub",
             delivery_mode=DeliveryMode.PERSISTENT,
         )
+
+        async def publish(opened: _Opened) -> None:
+            # What is written meanwhile would wait in the connection, each repetition as one message more.
+            await opened.room()
+            await opened.exchange.publish(properties, routing_key, mandatory=True)
+
         try:
-            await self._connection.use(lambda opened: opened.exchange.publish(properties, routing_key, mandatory=True))
+            await self._connection.use(publish)
         except (AMQPError, ChannelInvalidStateError, Lost, OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and await self._is_blocked():
+                return Retry(f"{self._where} blocks its publishers: it is short of memory or disk (an alarm).", "destination")
             return self._failed(error, routing_key, len(body))
         return Delivered()
 
@@ -105,7 +120,7 @@ class RabbitSender:
         await self._connection.close()
 
     async def _connect(self) -> _Opened:
-        keys, (host, port) = self._keys, self._server
+        keys, (host, port), self._closed_by = self._keys, self._server, None
         has_name = keys.authentication == "password"
         connection = await aio_pika.connect(
             host=host,
@@ -122,13 +137,25 @@ class RabbitSender:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             is_default = not keys.exchange
             exchange = channel.default_exchange if is_default else await channel.get_exchange(keys.exchange, ensure=True)
-            opened = _Opened(connection, channel, exchange)
+            if (transport := connection.transport) is None:
+                raise Lost
+            opened = _Opened(connection, channel, exchange, transport.ready)
         except BaseException:
             await connection.close()
             raise
         # A channel dies of many things; what was not confirmed on it may have been stored or not.
         channel.close_callbacks.add(lambda *_: self._connection.lose())
         return opened
+
+    async def _is_blocked(self) -> bool:
+        if (opened := self._connection.client) is None:
+            return False
+        try:
+            async with asyncio.timeout(0):
+                await opened.room()
+        except TimeoutError:
+            return True
+        return False
 
     def _failed(self, error: BaseException, routing_key: str, size: int) -> Outcome:
         exchange = f"the exchange {self._keys.exchange}" if self._keys.exchange else "the default exchange"
@@ -150,13 +177,17 @@ class RabbitSender:
             case AMQPConnectionError():
                 return broker_connection.of_failure(error.__cause__ or error, self._where, self._keys.timeout)
             case ChannelInvalidStateError():
+                # It is there until the library has told that it is closed; of the cause it knows nothing.
                 self._connection.lose()
-                return broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
+                return self._closed_by or broker_connection.of_failure(Lost(), self._where, self._keys.timeout)
             case AMQPError():
                 reason = f"RabbitMQ answered: {_said(error)}."
             case _:
                 return broker_connection.of_failure(error, self._where, self._keys.timeout)
-        return Retry(reason, "destination")
+        outcome = Retry(reason, "destination")
+        if isinstance(error, ChannelClosed):
+            self._closed_by = outcome
+        return outcome
 
 
 def _connection(transport: _Transport, url: URL, *more: Any, **arguments: Any) -> aio_pika.Connection:

@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 # The names by which people know a resource, the first that it has.
 _NAMES = ("userName", "displayName")
+_KEPT_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,17 @@ async def list_removals(
 async def list_kept(engine: Engine, destination: Destination, *, after: str = "", limit: int = 100) -> Sequence[Kept]:
     """The resources that the destination keeps because their removal was discarded."""
     return await engine.given.store.list_kept(destination.key, after, limit)
+
+
+async def count_overruled(engine: Engine, destination: Destination, resource_ids: Sequence[str] | None, behind: int = 0) -> int:
+    """Of how many resources, or of these, a removal that was discarded lies behind the position, so that telling again what
+    lies there tells of it after all."""
+    wanted = None if resource_ids is None else set(resource_ids)
+    count, after = 0, ""
+    while some := await engine.given.store.list_kept(destination.key, after, _KEPT_AT_ONCE):
+        count += sum(one.position > behind and (wanted is None or one.resource_id in wanted) for one in some)
+        after = some[-1].resource_id
+    return count
 
 
 async def plan(engine: Engine, destination: Destination, choice: Choice, samples: int) -> Plan:

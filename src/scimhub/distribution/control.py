@@ -13,13 +13,14 @@ from typing import TypeVar
 from scimhub import clock
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.records import Directory
-from scimhub.distribution import brake, envelope, keeping, opening, replay_limits, secrets, status, times
+from scimhub.distribution import brake, envelope, keeping, opening, replay_limits, secrets, status, times, visibility
 from scimhub.distribution import subscription as subscriptions
 from scimhub.distribution.delivery import Destination, Held, Outcome, Replay, Secret, State, Subscription
 from scimhub.distribution.engine import Engine
 from scimhub.distribution.keeping import Kept
 from scimhub.distribution.outlook import Outlook
 from scimhub.distribution.ports import DestinationKind
+from scimhub.scim.catalog import Catalog
 
 # A consumer that comes and fetches; see ``feed``.
 FEED = "feed"
@@ -63,11 +64,12 @@ async def create(
     after: int | None = None,
     secret: str | None = None,
     thresholds: Mapping[str, object] | None = None,
+    is_paused: bool = False,
 ) -> Made:
     """A new destination, which begins behind position ``after`` or, without it, behind the newest change.
 
-    ``secret`` is one that somebody brought, ``thresholds`` are those of its brake. Raises Invalid with every mistake, Conflict
-    when the name is taken.
+    ``secret`` is one that somebody brought, ``thresholds`` are those of its brake; ``is_paused``: it is sent nothing before it
+    is resumed. Raises Invalid with every mistake, Conflict when the name is taken.
     """
     technology = engine.kinds.get(kind)
     problems = _name_problems(name)
@@ -78,7 +80,7 @@ async def create(
     none: tuple[Secret | None, str] = (None, "")
     new, shown = _unless(problems, lambda: secrets.new(engine.given, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
-    _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
+    problems += _subscription_problems(subscription, catalog, subscription.attributes)
     problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
     no_thresholds: Mapping[str, object] = {}
@@ -88,8 +90,9 @@ async def create(
     if problems:
         raise Invalid(problems)
     sealed = [*keeping.sealed(given, id, new), *([] if kept.concealed is None else [kept.concealed])]
+    where, now, paused = kept.configuration, _now(engine), "It was made so." if is_paused else ""
     made = await given.store.create_destination(
-        directory.key, name, kind, kept.configuration, subscription, after, _now(engine), sealed, id, braked
+        directory.key, name, kind, where, subscription, after, now, sealed, id, braked, paused
     )
     async with engine.halted(made):
         pass  # a pump begins
@@ -120,7 +123,8 @@ async def update(
         kept = _unless(problems, lambda: keeping.keep_anew(given, destination, checked, before), kept)
     wish = destination.subscription if subscription is None else subscription
     catalog = await engine.place.catalogs.current(destination.directory)
-    _unless(problems, lambda: subscriptions.bind(wish, catalog), None)
+    is_new = wish.attributes != destination.subscription.attributes
+    problems += _subscription_problems(wish, catalog, wish.attributes if is_new else ())
     problems += _style_problems(destination.kind, checked, wish)
     if problems:
         raise Invalid(problems)
@@ -356,6 +360,13 @@ def _thresholds(kind: str, wish: Mapping[str, object] | None) -> Mapping[str, ob
     if wish is not None and kind == FEED:
         raise Invalid(["A feed has no brake, since its consumer fetches; leave it out."])
     return {} if wish is None else asdict(brake.read_thresholds(wish))
+
+
+def _subscription_problems(subscription: Subscription, catalog: Catalog, new: tuple[str, ...]) -> list[str]:
+    """``new`` is its allow-list where that is not what the destination had before."""
+    problems: list[str] = []
+    _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
+    return problems + visibility.untold(new, catalog)
 
 
 def _style_problems(kind: str, configuration: Mapping[str, object], subscription: Subscription) -> list[str]:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 
-from scimhub.directory.errors import Absent, StoreUnavailable
+from scimhub.directory.errors import Absent, KeysUnusable, StoreUnavailable
 from scimhub.distribution import backfilling, catching_up, leases, opening, times
 from scimhub.distribution.backfill import Backfill
 from scimhub.distribution.delivery import Destination
@@ -39,6 +39,8 @@ class _Running:
     task: asyncio.Task[None]
     # When the first of its secrets ends.
     secrets_end: str | None
+    # Whether its secrets could not be opened.
+    is_locked: bool
     backfill: asyncio.Task[None] | None = None
 
     def end_backfill(self) -> None:
@@ -120,6 +122,17 @@ class Engine:
                     pass
         await self.given.store.delete_expired_secrets(now)
 
+    async def unlock(self) -> None:
+        """Have pumps begin anew whose secrets could not be opened, and can be since a key is there again."""
+        locked = [running for running in self._running.values() if running.is_locked]
+        if locked:
+            with contextlib.suppress(KeysUnusable):  # then none has come
+                self.given.keyring.renew()
+        for running in locked:
+            if not await opening.fault(self.given, running.pump.destination):
+                async with self.halted(running.pump.destination):
+                    pass
+
     async def tend(self) -> None:
         """Have the senders do what is due without a message."""
         await asyncio.gather(*(running.pump.tend() for running in list(self._running.values())))
@@ -171,7 +184,7 @@ class Engine:
         kept = await self.given.store.list_kept(destination.key, "", _MOST_KEPT)
         outlook = Outlook(self.place, destination)
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
-        running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end)
+        running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end, opened.is_locked)
         self._running[destination.key] = running
         backfill = await self.given.store.find_backfill(destination.key)
         if backfill is not None and backfill.state == "running":

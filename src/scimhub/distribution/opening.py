@@ -16,10 +16,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A sender, and when the first of its secrets ends."""
+    """A sender, and when the first of its secrets ends; ``is_locked`` when they could not be opened."""
 
     sender: Sender
     secrets_end: str | None
+    is_locked: bool = False
 
 
 async def open_sender(given: Surroundings, kind: DestinationKind, destination: Destination) -> Opened:
@@ -31,7 +32,7 @@ async def open_sender(given: Surroundings, kind: DestinationKind, destination: D
     except Unreadable as fault:
         names = {"directory": destination.directory_name, "destination": destination.name}
         _log.error("destination cannot be opened", extra={**names, "reason": str(fault)})
-        return Opened(Unable(str(fault)), end)
+        return Opened(Unable(str(fault)), end, is_locked=True)
     return Opened(kind.open(revealed(destination, secrets), secrets), end)
 
 

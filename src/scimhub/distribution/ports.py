@@ -64,8 +64,11 @@ class DestinationStore(Protocol):
         secrets: Sequence[Secret] = (),
         id: str | None = None,
         brake: Mapping[str, object] | None = None,
+        paused: str = "",
     ) -> Destination:
-        """A new, active destination with its secrets; without a cursor it begins behind the newest change.
+        """A new destination with its secrets; without a cursor it begins behind the newest change.
+
+        It is active, or paused for the reason that ``paused`` gives.
 
         ``brake`` has the thresholds that differ from the defaults.
         """

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import orjson
 
+from scimhub.directory.errors import Invalid
 from scimhub.directory.records import StoredResource
-from scimhub.distribution import envelope
+from scimhub.distribution import envelope, visibility
 from scimhub.distribution.delivery import Destination, Subscription
 from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.outlook import Place
@@ -61,6 +62,9 @@ async def preview(
     Raises Invalid with every mistake of the proposal.
     """
     catalog = await place.catalogs.current(destination.directory)
+    is_new = proposed.attributes != destination.subscription.attributes
+    if is_new and (problems := visibility.untold(proposed.attributes, catalog)):
+        raise Invalid(problems)
     now = envelope.of_destination(destination, catalog, place.root_url, place.epoch)
     wished = replace(destination, subscription=proposed)
     then = envelope.of_destination(wished, catalog, place.root_url, place.epoch)

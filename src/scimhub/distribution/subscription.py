@@ -12,11 +12,11 @@ import orjson
 
 from scimhub.directory.errors import Invalid
 from scimhub.directory.records import Change
-from scimhub.distribution import activation, conditions, mapping
+from scimhub.distribution import activation, conditions, mapping, visibility
 from scimhub.distribution.delivery import Subscription
 from scimhub.distribution.mapping import Mapped
-from scimhub.scim import paths, projection, resource
-from scimhub.scim.catalog import AmbiguousName, Catalog, Kind, Target
+from scimhub.scim import projection, resource
+from scimhub.scim.catalog import Catalog, Kind
 from scimhub.scim.errors import ScimError
 from scimhub.scim.filters import Condition
 from scimhub.scim.projection import Projection
@@ -126,7 +126,7 @@ class Interest:
         if verb not in wish.verbs:
             return None
         cause: Cause = "write" if change.operation == operation else "scope"
-        members = is_in and wish.kind.has_members and _is_visible("members", wish.visible)
+        members = is_in and wish.kind.has_members and visibility.shows("members", wish.visible)
         return Notice(change, wish.kind, verb, cause, members=members, takes=not is_in, returns=is_in)
 
     def state_of(self, change: Change, ask: str, *, cause: Cause = "state") -> Notice | None:
@@ -144,7 +144,7 @@ class Interest:
         if after is not None and (image is None or self.contains(change.kind, change.resource_id, image)):
             if not wish.verbs & _TELL_STATE:
                 return None
-            members = wish.kind.has_members and _is_visible("members", wish.visible)
+            members = wish.kind.has_members and visibility.shows("members", wish.visible)
             return Notice(change, wish.kind, STATE, cause, members=members, returns=True, ask=ask)
         if "deleted" not in wish.verbs or (image is not None and activation.rule_met(image, wish.kind)):
             return None
@@ -184,7 +184,7 @@ def bind(subscription: Subscription, catalog: Catalog) -> Interest:
     problems: list[str] = []
     verbs = _verbs(subscription.types, catalog, problems)
     conditions = dict(_conditions(subscription.filters, catalog, problems))
-    visible = _visible(subscription.attributes, catalog, problems)
+    visible = visibility.bind(subscription.attributes, catalog, problems)
     mapped = mapping.bind(subscription.mapping, catalog, problems)
     if problems:
         raise Invalid(problems)
@@ -278,9 +278,9 @@ def _holds(wish: _Wish, change: Change, image: Mapping[str, object] | None) -> b
 
 def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after: Mapping[str, object]) -> Notice | None:
     visible = wish.visible
-    seen = tuple(change.before) if visible is None else tuple(path for path in change.before if _is_visible(path, visible))
+    seen = tuple(change.before) if visible is None else tuple(path for path in change.before if visibility.shows(path, visible))
     changed = seen if wish.mapped is None else _mapped_differences(wish, wish.mapped, before, after)
-    members = bool(change.members_added or change.members_removed) and _is_visible("members", visible)
+    members = bool(change.members_added or change.members_removed) and visibility.shows("members", visible)
     if not members and "active" not in seen:
         return Notice(change, wish.kind, "updated", "write", changed) if changed and "updated" in wish.verbs else None
     takes = "active" in seen and is_active(before) and not is_active(after)
@@ -315,13 +315,6 @@ def is_active(document: Mapping[str, object]) -> bool:
 def tells_active(document: str | None) -> bool:
     """The same of the text of a stored document; nothing is said by none."""
     return document is None or '"active":false' not in document or is_active(orjson.loads(document))
-
-
-def _is_visible(path: str, visible: tuple[str, ...] | None) -> bool:
-    """Whether the allow-list shows something of what lies at the path of a change."""
-    if visible is None:
-        return True
-    return any(path == one or path.startswith((f"{one}.", f"{one}:")) or one.startswith(f"{path}.") for one in visible)
 
 
 # --------------------------------------------------------------------------- understanding a subscription
@@ -366,26 +359,3 @@ def _conditions(texts: Mapping[str, str], catalog: Catalog, problems: list[str])
             )
             continue
         yield kind.name, condition
-
-
-def _visible(names: tuple[str, ...], catalog: Catalog, problems: list[str]) -> tuple[str, ...] | None:
-    """The keys of the allow-list's paths; None without a list."""
-    if not names:
-        return None
-    visible: set[str] = set()
-    for name in names:
-        found = {target.key for kind in catalog.kinds.values() if (target := _resolve(name, kind, problems)) is not None}
-        if not found:
-            problems.append(f"The attribute {name[:80]!r} of the allow-list is one of no resource type of the directory.")
-        visible |= found
-    return tuple(sorted(visible))
-
-
-def _resolve(name: str, kind: Kind, problems: list[str]) -> Target | None:
-    try:
-        return kind.resolve(paths.parse_attribute(name), short_names=True)
-    except AmbiguousName as error:
-        problems.append(f"The allow-list is ambiguous: {error}")
-    except ScimError:
-        pass  # what is no path is an attribute of no resource type, which the caller says
-    return None

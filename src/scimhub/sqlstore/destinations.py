@@ -241,6 +241,7 @@ class Destinations:
         secrets: Sequence[Secret] = (),
         id: str | None = None,
         brake: Mapping[str, object] | None = None,
+        paused: str = "",
     ) -> Destination:
         own_id = self._new_id() if id is None else id
         if cursor is None:
@@ -250,7 +251,7 @@ class Destinations:
             made = create(connection, own_id, directory, name, kind, configuration, subscription, cursor, now, brake)
             for secret in secrets:
                 secret_rows.add(connection, made.key, secret)
-            return made
+            return set_state(connection, made.key, "paused", paused, now) if paused else made
 
         return await self._database.write(work)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Invalid
-from scimhub.distribution import control, preview, rescoping, restating, status
+from scimhub.distribution import braking, control, preview, rescoping, restating, status
 from scimhub.distribution.delivery import Destination
 from scimhub.web import naming
 from scimhub.web.administration import Administration, Parts
@@ -23,6 +23,7 @@ from scimhub.web.destination_models import (
     PauseWish,
     PreviewShown,
     PreviewWish,
+    ReplayShown,
     ReplayWish,
     Retried,
     RetryWish,
@@ -71,6 +72,7 @@ async def create_destination(parts: Parts, directory: str, wish: NewDestination)
         after=wish.after,
         secret=wish.secret,
         thresholds=None if wish.brake is None else wish.brake.model_dump(),
+        is_paused=wish.paused,
     )
     if wish.backfill:
         await restating.begin(parts.engine, made.destination)
@@ -138,16 +140,19 @@ async def rotate_secret(parts: Parts, directory: str, name: str, wish: RotationW
 
 
 @routes.post(f"{_ONE}/replay", summary="Send events once more, from a position or a time, of all or of one resource")
-async def replay_events(parts: Parts, directory: str, name: str, wish: ReplayWish) -> DestinationShown:
+async def replay_events(parts: Parts, directory: str, name: str, wish: ReplayWish) -> ReplayShown:
     home = await sources.get_directory(parts.store, directory)
     found = await control.get(parts.engine, home, name)
     if (wish.after is None) == (wish.since is None):
         raise Invalid(["A replay begins behind a position (after) or at a time (since); give one of the two."])
     after = (wish.after if wish.since is None else await control.position_at(parts.engine, wish.since)) or 0
-    if wish.resource is None:
-        return await _show(parts, await control.replay(parts.engine, found, after))
-    id = await naming.id_of(parts, home, wish.resource)
-    return await _show(parts, await control.replay_resource(parts.engine, found, id, after))
+    id = None if wish.resource is None else await naming.id_of(parts, home, wish.resource)
+    overrules = await braking.count_overruled(parts.engine, found, None if id is None else [id], after)
+    if not wish.dry_run and id is None:
+        found = await control.replay(parts.engine, found, after)
+    elif not wish.dry_run and id is not None:
+        found = await control.replay_resource(parts.engine, found, id, after)
+    return ReplayShown(**dict(await _show(parts, found)), overrules=overrules)
 
 
 @routes.get(f"{_ONE}/held", summary="List the resources whose delivery waits")

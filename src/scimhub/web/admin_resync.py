@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from scimhub.directory import sources
 from scimhub.directory.errors import Absent, Conflict, Fault
-from scimhub.distribution import control, looking, restating, resync
+from scimhub.distribution import braking, control, looking, restating, resync
 from scimhub.distribution.delivery import Destination
 from scimhub.distribution.drift import Unreadable
 from scimhub.distribution.looking import Watch
@@ -98,8 +98,11 @@ async def resend(parts: Parts, directory: str, name: str, wish: ResendWish) -> R
     home = await sources.get_directory(parts.store, directory)
     found = await control.get(parts.engine, home, name)
     ids = [await naming.id_of(parts, home, text) for text in wish.resources]
+    overrules = await braking.count_overruled(parts.engine, found, ids)
+    if wish.dry_run:
+        return Resent(id=None, resources=ids, overrules=overrules)
     resent = await restating.resend(parts.engine, found, ids)
-    return Resent(id=resent.ask, resources=list(resent.resource_ids))
+    return Resent(id=resent.ask, resources=list(resent.resource_ids), overrules=overrules)
 
 
 # --------------------------------------------------------------------------- drift and resync

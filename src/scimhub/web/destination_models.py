@@ -53,6 +53,7 @@ class NewDestination(Wish):
     brake: ThresholdsWish | None = Field(None, description="The thresholds of its brake; without them it has the defaults.")
     after: int | None = Field(None, ge=0, description="The position to begin behind; without it only new changes are sent.")
     backfill: bool = Field(False, description="Tell it everybody in its scope, beside what changes from now on.")
+    paused: bool = Field(False, description="Send it nothing before it is resumed, so that it can be previewed and checked.")
     secret: str | None = Field(
         None,
         description="A secret to use: one of your own (whsec_…, whsk_…), or what the destination gave out, such as a password.",
@@ -82,6 +83,8 @@ class ReplayWish(Wish):
     resource: str | None = Field(
         None, description="Only the events of this resource: its id, or its userName, displayName or what else it is known by."
     )
+
+    dry_run: bool = Field(False, description="Tell how many discarded removals it would overrule, and do nothing.")
 
 
 class RetryWish(Wish):
@@ -138,6 +141,12 @@ class DestinationShown(BaseModel):
     created: Time
     updated: Time
     status: StatusShown
+
+
+class ReplayShown(DestinationShown):
+    overrules: int = Field(
+        description="How many removals that an administrator discarded it repeats; the brake is asked for each of them."
+    )
 
 
 class Destinations(BaseModel):

@@ -38,13 +38,17 @@ class ResendWish(Wish):
         description="Ids, or values by which people are known, such as a userName or the displayName of a group.",
         examples=[["kim@example.com"]],
     )
+    dry_run: bool = Field(False, description="Tell how many discarded removals it would overrule, and do nothing.")
 
 
 class Resent(BaseModel):
     """What is told again."""
 
-    id: str = Field(description="The ids of the events end with it.")
+    id: str | None = Field(description="The ids of the events end with it; null for a dry run.")
     resources: list[str] = Field(description="The resources' ids.")
+    overrules: int = Field(
+        description="How many of them are gone by a removal that was discarded; the brake is asked for each of these."
+    )
 
 
 class FindingShown(BaseModel):
