@@ -53,15 +53,16 @@ def delete_directory(
     confirm: Annotated[str | None, typer.Option(help="The directory's name again: removes everything.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a directory: first without, then with --confirm NAME."""
+    """Delete a directory: first without, then with --confirm NAME. The exit code is 0 only when it is gone."""
     query = None if confirm is None else {"confirm": confirm}
     requested = connection.ask(context, "DELETE", path_of("directories", name), query=query)
     if requested is None:
         output.print_done(f"Directory {name} is removed with everything in it.", {"deleted": name}, as_json)
         return
     _print_one(requested, as_json)
-    if not as_json:
-        print(f"Nothing is removed yet. To remove all of it: scimhub directory delete {name} --confirm {name}")
+    sentence = f"Nothing is removed yet. To remove all of it: scimhub directory delete {name} --confirm {name}"
+    # As of a removal that somebody is asked about and does not want: what is still there is not done.
+    raise output.fail([sentence], is_answered=True)
 
 
 # --------------------------------------------------------------------------- sources
