@@ -59,6 +59,8 @@ class Options(TypedDict):
     keep_bytes: NotRequired[int]
     most_waiting: NotRequired[int]
     most_searched: NotRequired[int]
+    # False: whoever opens them only looks, so that no file is made or brought to a new shape.
+    writes: NotRequired[bool]
 
 
 class Exchanges:
@@ -282,7 +284,8 @@ async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Ex
 
 def open_file_exchanges(database: Path, **options: Unpack[Options]) -> Exchanges:
     """The exchanges in the file beside the SQLite database at that path; raises StoreUnusable."""
-    return _recording(ExchangeFile(database, _limits(options), options["now"]), options)
+    archive = ExchangeFile(database, _limits(options), options["now"], writes=options.get("writes", True))
+    return _recording(archive, options)
 
 
 def _limits(options: Options) -> Limits:
