@@ -34,6 +34,7 @@ from scimhub.web.admin_api import build_admin_api
 from scimhub.web.auth import Gatekeeper
 from scimhub.web.contract_api import ContractApi
 from scimhub.web.feed_api import FeedApi
+from scimhub.web.malformed import Malformed
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
 from scimhub.web.services import Limits, Services
@@ -54,6 +55,8 @@ class Hub:
     pins: Pins
     application: Server
     local_application: Application
+    # What comes to the sockets and is no request.
+    malformed: Malformed
     # Made on an empty database; its secret is shown once.
     first: sources.FirstGrant | None
 
@@ -185,8 +188,8 @@ def _build(
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs, keyring)
     _measure_destinations(metrics, engine)
-    dropped = "Exchanges and attempts that were not recorded."
-    metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
+    malformed = Malformed()
+    _measure_losses(metrics, exchanges, malformed)
     pins = Pins(store, engine.given.node)
     feed = FeedApi(
         store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic
@@ -208,7 +211,7 @@ def _build(
 
     contract = ContractApi(settings.base_url, clock.new_id)
     server = Server(ScimApi(services), admin(trusted=False), feed, contract, metrics, store.check_alive, clock.new_id)
-    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), first)
+    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), malformed, first)
 
 
 # Name, sort, description, and how it is read of a pump when the log has come so far.
@@ -241,6 +244,13 @@ _OF_DESTINATIONS: tuple[_Reading, ...] = (
 def _measure_destinations(metrics: Metrics, engine: Engine) -> None:
     for name, sort, description, what in _OF_DESTINATIONS:
         metrics.add_family(sort, name, description, ["directory", "destination"], partial(engine.read, what))
+
+
+def _measure_losses(metrics: Metrics, exchanges: Exchanges, malformed: Malformed) -> None:
+    dropped = "Exchanges and attempts that were not recorded."
+    metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
+    refused = "What was no HTTP request, or had too large a head."
+    metrics.add_family("counter", "requests_malformed", refused, [], lambda: [([], malformed.count)])
 
 
 def _engine(settings: Settings, store: SqlStore, exchanges: Exchanges, catalogs: Catalogs, keyring: Keyring) -> Engine:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from scimhub.distribution import retention
 from scimhub.settings import Settings
 from scimhub.web.feed_api import FeedApi
 from scimhub.web.protocol import Protocol
-from scimhub.web.server import Application
 
 _logger = logging.getLogger(__name__)
 # uvicorn tells of each server when it starts and stops; of the one for this machine that would be the same lines again.
@@ -175,9 +175,9 @@ async def _serve(
         hub = await stack.enter_async_context(open_hub(settings, bootstrap=bootstrap))
         _have_little_collected()
         logging.getLogger("uvicorn.error").addFilter(_is_news)
-        server = _Server(_tcp_config(settings, hub.application))
+        server = _Server(_tcp_config(settings, hub))
         await hub.engine.start()
-        local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
+        local = _Server(uvicorn.Config(hub.local_application, http=_protocol(hub), **_COMMON))
         local_socket = stack.enter_context(local_binding)
         tasks = [
             asyncio.create_task(_serve_locally(local, local_socket)),
@@ -210,16 +210,21 @@ _COMMON: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
     "server_header": False,
-    "http": Protocol,
     # Proxies keep connections for a minute: whoever closes first must not be the hub.
     "timeout_keep_alive": 75,
     "ws": "none",
 }
 
 
-def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
+def _protocol(hub: Hub) -> Any:
+    """What uvicorn calls for each connection, as it would call a class."""
+    return partial(Protocol, malformed=hub.malformed)
+
+
+def _tcp_config(settings: Settings, hub: Hub) -> uvicorn.Config:
     return uvicorn.Config(
-        application,
+        hub.application,
+        http=_protocol(hub),
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         # DECISIONS 23: forwarded headers are believed from exactly the proxies that are named.
