@@ -425,6 +425,22 @@ async def test_what_sources_sent_before_is_adopted_as_a_normal_change(home: Home
     assert (await home.add(badge())).adopted == 0
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("apiKey", "s3cr3t"),
+        ("db_password", "s3cr3t"),
+        ("urn:example:vendor:userPassword", "s3cr3t"),
+        ("vendor", {"API-Key": "s3cr3t"}),
+        ("logins", [{"site": "a"}, {"more": {"clientSecret": ["s3cr3t"]}}]),
+    ],
+)
+async def test_what_promises_to_be_a_secret_is_not_kept_for_adoption(home: Home, name: str, value: object):
+    await home.create({"userName": "ann", name: value, "colour": "red"})
+    await home.create({"userName": "bob", name: value})
+    assert [kept.document for kept in await home.store.unmapped(home.directory.key, "User", 0, 10)] == ['{"colour":"red"}']
+
+
 async def test_content_that_does_not_fit_stays_kept(home: Home):
     created = await home.create({"userName": "ann", BADGE: {"badgeNumber": {"odd": True}}})
     report = await home.add(badge())
