@@ -15,6 +15,7 @@ from scimhub.directory.resources import Caller
 from scimhub.scim import filters, paths
 from scimhub.scim.catalog import ENTERPRISE_URN, USER_URN
 from scimhub.scim.dialects import LENIENT
+from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
 from scimhub.scim.patch import PATCH_URN
 from scimhub.sqlstore.store import SqlStore
@@ -405,6 +406,34 @@ async def test_a_node_that_starts_meanwhile_may_finish_the_job_as_well(home: Hom
     monkeypatch.setattr(home.store, "reindex", reindex_beside_another)
     assert (await home.add(badge({"name": "badgeNumber"}, {"name": "colour"}))).rewritten == 1
     assert await home.count(f'{BADGE}:badgeNumber eq "ab"') == 1
+
+
+# --------------------------------------------------------------------------- names that are no longer clear
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
+
+
+async def test_a_name_that_an_extension_has_already_is_told_and_is_refused_without_its_urn_from_then_on(home: Home):
+    await home.create({"userName": "ann", "department": "a"})
+    report = await home.add(badge({"name": "Department"}, {"name": "colour"}))
+    assert report.warnings == (
+        f"In User the name department is an attribute of {ENTERPRISE} and of {BADGE}: from now on it needs its URN in front, "
+        "and a source that sends it without is refused.",
+    )
+    with pytest.raises(ScimError, match="its URN in front"):
+        await home.create({"userName": "bob", "department": "a"})
+
+
+async def test_a_name_of_the_core_or_of_all_resources_stays_theirs_and_that_is_told(home: Home):
+    report = await home.add(badge({"name": "title"}))
+    assert report.warnings == (f"In User the name title alone stays that of {CORE}; the new one is {BADGE}:title.",)
+
+
+async def test_what_was_unclear_before_is_not_told_again(home: Home):
+    await home.add(badge({"name": "department"}))
+    assert (await home.add(badge({"name": "department"}, {"name": "colour"}))).warnings == ()
+    assert (await home.add(badge({"name": "colour"}))).warnings == ()
 
 
 # --------------------------------------------------------------------------- adopting

@@ -195,7 +195,7 @@ def add_schema(
     document = _read_document(file)
     with output.progress("Adding the schema"):
         report = connection.ask(context, "POST", path_of("directories", directory, "schemas"), json=document)
-    _print_one(report, as_json)
+    _print_report(report, as_json)
 
 
 @schema_verbs.command("list")
@@ -216,7 +216,16 @@ def remove_schema(context: typer.Context, name: str, directory: InDirectory = "d
     """Remove an added schema by URN, or an added resource type by name, unless data depends on it."""
     with output.progress("Looking for resources that use it"):
         report = connection.ask(context, "DELETE", path_of("directories", directory, "schemas", name))
-    _print_one(report, as_json)
+    _print_report(report, as_json)
+
+
+def _print_report(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.print_json(report)
+        return
+    _print_one({name: value for name, value in report.items() if name != "warnings"}, as_json)
+    for sentence in report["warnings"]:
+        print(sentence)
 
 
 def _read_document(file: Path) -> object:
