@@ -6,12 +6,13 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -28,6 +29,7 @@ _logger = logging.getLogger(__name__)
 _TOLD_ALREADY: ContextVar[bool] = ContextVar("told already", default=False)
 _NOTE_TOKENS_EVERY = 30.0
 _PURGE_EVERY = 3600.0
+_LOOK_AT_CERTIFICATE_EVERY = 30.0
 
 
 def run(settings: Settings) -> int:
@@ -182,9 +184,7 @@ async def _serve(
         tasks = [
             asyncio.create_task(_serve_locally(local, local_socket)),
             asyncio.create_task(_announce(settings, hub, server, listening, begun)),
-            asyncio.create_task(_note_used_tokens(hub)),
-            asyncio.create_task(_purge_tombstones(hub)),
-            asyncio.create_task(_purge_changes(hub, settings)),
+            *_begin_upkeep(settings, hub, server.config, takes_signals=bootstrap),
         ]
         # Ctrl-C reaches all workers, and the first process tells them as well: twice would mean not to wait.
         _stop_on_signals(server, hub.feed, (signal.SIGTERM, signal.SIGINT) if bootstrap else (signal.SIGTERM,))
@@ -267,6 +267,35 @@ def _tell_first(root: str, hub: Hub, settings: Settings) -> None:
     if settings.bootstrap_token is None:
         print(f"Bearer token:  {hub.first.secret}", flush=True)
         print("The token is shown this once; it expires in a year. More: scimhub token create --help", flush=True)
+
+
+def _begin_upkeep(settings: Settings, hub: Hub, config: uvicorn.Config, *, takes_signals: bool) -> list[asyncio.Task[None]]:
+    """What is done now and then."""
+    return [
+        asyncio.create_task(_note_used_tokens(hub)),
+        asyncio.create_task(_purge_tombstones(hub)),
+        asyncio.create_task(_purge_changes(hub, settings)),
+        asyncio.create_task(_renew_certificate(settings, config, takes_signals=takes_signals)),
+    ]
+
+
+async def _renew_certificate(settings: Settings, config: uvicorn.Config, *, takes_signals: bool) -> None:
+    """Serve with a certificate that was renewed on disk, within a minute, or at once after SIGHUP, which else does nothing."""
+    asked = asyncio.Event()
+    if takes_signals:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    if not config.loaded:
+        config.load()
+    renewal = certificates.Renewal(cast(ssl.SSLContext, config.ssl), settings.tls_certificate, settings.tls_key)
+    while True:
+        # Not wait_for, which with Python 3.11 may forget that it was cancelled.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_AT_CERTIFICATE_EVERY):
+                await asked.wait()
+        asked.clear()
+        renewal.look()
 
 
 async def _note_used_tokens(hub: Hub) -> None:

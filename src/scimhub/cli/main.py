@@ -85,7 +85,7 @@ def serve(
     context: typer.Context,
     workers: Annotated[int, typer.Option(min=1, help="How many processes serve; more than one need PostgreSQL.")] = 1,
 ) -> None:
-    """Start the hub and serve until SIGTERM; SIGHUP renews the processes of several one by one."""
+    """Start the hub and serve until SIGTERM; SIGHUP renews the certificate, or the processes of several one by one."""
     settings = connection.load_settings(context)
     from scimhub import serving
     from scimhub import workers as processes
