@@ -214,10 +214,10 @@ class Exchanges:
         yield from self._rows_of(some)
 
     def _write(self, rows: Iterator[Values], batch: "_Batch") -> None:
-        first = list(islice(rows, 1))
-        if batch.waiters and not batch.size:
-            return
         try:
+            first = list(islice(rows, 1))
+            if batch.waiters and not batch.size:
+                return
             self._archive.write(chain(first, rows), (attempts.values_of(attempt) for attempt in batch.attempts))
         except Exception as error:
             # Exchanges are help, not truth: a full disk must not stop the hub's own work. What the batch had not come to goes
