@@ -67,6 +67,19 @@ def test_doctor_tells_of_an_older_database_and_leaves_it_as_it_is(scimhub: Scimh
     assert contents(home) == before
 
 
+def test_a_backup_changes_nothing_in_what_it_copies(scimhub: Scimhub, home: Path):
+    path = make_older(home)
+    before = contents(home)
+    refused = scimhub("backup", "hub.backup")
+    assert (refused.code, "have that one back it up before" in refused.errors) == (1, True)
+    assert (contents(home), (home / "hub.backup").exists()) == (before, False)
+    path.unlink()
+    scimhub("directory", "create", "acme")
+    assert scimhub("backup", "hub.backup").code == 0
+    assert scimhub("restore", "hub.backup", "--force").code == 0
+    assert [one["name"] for one in scimhub("directory", "list", "--json").json] == ["acme"]
+
+
 def test_who_writes_migrates_and_says_so(scimhub: Scimhub, home: Path):
     make_older(home)
     made = scimhub("directory", "create", "acme", "--json")

@@ -62,14 +62,16 @@ def ask(
     json: object = None,
     query: Mapping[str, str] | None = None,
     creates: bool = False,
+    writes: bool = True,
 ) -> Any:
     """The API's JSON answer; ends the program with code 1 and the API's sentences when it refuses.
 
-    ``creates`` lets the verb make the database when there is none yet.
+    ``creates`` lets the verb make the database when there is none yet. Without ``writes``, and with GET in any case, a database
+    that this process opens is read only.
     """
     settings = load_settings(context)
     try:
-        return asyncio.run(_ask(settings, httpx.Request(method, _PREFIX + path, json=json, params=query), creates))
+        return asyncio.run(_ask(settings, httpx.Request(method, _PREFIX + path, json=json, params=query), creates, writes))
     except Refused as error:
         raise output.fail(error.problems) from None
     except Fault as error:
@@ -183,9 +185,9 @@ async def ask_running(settings: Settings, request: httpx.Request) -> Any:
             raise Refused([f"The hub did not answer over {socket}: {error}."]) from error
 
 
-async def ask_database(settings: Settings, request: httpx.Request) -> Any:
-    """The answer of the API over the database that this process opens, to GET only for reading; raises Refused, Fault."""
-    async with _open_hub(settings, writes=request.method != "GET") as hub:
+async def ask_database(settings: Settings, request: httpx.Request, *, writes: bool = True) -> Any:
+    """The answer of the API over the database that this process opens, for GET to read only; raises Refused, Fault."""
+    async with _open_hub(settings, writes=writes and request.method != "GET") as hub:
         return await _send(httpx.ASGITransport(hub.local_application, raise_app_exceptions=False), request)
 
 
@@ -221,14 +223,14 @@ def request_of(method: str, path: str, query: Mapping[str, str] | None = None) -
     return httpx.Request(method, _PREFIX + path, params=query)
 
 
-async def _ask(settings: Settings, request: httpx.Request, creates: bool) -> Any:
+async def _ask(settings: Settings, request: httpx.Request, creates: bool, writes: bool) -> Any:
     try:
         return await ask_running(settings, request)
     except NotRunning:
         pass
     if not creates:
         _check_database(settings)
-    return await ask_database(settings, request)
+    return await ask_database(settings, request, writes=writes)
 
 
 def _check_database(settings: Settings) -> None:

@@ -119,7 +119,8 @@ def backup(
 ) -> None:
     """Write a consistent copy of the database, also while the hub runs."""
     with output.progress(f"Copying the database to {file}"):
-        made = connection.ask(context, "POST", "/backup", json={"file": str(file.absolute())})
+        # An older database is not migrated first: the backup is the way back.
+        made = connection.ask(context, "POST", "/backup", json={"file": str(file.absolute())}, writes=False)
     if as_json:
         output.print_json(made)
     else:
