@@ -34,6 +34,7 @@ from scimhub.web.admin_api import build_admin_api
 from scimhub.web.auth import Gatekeeper
 from scimhub.web.contract_api import ContractApi
 from scimhub.web.feed_api import FeedApi
+from scimhub.web.malformed import Malformed
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
 from scimhub.web.services import Limits, Services
@@ -54,17 +55,46 @@ class Hub:
     pins: Pins
     application: Server
     local_application: Application
+    # What comes to the sockets and is no request.
+    malformed: Malformed
     # Made on an empty database; its secret is shown once.
     first: sources.FirstGrant | None
 
 
 @contextlib.asynccontextmanager
-async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterator[Hub]:
+async def open_hub(settings: Settings, *, bootstrap: bool = True, writes: bool = True) -> AsyncIterator[Hub]:
     """Open the stores, put the parts together and close them at the end, with nothing acknowledged left unwritten.
 
-    With ``bootstrap`` an empty database gets its first directory, source and token. Raises StoreUnusable, KeysUnusable.
+    With ``bootstrap`` an empty database gets its first directory, source and token. Without ``writes`` what is there is shown
+    as it is: nothing is migrated, made or gone on with. Raises StoreUnusable, KeysUnusable.
     """
-    _make_directories(settings)
+    if writes:
+        _make_directories(settings)
+    store = await _open_store(settings, writes=writes)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        keyring = await open_keyring(settings, store, makes_key=bootstrap, writes=writes)
+        exchanges = await _open_exchanges(settings, writes=writes)
+        stack.push_async_callback(exchanges.close)
+        first = None
+        if bootstrap:
+            given = settings.bootstrap_token
+            with contextlib.suppress(Conflict):  # another node, which begins at the same time, was faster
+                first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
+        catalogs = Catalogs(store)
+        if not writes:
+            yield _build(settings, store, exchanges, catalogs, lambda: None, keyring, first)
+            return
+        for directory in await store.list_directories():
+            await schemas.finish_jobs(store, directory)
+        builder = Builder(store, catalogs)
+        stack.push_async_callback(builder.close)
+        hub = _build(settings, store, exchanges, catalogs, builder.wake, keyring, first)
+        await _seal(hub.engine.given)
+        yield hub
+
+
+async def _open_store(settings: Settings, *, writes: bool) -> SqlStore:
     store = await open_store(
         settings.database_file or settings.database,
         new_id=clock.new_id,
@@ -74,33 +104,24 @@ async def open_hub(settings: Settings, *, bootstrap: bool = True) -> AsyncIterat
         tombstone_days=settings.tombstone_days,
         connections=settings.database_connections,
         direct=settings.database_direct,
+        writes=writes,
     )
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
-        keyring = await open_keyring(settings, store, makes_key=bootstrap)
-        exchanges = await open_exchanges(
-            settings.database_file or settings.database,
-            content=settings.exchange_content,
-            body_limit=settings.exchange_body_limit,
-            keep_days=settings.exchange_days,
-            keep_count=settings.exchange_count,
-            keep_bytes=settings.exchange_megabytes * 1024 * 1024,
-            now=clock.now_text,
-        )
-        stack.push_async_callback(exchanges.close)
-        first = None
-        if bootstrap:
-            given = settings.bootstrap_token
-            with contextlib.suppress(Conflict):  # another node, which begins at the same time, was faster
-                first = await sources.bootstrap(store, None if given is None else given.get_secret_value(), clock.now_text())
-        for directory in await store.list_directories():
-            await schemas.finish_jobs(store, directory)
-        catalogs = Catalogs(store)
-        builder = Builder(store, catalogs)
-        stack.push_async_callback(builder.close)
-        hub = _build(settings, store, exchanges, catalogs, builder, keyring, first)
-        await _seal(hub.engine.given)
-        yield hub
+    if store.migrated_from is not None:
+        _log.info("database migrated", extra={"before": store.migrated_from})
+    return store
+
+
+async def _open_exchanges(settings: Settings, *, writes: bool) -> Exchanges:
+    return await open_exchanges(
+        settings.database_file or settings.database,
+        content=settings.exchange_content,
+        body_limit=settings.exchange_body_limit,
+        keep_days=settings.exchange_days,
+        keep_count=settings.exchange_count,
+        keep_bytes=settings.exchange_megabytes * 1024 * 1024,
+        now=clock.now_text,
+        writes=writes,
+    )
 
 
 def _make_directories(settings: Settings) -> None:
@@ -121,11 +142,11 @@ async def _seal(given: Surroundings) -> None:
         _log.info("secrets sealed", extra={"secrets": sealed, "key": given.keyring.newest})
 
 
-async def open_keyring(settings: Settings, store: SqlStore, *, makes_key: bool) -> Keyring:
+async def open_keyring(settings: Settings, store: SqlStore, *, makes_key: bool, writes: bool = True) -> Keyring:
     """The keys with which secrets are sealed. Raises KeysUnusable.
 
     Where none are given one is made: at once with ``makes_key``, else when the first secret is sealed, for whoever only looks
-    writes nothing.
+    writes nothing. Into a database of many nodes it goes at once, unless nothing ``writes``.
     """
     own = settings.own_keys_file
     if own is not None:
@@ -141,7 +162,8 @@ async def open_keyring(settings: Settings, store: SqlStore, *, makes_key: bool) 
     if settings.database_file is not None:
         return Keyring(given)
     # Nodes keep nothing of their own, so that without given keys the one that all of them have is in the database.
-    shared = await store.shared_key(None if settings.has_keys else sealing.write_key(new_sealing_key()))
+    makes_shared = writes and not settings.has_keys
+    shared = await store.shared_key(sealing.write_key(new_sealing_key()) if makes_shared else None)
     if not settings.has_keys:
         _log.warning("the key of secrets is in the database itself", extra={"next": "scimhub secrets new-key"})
     return Keyring(lambda: [*given(), *([] if shared is None else [sealing.parse_key(shared)])])
@@ -157,7 +179,7 @@ def _build(
     store: SqlStore,
     exchanges: Exchanges,
     catalogs: Catalogs,
-    builder: Builder,
+    wake_builder: Callable[[], None],
     keyring: Keyring,
     first: sources.FirstGrant | None,
 ) -> Hub:
@@ -166,8 +188,8 @@ def _build(
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs, keyring)
     _measure_destinations(metrics, engine)
-    dropped = "Exchanges and attempts that were not recorded."
-    metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
+    malformed = Malformed()
+    _measure_losses(metrics, exchanges, malformed)
     pins = Pins(store, engine.given.node)
     feed = FeedApi(
         store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic
@@ -184,12 +206,12 @@ def _build(
             admin_token=admin_token,
             trusted=trusted,
             backups=settings.data_directory / "backups",
-            wake_builder=builder.wake,
+            wake_builder=wake_builder,
         )
 
     contract = ContractApi(settings.base_url, clock.new_id)
     server = Server(ScimApi(services), admin(trusted=False), feed, contract, metrics, store.check_alive, clock.new_id)
-    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), first)
+    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), malformed, first)
 
 
 # Name, sort, description, and how it is read of a pump when the log has come so far.
@@ -222,6 +244,13 @@ _OF_DESTINATIONS: tuple[_Reading, ...] = (
 def _measure_destinations(metrics: Metrics, engine: Engine) -> None:
     for name, sort, description, what in _OF_DESTINATIONS:
         metrics.add_family(sort, name, description, ["directory", "destination"], partial(engine.read, what))
+
+
+def _measure_losses(metrics: Metrics, exchanges: Exchanges, malformed: Malformed) -> None:
+    dropped = "Exchanges and attempts that were not recorded."
+    metrics.add_family("counter", "exchanges_dropped", dropped, [], lambda: [([], exchanges.dropped)])
+    refused = "What was no HTTP request, or had too large a head."
+    metrics.add_family("counter", "requests_malformed", refused, [], lambda: [([], malformed.count)])
 
 
 def _engine(settings: Settings, store: SqlStore, exchanges: Exchanges, catalogs: Catalogs, keyring: Keyring) -> Engine:

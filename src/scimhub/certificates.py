@@ -1,10 +1,14 @@
-"""The hub's own certificate: whether it can be served with, and until when it holds."""
+"""The hub's own certificate: whether it can be served with, until when it holds, and what becomes of one that is renewed."""
 
+import logging
 import re
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scimhub import clock
+
+_logger = logging.getLogger(__name__)
 # ASN.1 UTCTime and GeneralizedTime; the first two of a certificate are its validity (RFC 5280 §4.1.2.5).
 _TIMES = re.compile(rb"\x17\x0d(\d{12}Z)|\x18\x0f(\d{14}Z)")
 
@@ -22,6 +26,48 @@ def flaw(certificate: Path, key: Path) -> str | None:
         reason = _reason(error)
         return f"{certificate} and {key} cannot be served with: {reason} (SCIMHUB_TLS_CERTIFICATE, SCIMHUB_TLS_KEY)."
     return None
+
+
+class Renewal:
+    """Has a server go over to the files when they are others than those that it serves with.
+
+    Connections that are open keep what they have; those that come then get the new certificate.
+    """
+
+    def __init__(self, context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+        self._context = context
+        self._certificate = certificate
+        self._key = key
+        self._served = self._refused = self._stamps()
+
+    def look(self) -> None:
+        """Take the files if they changed; those that cannot be served with are told once, and the former ones go on."""
+        found = self._stamps()
+        if found in (self._served, self._refused):
+            return
+        # Both are read anew by whoever loads them: two that are written one after the other may not belong together yet.
+        if reason := flaw(self._certificate, self._key):
+            self._refused = found
+            _logger.error("the renewed certificate is not served with; the former one goes on", extra={"reason": reason})
+            return
+        if found != self._stamps():
+            return
+        self._context.load_cert_chain(self._certificate, self._key)
+        self._served = self._refused = found
+        end = expiry(self._certificate)
+        _logger.info("certificate renewed", extra={"expires": None if end is None else clock.text(end)})
+
+    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(map(_stamp, (self._certificate, self._key)))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from the one that was there before; of what a link leads to, which is how ACME clients renew."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _reason(error: OSError | ValueError) -> str:

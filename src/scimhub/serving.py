@@ -6,11 +6,13 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -21,7 +23,6 @@ from scimhub.distribution import retention
 from scimhub.settings import Settings
 from scimhub.web.feed_api import FeedApi
 from scimhub.web.protocol import Protocol
-from scimhub.web.server import Application
 
 _logger = logging.getLogger(__name__)
 # uvicorn tells of each server when it starts and stops; of the one for this machine that would be the same lines again.
@@ -29,6 +30,7 @@ _TOLD_ALREADY: ContextVar[bool] = ContextVar("told already", default=False)
 _NOTE_TOKENS_EVERY = 30.0
 _PURGE_EVERY = 3600.0
 _UNLOCK_EVERY = 30.0
+_LOOK_AT_CERTIFICATE_EVERY = 30.0
 
 
 def run(settings: Settings) -> int:
@@ -176,17 +178,14 @@ async def _serve(
         hub = await stack.enter_async_context(open_hub(settings, bootstrap=bootstrap))
         _have_little_collected()
         logging.getLogger("uvicorn.error").addFilter(_is_news)
-        server = _Server(_tcp_config(settings, hub.application))
+        server = _Server(_tcp_config(settings, hub))
         await hub.engine.start()
-        local = _Server(uvicorn.Config(hub.local_application, **_COMMON))
+        local = _Server(uvicorn.Config(hub.local_application, http=_protocol(hub), **_COMMON))
         local_socket = stack.enter_context(local_binding)
         tasks = [
             asyncio.create_task(_serve_locally(local, local_socket)),
             asyncio.create_task(_announce(settings, hub, server, listening, begun)),
-            asyncio.create_task(_note_used_tokens(hub)),
-            asyncio.create_task(_unlock(hub)),
-            asyncio.create_task(_purge_tombstones(hub)),
-            asyncio.create_task(_purge_changes(hub, settings)),
+            *_begin_upkeep(settings, hub, server.config, takes_signals=bootstrap),
         ]
         # Ctrl-C reaches all workers, and the first process tells them as well: twice would mean not to wait.
         _stop_on_signals(server, hub.feed, (signal.SIGTERM, signal.SIGINT) if bootstrap else (signal.SIGTERM,))
@@ -212,16 +211,21 @@ _COMMON: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
     "server_header": False,
-    "http": Protocol,
     # Proxies keep connections for a minute: whoever closes first must not be the hub.
     "timeout_keep_alive": 75,
     "ws": "none",
 }
 
 
-def _tcp_config(settings: Settings, application: Application) -> uvicorn.Config:
+def _protocol(hub: Hub) -> Any:
+    """What uvicorn calls for each connection, as it would call a class."""
+    return partial(Protocol, malformed=hub.malformed)
+
+
+def _tcp_config(settings: Settings, hub: Hub) -> uvicorn.Config:
     return uvicorn.Config(
-        application,
+        hub.application,
+        http=_protocol(hub),
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         # DECISIONS 23: forwarded headers are believed from exactly the proxies that are named.
@@ -264,6 +268,36 @@ def _tell_first(root: str, hub: Hub, settings: Settings) -> None:
     if settings.bootstrap_token is None:
         print(f"Bearer token:  {hub.first.secret}", flush=True)
         print("The token is shown this once; it expires in a year. More: scimhub token create --help", flush=True)
+
+
+def _begin_upkeep(settings: Settings, hub: Hub, config: uvicorn.Config, *, takes_signals: bool) -> list[asyncio.Task[None]]:
+    """What is done now and then."""
+    return [
+        asyncio.create_task(_note_used_tokens(hub)),
+        asyncio.create_task(_unlock(hub)),
+        asyncio.create_task(_purge_tombstones(hub)),
+        asyncio.create_task(_purge_changes(hub, settings)),
+        asyncio.create_task(_renew_certificate(settings, config, takes_signals=takes_signals)),
+    ]
+
+
+async def _renew_certificate(settings: Settings, config: uvicorn.Config, *, takes_signals: bool) -> None:
+    """Serve with a certificate that was renewed on disk, within a minute, or at once after SIGHUP, which else does nothing."""
+    asked = asyncio.Event()
+    if takes_signals:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    if not config.loaded:
+        config.load()
+    renewal = certificates.Renewal(cast(ssl.SSLContext, config.ssl), settings.tls_certificate, settings.tls_key)
+    while True:
+        # Not wait_for, which with Python 3.11 may forget that it was cancelled.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_AT_CERTIFICATE_EVERY):
+                await asked.wait()
+        asked.clear()
+        renewal.look()
 
 
 async def _note_used_tokens(hub: Hub) -> None:

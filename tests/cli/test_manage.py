@@ -87,10 +87,18 @@ def test_a_directory_goes_in_two_steps(scimhub: Scimhub):
     scimhub("directory", "create", "acme")
     assert scimhub("directory", "delete", "acme", "--confirm", "acme").code == 1
     first = scimhub("directory", "delete", "acme")
-    assert "Nothing is removed yet. To remove all of it: scimhub directory delete acme --confirm acme" in first.output
+    assert "Nothing is removed yet. To remove all of it: scimhub directory delete acme --confirm acme" in first.errors
     second = scimhub("directory", "delete", "acme", "--confirm", "acme")
     assert second.output == "Directory acme is removed with everything in it.\n"
     assert scimhub("directory", "list", "--json").json == []
+
+
+def test_a_script_sees_by_the_exit_code_whether_a_directory_is_gone(scimhub: Scimhub):
+    scimhub("directory", "create", "acme")
+    first = scimhub("directory", "delete", "acme", "--json")
+    assert (first.code, json.loads(first.output)["deletion_requested"] is None) == (1, False)
+    assert scimhub("directory", "show", "acme").code == 0
+    assert scimhub("directory", "delete", "acme", "--confirm", "acme", "--json").json == {"deleted": "acme"}
 
 
 def test_a_source_is_changed_and_removed(scimhub: Scimhub):

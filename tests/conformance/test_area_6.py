@@ -436,6 +436,16 @@ def test_the_query_string_of_a_search_is_ignored(people: Hub):
     assert ok(people.strict.search("/Users/.search?filter=xx&count=1"))["itemsPerPage"] == 4
 
 
+def test_a_parameter_that_scim_knows_stands_once_and_in_any_case(people: Hub):
+    [person] = ok(people.strict.get("/Users?FILTER=userName%20eq%20%22bob%22"))["Resources"]
+    assert person["userName"] == "bob"
+    for path in ("/Users", f"/Users/{person['id']}"):
+        refused(people.strict.get(f"{path}?attributes=userName&attributes=title"), 400, "invalidValue")
+    refused(people.strict.get(f"/Users/{person['id']}?Filter=x"), 400, "invalidFilter")
+    refused(people.strict.get("/Schemas?Filter=x"), 403)
+    assert set(ok(people.strict.get(f"/Users/{person['id']}?Attributes=userName"))) == {"schemas", "id", "userName"}
+
+
 @requirement("Q-007")
 def test_a_search_changes_nothing(people: Hub):
     before = len(people.changes())

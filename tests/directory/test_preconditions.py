@@ -17,6 +17,7 @@ from scimhub.scim.errors import ScimError
         ('W/"e0.5"', set()),
         ('"something"', set()),
         ("*", None),
+        (', "e1.5",, "e1.7" , ', {5, 7}),
     ],
 )
 def test_if_match_names_versions_of_this_epoch(header: str, versions: set[int] | None) -> None:
@@ -28,7 +29,7 @@ def test_no_header_is_no_precondition() -> None:
     assert preconditions.parse_if_match(None, "e1") is None
 
 
-@pytest.mark.parametrize("header", ["5", "W/5", '"unclosed', 'W/"a" W/"b"'])
+@pytest.mark.parametrize("header", ["5", "W/5", ",", '"unclosed', 'W/"a" W/"b"'])
 def test_what_is_no_entity_tag_is_refused(header: str) -> None:
     with pytest.raises(ScimError) as caught:
         preconditions.parse_if_match(header, "e1")

@@ -15,6 +15,7 @@ from scimhub.directory.resources import Caller
 from scimhub.scim import filters, paths
 from scimhub.scim.catalog import ENTERPRISE_URN, USER_URN
 from scimhub.scim.dialects import LENIENT
+from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
 from scimhub.scim.patch import PATCH_URN
 from scimhub.sqlstore.store import SqlStore
@@ -407,6 +408,34 @@ async def test_a_node_that_starts_meanwhile_may_finish_the_job_as_well(home: Hom
     assert await home.count(f'{BADGE}:badgeNumber eq "ab"') == 1
 
 
+# --------------------------------------------------------------------------- names that are no longer clear
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
+
+
+async def test_a_name_that_an_extension_has_already_is_told_and_is_refused_without_its_urn_from_then_on(home: Home):
+    await home.create({"userName": "ann", "department": "a"})
+    report = await home.add(badge({"name": "Department"}, {"name": "colour"}))
+    assert report.warnings == (
+        f"In User the name department is an attribute of {ENTERPRISE} and of {BADGE}: from now on it needs its URN in front, "
+        "and a source that sends it without is refused.",
+    )
+    with pytest.raises(ScimError, match="its URN in front"):
+        await home.create({"userName": "bob", "department": "a"})
+
+
+async def test_a_name_of_the_core_or_of_all_resources_stays_theirs_and_that_is_told(home: Home):
+    report = await home.add(badge({"name": "title"}))
+    assert report.warnings == (f"In User the name title alone stays that of {CORE}; the new one is {BADGE}:title.",)
+
+
+async def test_what_was_unclear_before_is_not_told_again(home: Home):
+    await home.add(badge({"name": "department"}))
+    assert (await home.add(badge({"name": "department"}, {"name": "colour"}))).warnings == ()
+    assert (await home.add(badge({"name": "colour"}))).warnings == ()
+
+
 # --------------------------------------------------------------------------- adopting
 
 
@@ -423,6 +452,22 @@ async def test_what_sources_sent_before_is_adopted_as_a_normal_change(home: Home
     (change,) = await home.store.read_changes(position, 10)
     assert (change.operation, change.resource_id, change.source) == ("updated", created.id, home.caller.source.key)
     assert (await home.add(badge())).adopted == 0
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("apiKey", "s3cr3t"),
+        ("db_password", "s3cr3t"),
+        ("urn:example:vendor:userPassword", "s3cr3t"),
+        ("vendor", {"API-Key": "s3cr3t"}),
+        ("logins", [{"site": "a"}, {"more": {"clientSecret": ["s3cr3t"]}}]),
+    ],
+)
+async def test_what_promises_to_be_a_secret_is_not_kept_for_adoption(home: Home, name: str, value: object):
+    await home.create({"userName": "ann", name: value, "colour": "red"})
+    await home.create({"userName": "bob", name: value})
+    assert [kept.document for kept in await home.store.unmapped(home.directory.key, "User", 0, 10)] == ['{"colour":"red"}']
 
 
 async def test_content_that_does_not_fit_stays_kept(home: Home):

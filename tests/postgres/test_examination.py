@@ -1,6 +1,7 @@
 """What ``scimhub doctor`` says of a PostgreSQL server, and where the hub refuses to work with one."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from scimhub.sqlstore.postgres.examination import Circumstances
 from scimhub.sqlstore.store import SqlStore, open_store
 from tests.servers import postgres
 from tests.servers.postgres import Server
+from tests.store_contract.kept_secrets import KEPT, LEFT
 
 GIVEN = Circumstances(20, "none", has_direct=False, wanted={})
 
@@ -201,11 +203,52 @@ async def test_a_standby_is_refused_and_a_hub_that_finds_itself_on_one_is_not_re
             await asyncio.sleep(0.05)
 
 
+async def tables(url: str) -> list[str]:
+    raw = await asyncpg.connect(url)
+    try:
+        rows = await raw.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
+        return [row[0] for row in rows]
+    finally:
+        await raw.close()
+
+
+async def test_who_only_looks_does_not_migrate_a_server(url: str):
+    await (await open_store(url, new_id=clock.new_id, now=clock.now_text)).close()
+    raw = await asyncpg.connect(url)
+    try:
+        newest = await raw.fetchval(
+            "DELETE FROM migrations WHERE number = (SELECT max(number) FROM migrations) RETURNING number"
+        )
+        with pytest.raises(StoreUnusable, match=f"at migration {newest - 1}, this program needs {newest}"):
+            await open_store(url, new_id=clock.new_id, now=clock.now_text, writes=False)
+        assert await raw.fetchval("SELECT max(number) FROM migrations") == newest - 1
+    finally:
+        await raw.close()
+
+
+async def test_secrets_that_were_kept_for_adoption_go_with_a_migration(url: str):
+    await (await open_store(url, new_id=clock.new_id, now=clock.now_text)).close()
+    raw = await asyncpg.connect(url)
+    try:
+        await raw.execute("DELETE FROM migrations WHERE number = 12")
+        rows = [(number, document) for number, document in enumerate(KEPT)]
+        await raw.executemany("INSERT INTO unmapped VALUES (1, $1, 1, 'User', $2, NULL)", rows)
+        await (await open_store(url, new_id=clock.new_id, now=clock.now_text)).close()
+        left = await raw.fetch("SELECT resource, document FROM unmapped ORDER BY 1")
+    finally:
+        await raw.close()
+    assert [(row[0], json.loads(row[1])) for row in left] == [(number, json.loads(document)) for number, document in LEFT]
+
+
 async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("SCIMHUB_TEST_POSTGRES", "SCIMHUB_TEST_PGBOUNCER", "SCIMHUB_VECTORS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SCIMHUB_DATABASE", url)
     monkeypatch.setenv("SCIMHUB_DATA", str(tmp_path))
+    [told_of_database] = [f for f in await asyncio.to_thread(diagnosis.examine, None) if f.subject == "database"]
+    assert (told_of_database.verdict, "the first start of the hub fills it" in told_of_database.sentence) == ("OK", True)
+    assert await tables(url) == []
+    await (await open_store(url, new_id=clock.new_id, now=clock.now_text)).close()
     findings = await asyncio.to_thread(diagnosis.examine, None)
     told = {finding.subject: finding.verdict for finding in findings}
     assert (told["postgresql"], told["durability"], told["clocks"], told["staging"]) == ("OK", "OK", "OK", "OK")

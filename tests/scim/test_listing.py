@@ -44,7 +44,8 @@ def refusal(call):
         ([("cursor", "x.y"), ("count", "5")], ListQuery(cursor="x.y", count=5)),
         ([("attributes", "userName,emails"), ("foo", "1"), ("foo", "2")], ListQuery(attributes=("userName,emails",))),
         ([("excludedAttributes", "members")], ListQuery(excluded=("members",))),
-        ([("Filter", "x"), ("aadOptscim062020", "")], ListQuery()),
+        ([("filters", "x"), ("aadOptscim062020", "")], ListQuery()),
+        ([("Filter", "x"), ("startindex", "3"), ("SORTBY", "id")], ListQuery(filter="x", start_index=3, sort_by="id")),
     ],
 )
 def test_a_query_is_read_from_url_parameters(pairs, query):

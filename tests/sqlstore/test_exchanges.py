@@ -1,5 +1,6 @@
 """What the file of exchanges has of its own; the rest is in ``store_contract``."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import apsw
 import pytest
 
 from scimhub.directory.errors import StoreUnusable
+from scimhub.exchanges import redaction
 from scimhub.exchanges.records import Exchange, Search
 from scimhub.sqlstore.exchanges import Exchanges, open_file_exchanges
 from scimhub.sqlstore.sqlite import exchange_sql, exchanges
@@ -44,6 +46,21 @@ async def test_a_disk_that_refuses_stops_nobody(file: Exchanges, tmp_path: Path)
     await file.flush()
     assert file.dropped == 1
     other.close()
+
+
+async def test_what_cannot_be_looked_through_is_lost_and_the_thread_lives_on(file: Exchanges, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> list[bool]:
+        raise ValueError("no such thing")
+
+    async with asyncio.timeout(10):
+        with monkeypatch.context() as patch:
+            patch.setattr(redaction, "keeps_all", fail)
+            assert file.record(FIRST)
+            await file.flush()
+        assert file.dropped == 1
+        assert file.record(FIRST)
+        await file.flush()
+    assert await ids(file) == [FIRST.id]
 
 
 def test_a_newer_file_is_refused(tmp_path: Path):

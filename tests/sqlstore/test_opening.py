@@ -16,6 +16,7 @@ from scimhub.sqlstore.sqlite import driver, migrate
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import counting_random, open_sqlite
 from tests.store_contract.harness import T0
+from tests.store_contract.kept_secrets import KEPT, LEFT
 
 MIGRATIONS = migrate.known_migrations()
 
@@ -181,6 +182,16 @@ def test_migrations_are_applied_once_and_recorded(tmp_path: Path):
     assert migrate.read_hub(connection, "fold_version") == "7"
     assert len(migrate.read_hub(connection, "log_epoch")) == 8
     assert len(bytes.fromhex(migrate.read_hub(connection, "cursor_secret"))) == 32
+    connection.close()
+
+
+def test_secrets_that_were_kept_for_adoption_go_with_a_migration(tmp_path: Path):
+    connection = open_raw(tmp_path / "hub.db")
+    run(connection, *[step for step in MIGRATIONS if step.number < 10])
+    for number, document in enumerate(KEPT):
+        connection.execute("INSERT INTO unmapped VALUES (1, ?, 1, 'User', ?, NULL)", (number, document))
+    run(connection)
+    assert connection.execute("SELECT resource, document FROM unmapped ORDER BY 1").fetchall() == LEFT
     connection.close()
 
 

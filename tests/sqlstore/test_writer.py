@@ -138,6 +138,19 @@ async def test_a_transaction_that_sqlite_ends_by_itself_is_run_again(store: SqlS
     assert names(store) == {"a", "b"}
 
 
+async def test_whatever_a_unit_raises_the_thread_lives_on_and_who_waits_hears_of_it(store: SqlStore):
+    def leave(connection: apsw.Connection) -> None:
+        insert("half")(connection)
+        raise SystemExit(3)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreUnavailable, match=r"The writer failed: SystemExit\(3\)"):
+            await store.database.write(leave)
+        await store.database.write(insert("whole"))
+        await store.check_alive()
+    assert names(store) == {"whole"}
+
+
 async def test_a_waiter_that_gave_up_breaks_nothing(store: SqlStore):
     go, blocked = block(store)
     tasks = [asyncio.create_task(store.database.write(insert(name))) for name in "abc"]

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from scimhub.web.malformed import Malformed
 from scimhub.web.protocol import Protocol
 
 # A request after which the connection is closed.
@@ -16,9 +18,10 @@ LAST = b"GET /last HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
 
 @asynccontextmanager
 async def serving(
-    application: Any, protocol: Any = Protocol, connections: set[Any] | None = None, **more: Any
+    application: Any, protocol: Any = None, connections: set[Any] | None = None, **more: Any
 ) -> AsyncIterator[int]:
     """The port at which the application is served; ``connections`` are those that are open, ``more`` configures uvicorn."""
+    protocol = protocol or partial(Protocol, malformed=Malformed())
     config = uvicorn.Config(application, http=protocol, lifespan="off", log_config=None, **more)
     config.load()
     state = ServerState()

@@ -205,6 +205,7 @@ async def test_a_schema_is_added_listed_shown_and_removed(client: httpx.AsyncCli
         "rewritten": 0,
         "adopted": 0,
         "not_adopted": 0,
+        "warnings": [],
     }
     listed = (await client.get("/directories/acme/schemas")).json()["items"]
     assert {

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from scimhub.web.exchange import AT_ONCE, Answer
+from scimhub.web.malformed import Malformed
 from scimhub.web.protocol import Protocol
 from tests.web import connections as connecting
 
@@ -43,7 +45,7 @@ def serving(
             if connections is not None:
                 connections.append(self)
 
-    return connecting.serving(application, Observed)
+    return connecting.serving(application, partial(Observed, malformed=Malformed()))
 
 
 async def answer_with_path(scope: Any, receive: Any, send: Send) -> None:

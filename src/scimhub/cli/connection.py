@@ -5,9 +5,11 @@ Either way it is the same API with the same code behind it, so a verb does not k
 
 import asyncio
 import contextlib
+import logging
 import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +20,9 @@ from scimhub import settings as settings_of
 from scimhub.cli import output
 from scimhub.directory.errors import Fault
 from scimhub.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from scimhub.app import Hub
 
 _PREFIX = "http://scimhub/admin/v1"
 # A job over all resources may take minutes; connecting to a socket may not.
@@ -57,14 +62,16 @@ def ask(
     json: object = None,
     query: Mapping[str, str] | None = None,
     creates: bool = False,
+    writes: bool = True,
 ) -> Any:
     """The API's JSON answer; ends the program with code 1 and the API's sentences when it refuses.
 
-    ``creates`` lets the verb make the database when there is none yet.
+    ``creates`` lets the verb make the database when there is none yet. Without ``writes``, and with GET in any case, a database
+    that this process opens is read only.
     """
     settings = load_settings(context)
     try:
-        return asyncio.run(_ask(settings, httpx.Request(method, _PREFIX + path, json=json, params=query), creates))
+        return asyncio.run(_ask(settings, httpx.Request(method, _PREFIX + path, json=json, params=query), creates, writes))
     except Refused as error:
         raise output.fail(error.problems) from None
     except Fault as error:
@@ -141,7 +148,7 @@ class Way:
 
 
 @contextlib.asynccontextmanager
-async def open_way(settings: Settings) -> AsyncIterator[Way]:
+async def open_way(settings: Settings, *, writes: bool = True) -> AsyncIterator[Way]:
     """A way to the running hub, or to the database that this process opens for as long; raises Refused, Fault."""
     async with contextlib.AsyncExitStack() as stack:
         transport: httpx.AsyncBaseTransport
@@ -150,10 +157,7 @@ async def open_way(settings: Settings) -> AsyncIterator[Way]:
             transport = httpx.AsyncHTTPTransport(uds=str(settings.socket_path))
         except NotRunning:
             _check_database(settings)
-            # As in ask_database.
-            from scimhub import app
-
-            hub = await stack.enter_async_context(app.open_hub(settings, bootstrap=False))
+            hub = await stack.enter_async_context(_open_hub(settings, writes=writes))
             transport = httpx.ASGITransport(hub.local_application, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT, trust_env=False)
         yield Way(await stack.enter_async_context(client), str(settings.socket_path))
@@ -181,13 +185,37 @@ async def ask_running(settings: Settings, request: httpx.Request) -> Any:
             raise Refused([f"The hub did not answer over {socket}: {error}."]) from error
 
 
-async def ask_database(settings: Settings, request: httpx.Request) -> Any:
-    """The answer of the API over the database that this process opens; raises Refused, Fault."""
+async def ask_database(settings: Settings, request: httpx.Request, *, writes: bool = True) -> Any:
+    """The answer of the API over the database that this process opens, for GET to read only; raises Refused, Fault."""
+    async with _open_hub(settings, writes=writes and request.method != "GET") as hub:
+        return await _send(httpx.ASGITransport(hub.local_application, raise_app_exceptions=False), request)
+
+
+@contextlib.asynccontextmanager
+async def _open_hub(settings: Settings, *, writes: bool) -> AsyncIterator["Hub"]:
+    """The hub over the database that this process opens; on standard error it says if it has migrated it."""
     # The framework and the drivers take half a second to load: only for who opens the database.
     from scimhub import app
 
-    async with app.open_hub(settings, bootstrap=False) as hub:
-        return await _send(httpx.ASGITransport(hub.local_application, raise_app_exceptions=False), request)
+    with _quiet():
+        async with app.open_hub(settings, bootstrap=False, writes=writes) as hub:
+            if (before := hub.store.migrated_from) is not None:
+                brought = f"{settings.database_shown} was at migration {before}; it is this program's now"
+                print(f"{brought}, and an older scimhub refuses it.", file=sys.stderr)
+            yield hub
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Of the hub's log only defects are told: of all else the verb tells in sentences."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda record: record.exc_info is not None)
+    logger = logging.getLogger("scimhub")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def request_of(method: str, path: str, query: Mapping[str, str] | None = None) -> httpx.Request:
@@ -195,14 +223,14 @@ def request_of(method: str, path: str, query: Mapping[str, str] | None = None) -
     return httpx.Request(method, _PREFIX + path, params=query)
 
 
-async def _ask(settings: Settings, request: httpx.Request, creates: bool) -> Any:
+async def _ask(settings: Settings, request: httpx.Request, creates: bool, writes: bool) -> Any:
     try:
         return await ask_running(settings, request)
     except NotRunning:
         pass
     if not creates:
         _check_database(settings)
-    return await ask_database(settings, request)
+    return await ask_database(settings, request, writes=writes)
 
 
 def _check_database(settings: Settings) -> None:

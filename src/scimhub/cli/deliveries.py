@@ -19,7 +19,7 @@ _SUBJECT = "deliveries"
 async def examine(settings: Settings) -> list[Finding]:
     """A finding for each thing that somebody must look at, or one that says that all is well."""
     try:
-        async with connection.open_way(settings) as way:
+        async with connection.open_way(settings, writes=False) as way:
             shown = [one for name in await _directories(way) for one in await _items(way, "directories", name, "destinations")]
     except (Refused, Fault) as error:
         return [Finding("FAIL", _SUBJECT, str(error))]

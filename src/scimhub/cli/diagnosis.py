@@ -16,7 +16,7 @@ from scimhub import settings as settings_of
 from scimhub.cli import connection, deliveries, output
 from scimhub.cli.connection import NotRunning, Refused
 from scimhub.cli.finding import Finding
-from scimhub.directory.errors import Fault, StoreUnusable
+from scimhub.directory.errors import Fault, StoreEmpty, StoreUnusable
 from scimhub.settings import Settings, SettingsError
 from scimhub.sqlstore.sqlite import migrate
 
@@ -102,6 +102,8 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
                 return None, [*findings, Finding("OK", "database", text)]
             status = await connection.ask_database(settings, request)
             findings = [_standing_still(settings, status["check"]["nodes"])]
+    except StoreEmpty as error:
+        return None, [*findings, Finding("OK", "database", str(error))]
     except Refused as error:
         return None, [*findings, Finding("FAIL", "database", " ".join(error.problems))]
     except Fault as error:

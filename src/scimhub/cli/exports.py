@@ -65,7 +65,7 @@ def export_file(
 async def _export(
     settings: Settings, directory: str, query: Query, table: tuple[list[str], bool] | None, target: BinaryIO, watch: Watch
 ) -> None:
-    async with connection.open_way(settings) as way:
+    async with connection.open_way(settings, writes=False) as way:
         hub = HubWay(way, directory)
         writer = None if table is None else await _open_table(hub, query, *table)
         if writer is not None:

@@ -85,7 +85,7 @@ def serve(
     context: typer.Context,
     workers: Annotated[int, typer.Option(min=1, help="How many processes serve; more than one need PostgreSQL.")] = 1,
 ) -> None:
-    """Start the hub and serve until SIGTERM; SIGHUP renews the processes of several one by one."""
+    """Start the hub and serve until SIGTERM; SIGHUP renews the certificate, or the processes of several one by one."""
     settings = connection.load_settings(context)
     from scimhub import serving
     from scimhub import workers as processes
@@ -119,7 +119,8 @@ def backup(
 ) -> None:
     """Write a consistent copy of the database, also while the hub runs."""
     with output.progress(f"Copying the database to {file}"):
-        made = connection.ask(context, "POST", "/backup", json={"file": str(file.absolute())})
+        # An older database is not migrated first: the backup is the way back.
+        made = connection.ask(context, "POST", "/backup", json={"file": str(file.absolute())}, writes=False)
     if as_json:
         output.print_json(made)
     else:

@@ -53,15 +53,16 @@ def delete_directory(
     confirm: Annotated[str | None, typer.Option(help="The directory's name again: removes everything.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a directory: first without, then with --confirm NAME."""
+    """Delete a directory: first without, then with --confirm NAME. The exit code is 0 only when it is gone."""
     query = None if confirm is None else {"confirm": confirm}
     requested = connection.ask(context, "DELETE", path_of("directories", name), query=query)
     if requested is None:
         output.print_done(f"Directory {name} is removed with everything in it.", {"deleted": name}, as_json)
         return
     _print_one(requested, as_json)
-    if not as_json:
-        print(f"Nothing is removed yet. To remove all of it: scimhub directory delete {name} --confirm {name}")
+    sentence = f"Nothing is removed yet. To remove all of it: scimhub directory delete {name} --confirm {name}"
+    # As of a removal that somebody is asked about and does not want: what is still there is not done.
+    raise output.fail([sentence], is_answered=True)
 
 
 # --------------------------------------------------------------------------- sources
@@ -194,7 +195,7 @@ def add_schema(
     document = _read_document(file)
     with output.progress("Adding the schema"):
         report = connection.ask(context, "POST", path_of("directories", directory, "schemas"), json=document)
-    _print_one(report, as_json)
+    _print_report(report, as_json)
 
 
 @schema_verbs.command("list")
@@ -215,7 +216,16 @@ def remove_schema(context: typer.Context, name: str, directory: InDirectory = "d
     """Remove an added schema by URN, or an added resource type by name, unless data depends on it."""
     with output.progress("Looking for resources that use it"):
         report = connection.ask(context, "DELETE", path_of("directories", directory, "schemas", name))
-    _print_one(report, as_json)
+    _print_report(report, as_json)
+
+
+def _print_report(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.print_json(report)
+        return
+    _print_one({name: value for name, value in report.items() if name != "warnings"}, as_json)
+    for sentence in report["warnings"]:
+        print(sentence)
 
 
 def _read_document(file: Path) -> object:

@@ -29,5 +29,9 @@ class StoreUnusable(Fault):
     """The database cannot be opened: held by another process, newer than this program, or damaged."""
 
 
+class StoreEmpty(StoreUnusable):
+    """The database has nothing in it yet, and whoever opened it only looks."""
+
+
 class KeysUnusable(Fault):
     """The keys with which secrets are sealed cannot be read or written."""

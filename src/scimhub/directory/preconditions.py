@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from scimhub.scim import errors
 
-_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
+# RFC 9110 §5.6.1.2: empty elements of a list are passed over.
+_TAG = re.compile(r'[\s,]*(?:W/)?"([^"]*)"\s*(?:,[\s,]*|$)')
 
 
 @dataclass(frozen=True, slots=True)

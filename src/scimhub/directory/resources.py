@@ -34,7 +34,7 @@ from scimhub.directory.intents import (
 from scimhub.directory.ports import Catalogs, ResourceStore
 from scimhub.directory.preconditions import Precondition
 from scimhub.directory.records import Directory, Source, StoredResource
-from scimhub.scim import diff, errors, patch, resource
+from scimhub.scim import diff, errors, patch, resource, secret_names
 from scimhub.scim.catalog import Kind
 from scimhub.scim.dialects import Dialect
 from scimhub.scim.errors import ScimError
@@ -387,4 +387,6 @@ def _stale(current: int) -> ScimError:
 
 
 def _unmapped(notes: Notes) -> str | None:
-    return orjson.dumps(notes.unmapped, default=str).decode() if notes.unmapped else None
+    # DECISIONS 19: a secret is not kept, whether or not a schema knows it; that it was sent stands in the exchange.
+    kept = {path: value for path, value in notes.unmapped.items() if not secret_names.stand_in(path, value)}
+    return orjson.dumps(kept, default=str).decode() if kept else None

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 
-from scimhub.directory import additions, adoption, indexes, mistakes, narrowing
+from scimhub.directory import additions, adoption, indexes, mistakes, narrowing, short_names
 from scimhub.directory.additions import Additions
 from scimhub.directory.errors import Absent, Conflict, Invalid
 from scimhub.directory.ports import ChangeLog, DirectoryStore, ResourceStore, Selection
@@ -51,6 +51,8 @@ class Report:
     adopted: int = 0
     # Resources whose kept content does not fit the schema; it stays kept.
     not_adopted: int = 0
+    # What sources will notice, a sentence for each.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ async def add_schema(
         report = await _install(store, directory, version, current, wanted, objections)
     except SchemaError as error:
         raise Invalid(error.problems) from error
-    report = replace(report, schemas=tuple(added.schemas), resource_types=tuple(added.resource_types))
+    warnings = short_names.tell_unclear(additions.build(current, 0), additions.build(wanted, 0))
+    report = replace(report, schemas=tuple(added.schemas), resource_types=tuple(added.resource_types), warnings=warnings)
     adopted, not_adopted = await adoption.adopt(store, directory, Catalogs(store), now, new_id)
     return replace(report, adopted=adopted, not_adopted=not_adopted)
 

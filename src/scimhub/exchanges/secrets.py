@@ -11,17 +11,17 @@ from functools import lru_cache
 
 import orjson
 
+from scimhub.scim import secret_names
 from scimhub.scim.catalog import Catalog, standard_catalog
 from scimhub.scim.schema import Attribute
 
 STRUCK = "[redacted]"
 
 # If none of these stands in a JSON text without \u escapes, in lower case, there is no secret by name in it.
-_MARKERS = ("pass", "secret", "token", "scimhub_")
+_MARKERS = (*secret_names.MARKERS, "scimhub_")
 _PIECE = 64 * 1024
 _OVERLAP = 256
-_NAMES = re.compile(r"password|passwd|passphrase|passcode|(?:secret|token)$")
-_IN_TEXT = re.compile(r"passw(?:or)?d|passphrase|passcode|secret\b|token\b", re.IGNORECASE)
+_IN_TEXT = re.compile(r"passw(?:or)?d|passphrase|passcode|secret\b|token\b|api[_-]?key\b", re.IGNORECASE)
 # What may name a secret in its value, in lower case.
 _TEXTS = ("path", "filter", "detail")
 # ``directory.sources`` makes them: a prefix and 43 characters.
@@ -36,12 +36,12 @@ def names_of(catalog: Catalog | None) -> "Names":
     """The names of the catalog's attributes that are never returned; those of the standard one without a catalog."""
     schemas = (catalog or standard_catalog()).schemas.values()
     never = {name.lower() for schema in schemas for attribute in schema.attributes for name in _never_returned(attribute)}
-    own = frozenset(name for name in never if not _NAMES.search(name))
+    own = frozenset(name for name in never if not secret_names.promises_secret(name))
     # Of resources only: ``changePassword`` of the ServiceProviderConfig stands in no answer to a write.
     kinds = (catalog or standard_catalog()).kinds.values()
     stored = [schema for kind in kinds for schema in (kind.base, *kind.extensions.values())]
     shown = {name.lower() for schema in stored for attribute in schema.attributes for name in _returned(attribute)}
-    return Names(own, (*_MARKERS, *sorted(own)), any(name in _TEXTS or _NAMES.search(name) for name in shown))
+    return Names(own, (*_MARKERS, *sorted(own)), any(name in _TEXTS or secret_names.promises_secret(name) for name in shown))
 
 
 def _never_returned(attribute: Attribute) -> Iterator[str]:
@@ -94,7 +94,7 @@ class Names:
     def has(self, name: str) -> bool:
         """Whether the attribute or parameter of that name, perhaps with a URN in front, holds a secret."""
         last = name.rpartition(":")[2].lower()
-        return last in self.own or _NAMES.search(last.replace("_", "").replace("-", "")) is not None
+        return last in self.own or secret_names.promises_secret(last)
 
     def has_path(self, path: str) -> bool:
         """Whether one of the names in an attribute path is that of a secret; what stands in quotes counts too."""

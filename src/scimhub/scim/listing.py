@@ -58,6 +58,22 @@ class PageEnd:
 # --------------------------------------------------------------------------- reading a query
 
 
+def parse_parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The decoded URL parameters that SCIM knows, by name; raises ScimError invalidValue for one that stands twice.
+
+    Like the names of attributes they may be in any case: a ``Filter`` that was passed over would get the full list.
+    """
+    given: dict[str, str] = {}
+    for written, value in pairs:
+        name = _PARAMETERS_BY_LOWER.get(written.lower())
+        if name is None:
+            continue
+        if name in given:
+            raise errors.invalid_value(f"The parameter {name} is given twice; send it once.")
+        given[name] = value
+    return given
+
+
 def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
     """The query that decoded URL parameters ask for; raises ScimError invalidValue or invalidCount.
 
@@ -66,13 +82,7 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
     if len(pairs) == 1 and pairs[0][0] == "filter":
         # What providers ask before each write.
         return ListQuery(filter=pairs[0][1])
-    given: dict[str, object] = {}
-    for name, value in pairs:
-        if name not in _PARAMETERS:
-            continue
-        if name in given:
-            raise errors.invalid_value(f"The parameter {name} is given twice; send it once.")
-        given[name] = value
+    given: dict[str, object] = dict(parse_parameters(pairs))
     for name in ("startIndex", "count"):
         text = given.get(name)
         if isinstance(text, str):
@@ -99,7 +109,7 @@ def parse_search(body: object, dialect: Dialect, notes: Notes) -> ListQuery:
     return _query(given)
 
 
-_PARAMETERS = frozenset({"filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes"})
+_PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes")
 _PARAMETERS_BY_LOWER = {name.lower(): name for name in _PARAMETERS}
 
 

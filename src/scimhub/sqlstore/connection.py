@@ -105,6 +105,10 @@ class Database(Protocol):
     def is_shared(self) -> bool:
         """Whether other processes may have it open as well."""
 
+    @property
+    def migrated_from(self) -> int | None:
+        """The migration that it was at before this opening brought it further; None when it was new, or needed none."""
+
     async def read(self, work: Work[T]) -> T:
         """What the work returns; for what takes microseconds."""
 

@@ -59,6 +59,8 @@ class Options(TypedDict):
     keep_bytes: NotRequired[int]
     most_waiting: NotRequired[int]
     most_searched: NotRequired[int]
+    # False: whoever opens them only looks, so that no file is made or brought to a new shape.
+    writes: NotRequired[bool]
 
 
 class Exchanges:
@@ -212,10 +214,10 @@ class Exchanges:
         yield from self._rows_of(some)
 
     def _write(self, rows: Iterator[Values], batch: "_Batch") -> None:
-        first = list(islice(rows, 1))
-        if batch.waiters and not batch.size:
-            return
         try:
+            first = list(islice(rows, 1))
+            if batch.waiters and not batch.size:
+                return
             self._archive.write(chain(first, rows), (attempts.values_of(attempt) for attempt in batch.attempts))
         except Exception as error:
             # Exchanges are help, not truth: a full disk must not stop the hub's own work. What the batch had not come to goes
@@ -282,7 +284,8 @@ async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Ex
 
 def open_file_exchanges(database: Path, **options: Unpack[Options]) -> Exchanges:
     """The exchanges in the file beside the SQLite database at that path; raises StoreUnusable."""
-    return _recording(ExchangeFile(database, _limits(options), options["now"]), options)
+    archive = ExchangeFile(database, _limits(options), options["now"], writes=options.get("writes", True))
+    return _recording(archive, options)
 
 
 def _limits(options: Options) -> Limits:

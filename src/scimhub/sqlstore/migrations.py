@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from scimhub.directory.errors import StoreUnusable
+from scimhub.directory.errors import StoreEmpty, StoreUnusable
 
 _FILE_NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
 
@@ -40,6 +40,22 @@ def check_not_newer(done: Collection[int], steps: tuple[Migration, ...]) -> None
             f"The database is at migration {max(done)}, this program knows {newest}: it was opened by a newer scimhub. "
             "Start that one, or restore a backup that was made before."
         )
+
+
+def incomplete(done: Collection[int], steps: tuple[Migration, ...]) -> StoreUnusable:
+    """What stops whoever only looks, at a database that lacks migrations; of an empty one it is StoreEmpty."""
+    if not done:
+        return StoreEmpty("The database is empty; the first start of the hub fills it: scimhub serve.")
+    newest = max(step.number for step in steps)
+    return StoreUnusable(
+        f"The database is at migration {max(done)}, this program needs {newest}, and who only looks does not change it. "
+        "scimhub serve brings it there; as an older scimhub refuses it then, have that one back it up before."
+    )
+
+
+def former(applied: Collection[int]) -> int | None:
+    """The migration that a database was at before these were applied; None when it was new, or lacked none."""
+    return min(applied) - 1 or None if applied else None
 
 
 def new_history(random: Callable[[int], bytes]) -> dict[str, str]:

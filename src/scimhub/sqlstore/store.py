@@ -44,6 +44,8 @@ class Options(TypedDict):
     connections: NotRequired[int]
     # The URL of that server itself, where the store's own leads to a pooler.
     direct: NotRequired[str | None]
+    # False: whoever opens it only looks, so that nothing is made or migrated; what lacks a migration is refused.
+    writes: NotRequired[bool]
 
 
 class SqlStore(
@@ -91,6 +93,11 @@ class SqlStore(
         """What page cursors are signed with; it lives as long as the database."""
         return self.database.cursor_secret
 
+    @property
+    def migrated_from(self) -> int | None:
+        """The migration that the database was at before it was opened; None when it was new, or needed none."""
+        return self.database.migrated_from
+
     async def back_up(self, target: Path, progress: Progress | None = None) -> None:
         """Copy the database into a new file while it runs; raises StoreUnusable."""
         await self.database.back_up(target, progress)
@@ -132,6 +139,7 @@ async def open_store(url: str | Path, **options: Unpack[Options]) -> SqlStore:
             fold_version=options.get("fold_version", 1),
             connections=options.get("connections", DEFAULT_CONNECTIONS),
             direct=options.get("direct"),
+            writes=options.get("writes", True),
         )
         return _store_of(opened, options)
     return open_file_store(Path(url), **options)
@@ -144,6 +152,7 @@ def open_file_store(path: Path, **options: Unpack[Options]) -> SqlStore:
         now=options["now"](),
         random=options.get("random", os.urandom),
         fold_version=options.get("fold_version", 1),
+        writes=options.get("writes", True),
     )
     return _store_of(opened, options)
 

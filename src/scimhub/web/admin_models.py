@@ -182,6 +182,7 @@ class SchemaReport(BaseModel):
     rewritten: int = Field(description="Resources whose index rows were made anew.")
     adopted: int = Field(description="Resources that got what sources had sent before the schema was there.")
     not_adopted: int = Field(description="Resources whose kept content does not fit the schema; it stays kept.")
+    warnings: list[str] = Field(description="What sources will notice, such as a name that needs its URN from now on.")
 
 
 def show_schema(offered: Offered) -> SchemaShown:
@@ -205,6 +206,7 @@ def show_report(report: Report) -> SchemaReport:
         rewritten=report.rewritten,
         adopted=report.adopted,
         not_adopted=report.not_adopted,
+        warnings=list(report.warnings),
     )
 
 

@@ -5,7 +5,6 @@ The server that listens, stops and knows all connections is uvicorn's; its own p
 """
 
 import asyncio
-import logging
 from collections import deque
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -17,6 +16,7 @@ from uvicorn.server import ServerState
 
 from scimhub.web.cycle import Cycle, refusal
 from scimhub.web.exchange import AT_ONCE, Headers, Scope
+from scimhub.web.malformed import Malformed
 from scimhub.web.server import Application
 from scimhub.web.wire import Wire
 
@@ -28,8 +28,6 @@ _LARGEST_HEAD: Final = 64 * 1024
 _LINGERING: Final = 30.0
 # What says where a body ends.
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
-
-_logger = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
@@ -50,6 +48,8 @@ class Protocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        malformed: Malformed,
     ) -> None:
         if not config.loaded:
             config.load()
@@ -59,6 +59,7 @@ class Protocol(asyncio.Protocol):
         self._patience: float = config.timeout_keep_alive
         self._state = server_state
         self._app_state = app_state
+        self._malformed = malformed
         self._loop = _loop or asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._is_ending = False
@@ -112,7 +113,9 @@ class Protocol(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse_nonsense(error)
         if self._size > _LARGEST_HEAD and self._parser is not None:
-            self._refuse(431, f"The request's head, or what stands behind its body, is larger than {_LARGEST_HEAD} bytes.")
+            detail = f"The request's head, or what stands behind its body, is larger than {_LARGEST_HEAD} bytes."
+            self._note_malformed(detail)
+            self._refuse(431, detail)
 
     def eof_received(self) -> None:
         """The client sends no more. Most that do so are gone, and streams must learn of it: the transport closes."""
@@ -278,14 +281,17 @@ class Protocol(asyncio.Protocol):
     def _refuse_nonsense(self, error: httptools.HttpParserError) -> None:
         refused = error.__context__
         if isinstance(refused, _Refused):
-            _logger.warning("no HTTP request", extra={"reason": refused.detail})
+            self._note_malformed(refused.detail)
             self._refuse(refused.status, refused.detail)
             return
         # What failed in a callback has parts of the address in its text, and that may tell of persons.
         reason = repr(error) if refused is None else type(refused).__name__
-        _logger.warning("no HTTP request", extra={"reason": reason})
+        self._note_malformed(reason)
         told = str(error) if refused is None else "its address is none"
         self._refuse(400, f"What was sent is not HTTP/1.1: {told}.")
+
+    def _note_malformed(self, reason: str) -> None:
+        self._malformed.note(self._client[0] if self._client else "", reason)
 
     def _refuse(self, status: int, detail: str) -> None:
         """What comes is no request: say so where nothing else is to be answered first, and close."""

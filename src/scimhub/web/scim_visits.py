@@ -13,7 +13,7 @@ from scimhub.directory.resources import Caller, Written
 from scimhub.scim import dialects, discovery, errors, message, projection
 from scimhub.scim.catalog import Catalog, Kind
 from scimhub.scim.errors import ScimError
-from scimhub.scim.listing import ListQuery, parse_query, parse_search
+from scimhub.scim.listing import ListQuery, parse_parameters, parse_query, parse_search
 from scimhub.scim.notes import Notes
 from scimhub.web import auth, openapi
 from scimhub.web.exchange import Answer, Request
@@ -54,7 +54,7 @@ class Visit:
     async def get(self, kind: Kind) -> Answer:
         auth.require(self.grant, "read")
         viewpoint, shape = self.viewpoint, self._projection(kind)
-        if self.request.query_string and any(name == "filter" for name, _ in self.request.query()):
+        if self.request.query_string and "filter" in parse_parameters(self.request.query()):
             raise errors.invalid_filter("A single resource cannot be filtered; send the filter to the collection.")
         store = self.services.store
         found = await resources.get(store, self.caller, kind, self.route.id)
@@ -176,9 +176,8 @@ class Visit:
         supplied = _NONE if body is None else projection.supplied_in(body, kind, lenient=lenient)
         if not self.request.query_string and not supplied:
             return projection.default(kind)
-        pairs = self.request.query()
-        attributes = next((value for name, value in pairs if name == "attributes"), None)
-        excluded = next((value for name, value in pairs if name == "excludedAttributes"), None)
+        given = parse_parameters(self.request.query())
+        attributes, excluded = given.get("attributes"), given.get("excludedAttributes")
         return projection.parse(attributes, excluded, [kind], lenient=lenient, supplied=supplied)
 
     async def _write(self, write: Write, kind: Kind) -> tuple[Written, projection.Projection]:
@@ -229,7 +228,7 @@ class Visit:
 
 def discover(services: Services, request: Request, route: Route, catalog: Catalog) -> Answer:
     """One of the documents that describe what is served, or all of a sort (RFC 7644 §4)."""
-    if any(name == "filter" for name, _ in request.query()):
+    if "filter" in parse_parameters(request.query()):
         # A filter that would be ignored is refused.
         raise ScimError(403, None, f"/{route.endpoint} cannot be filtered; read it whole.")
     base_url = services.base_url(request, route.directory)

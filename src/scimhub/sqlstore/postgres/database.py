@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from scimhub.directory.errors import Conflict, StoreUnavailable, StoreUnusable
+from scimhub.sqlstore import migrations
 from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Connection, Health, Manner, Progress, Row, SqlValue, T, Work
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.postgres import driver, examination, migrate, pooling, sequencer
@@ -60,8 +61,17 @@ class ServerDatabase:
     dialect: Dialect = POSTGRES
     is_shared = True
 
-    def __init__(self, way: Way, pool: Any, log_epoch: str, cursor_secret: bytes, versions: dict[int, int]) -> None:
+    def __init__(
+        self,
+        way: Way,
+        pool: Any,
+        log_epoch: str,
+        cursor_secret: bytes,
+        versions: dict[int, int],
+        migrated_from: int | None,
+    ) -> None:
         self._way = way
+        self.migrated_from = migrated_from
         self.log_epoch = log_epoch
         self.cursor_secret = cursor_secret
         self._pool = pool
@@ -249,9 +259,16 @@ class ServerDatabase:
 
 
 async def open_server(
-    url: str, *, now: str, random: Callable[[int], bytes], fold_version: int, connections: int, direct: str | None = None
+    url: str,
+    *,
+    now: str,
+    random: Callable[[int], bytes],
+    fold_version: int,
+    connections: int,
+    direct: str | None = None,
+    writes: bool = True,
 ) -> ServerDatabase:
-    """Connect, migrate if need be, and open; raises StoreUnusable.
+    """Connect, migrate if need be, and open; raises StoreUnusable, without ``writes`` also where a migration is lacking.
 
     ``direct`` leads to the server itself where the URL leads to a pooler: for migrations, and for news of other nodes.
     """
@@ -264,7 +281,7 @@ async def open_server(
         raise StoreUnusable(f"The PostgreSQL database cannot be opened: {driver.why_not_opened(error)}") from None
     try:
         await migrate.check_trusted(migrating)
-        await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version)
+        applied = await migrate.migrate(migrating, now=now, random=random, fold_version=fold_version, writes=writes)
         async with pool.acquire() as raw, pooling.reading(raw, pooled):
             epoch = await migrate.read_hub(raw, "log_epoch")
             secret = bytes.fromhex(await migrate.read_hub(raw, "cursor_secret"))
@@ -274,7 +291,8 @@ async def open_server(
         raise
     finally:
         migrating.terminate()
-    return ServerDatabase(Way(pooled, direct, direct != url), pool, epoch, secret, versions)
+    way = Way(pooled, direct, direct != url)
+    return ServerDatabase(way, pool, epoch, secret, versions, migrations.former(applied))
 
 
 # What each connection is to have in force. Behind a pooler it must be set for the hub's user.

@@ -25,10 +25,11 @@ _TABLES = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_
 _GIVE = "INSERT INTO hub (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
-async def migrate(raw: Any, *, now: str, random: Callable[[int], bytes], fold_version: int) -> list[int]:
+async def migrate(raw: Any, *, now: str, random: Callable[[int], bytes], fold_version: int, writes: bool = True) -> list[int]:
     """Apply what is missing; the numbers that were applied.
 
-    Raises StoreUnusable for a database that is newer than the program, no hub's at all, or on too old a server.
+    Raises StoreUnusable for a database that is newer than the program, no hub's at all, or on too old a server;
+    without ``writes`` also for one that lacks a migration.
     """
     version = raw.get_server_version().major
     if version < OLDEST_POSTGRES:
@@ -42,6 +43,8 @@ async def migrate(raw: Any, *, now: str, random: Callable[[int], bytes], fold_ve
             done = await _applied(raw)
             migrations.check_not_newer(done, steps)
             missing = [step for step in steps if step.number not in done]
+            if missing and not writes:
+                raise migrations.incomplete(done, steps)
             for step in missing:
                 await raw.execute(step.sql)
                 await raw.execute(_NOTE, step.number, step.name, now)

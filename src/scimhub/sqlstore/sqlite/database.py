@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from scimhub.directory.errors import StoreUnavailable
+from scimhub.sqlstore import migrations
 from scimhub.sqlstore.connection import ADMINISTRATION, Claim, Health, Manner, Progress, Row, SqlValue
 from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.sqlite import backup, driver, migrate
@@ -34,8 +35,11 @@ class FileDatabase:
     dialect: Dialect = SQLITE
     is_shared = False
 
-    def __init__(self, path: Path, lock: driver.FileLock, connection: SqliteConnection) -> None:
+    def __init__(
+        self, path: Path, lock: driver.FileLock, connection: SqliteConnection, migrated_from: int | None = None
+    ) -> None:
         self.path = path
+        self.migrated_from = migrated_from
         self.log_epoch = migrate.read_hub(connection, "log_epoch")
         self.cursor_secret = bytes.fromhex(migrate.read_hub(connection, "cursor_secret"))
         self._lock = lock
@@ -201,17 +205,22 @@ class FileDatabase:
         return connection
 
 
-def open_file(path: Path, *, now: str, random: Callable[[int], bytes], fold_version: int) -> FileDatabase:
-    """Lock, create if need be, migrate and open the file; raises StoreUnusable."""
+def open_file(path: Path, *, now: str, random: Callable[[int], bytes], fold_version: int, writes: bool = True) -> FileDatabase:
+    """Lock, create if need be, migrate and open the file; raises StoreUnusable.
+
+    One that is not to write takes the file as it is, or refuses it, and has no write succeed. What a hub that was killed left
+    in the write-ahead log goes into the database all the same: SQLite brings it there.
+    """
     lock = driver.FileLock(path)
     try:
         with driver.opening(path):
             lock.acquire()
-            driver.create_file(path)
-            connection = driver.open_connection(path, writes=True, cache_mib=_WRITER_CACHE_MIB)
+            if writes:
+                driver.create_file(path)
+            connection = driver.open_connection(path, writes=writes, cache_mib=_WRITER_CACHE_MIB)
             try:
-                migrate.migrate(connection, now=now, random=random, fold_version=fold_version)
-                return FileDatabase(path, lock, connection)
+                applied = migrate.migrate(connection, now=now, random=random, fold_version=fold_version, writes=writes)
+                return FileDatabase(path, lock, connection, migrations.former(applied))
             except BaseException:
                 connection.close()
                 raise

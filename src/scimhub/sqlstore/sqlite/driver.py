@@ -1,9 +1,10 @@
 """SQLite itself: opening connections with the right settings, the lock file, and what the driver's faults mean."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -136,12 +137,20 @@ def _why_not_opened(error: BaseException, when_damaged: str) -> str:
     if isinstance(error, PermissionError):
         return f"this user may not open {error.filename}; run the command as the user of the hub, or give that user the files."
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}; set SCIMHUB_DATABASE to the path of a file."
+        advice = _ADVICE.get(error.errno or 0, "set SCIMHUB_DATABASE to the path of a file")
+        return f"{error.filename}: {error.strerror}; {advice}."
     if isinstance(error, apsw.NotADBError):
         return f"it is no SQLite database; name the right file, or {when_damaged}."
     if isinstance(error, apsw.CorruptError):
         return f"it is damaged; {when_damaged}."
     return str(unavailable(error) if is_unavailable(error) else error)
+
+
+_ADVICE = {
+    errno.ENOSPC: "make room, and try again",
+    errno.EDQUOT: "make room, and try again",
+    errno.EROFS: "have that disk mounted for writing, or set SCIMHUB_DATABASE to a file on another one",
+}
 
 
 class FileLock:
@@ -163,8 +172,10 @@ class FileLock:
                 f"The database is in use by process {holder}; one process at a time may open it ({self._path} is locked). "
                 "With PostgreSQL several may: SCIMHUB_DATABASE=postgresql://…"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # The number is for the message above only: on a full disk it is missed, and nothing else.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -176,16 +187,16 @@ class FileLock:
 
 # Faults after which nothing can be said about the transaction, with what an administrator should look at.
 _UNAVAILABLE: dict[type[BaseException], str] = {
-    apsw.FullError: "The disk, or the database's page limit, is full",
-    apsw.IOError: "The disk gave an input/output error",
+    apsw.FullError: "The disk, or the database's page limit, is full; make room, and try again",
+    apsw.IOError: "The disk gave an input/output error; the system's log says more",
     apsw.NoMemError: "SQLite ran out of memory",
     MemoryError: "The process ran out of memory",
     apsw.CorruptError: f"The database file is damaged; {RESTORE}",
     apsw.NotADBError: "The file is no SQLite database any more",
-    apsw.CantOpenError: "A file of the database could not be opened",
-    apsw.ReadOnlyError: "The database may only be read",
+    apsw.CantOpenError: "A file of the database could not be opened; see that the user of the hub may write there",
+    apsw.ReadOnlyError: "The database may only be read; give its files to the user of the hub, on a disk that may be written",
     apsw.PermissionsError: "Access to the database was denied",
-    apsw.BusyError: "Another program holds the database's lock",
+    apsw.BusyError: "Another program holds the database's lock; end it, such as an open sqlite3, and try again",
     apsw.LockedError: "A table of the database is locked",
     apsw.ProtocolError: "The database's lock files are in disorder",
     apsw.InterruptError: "The operation was interrupted",

@@ -29,24 +29,27 @@ _PAGE_SIZE = 32768
 # At 8 MiB of log; nobody waits for this file's checkpoints.
 _CHECKPOINT_PAGES = 250
 _TABLES = ("exchanges", "attempts")
+_WHEN_DAMAGED = "move it away, for it holds only what came in and was answered, and start again"
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 class ExchangeFile:
-    """See ``exchange_rows.Archive``. Raises StoreUnusable."""
+    """See ``exchange_rows.Archive``. Raises StoreUnusable; without ``writes`` also for a file of an older shape."""
 
-    def __init__(self, database: Path, limits: Limits, now: Callable[[], str]) -> None:
+    def __init__(self, database: Path, limits: Limits, now: Callable[[], str], *, writes: bool = True) -> None:
         self._limits = limits
         self._now = now
-        self._writing = _open(path_beside(database))
-        self._reading = driver.open_connection(path_beside(database), writes=False, cache_mib=_CACHE_MIB)
+        path = path_beside(database)
+        self._writing = _open(path) if writes else None
+        self._reading = driver.open_connection(path, writes=False, cache_mib=_CACHE_MIB) if writes else _open_for_reading(path)
         self._reading_lock = threading.Lock()
 
     async def close(self) -> None:
         self._reading.close()
-        self._writing.close()
+        if self._writing is not None:
+            self._writing.close()
 
     # ------------------------------------------------------------------ reading
 
@@ -76,15 +79,17 @@ class ExchangeFile:
 
     def write(self, exchanges: Iterable[Values], attempts: Iterable[Values]) -> None:
         connection = self._writing
+        if connection is None:
+            return
         with connection:
             before = connection.total_changes()
             exchange_sql.insert(connection, "exchanges", exchange_rows.COLUMNS, exchanges)
             exchange_sql.insert(connection, "attempts", ATTEMPT_COLUMNS, attempts)
-            self._forget(connection.total_changes() - before)
+            self._forget(connection, connection.total_changes() - before)
 
-    def _forget(self, written: int) -> None:
+    def _forget(self, connection: SqliteConnection, written: int) -> None:
         """Remove what is too old or too much; all of it by number, for which no index is needed."""
-        connection, limits = self._writing, self._limits
+        limits = self._limits
         cutoff = connection.fetch_one("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ?, ?)", (self._now(), f"-{limits.days} days"))
         for table in _TABLES:
             exchange_sql.forget_beyond(connection, table, limits.count, cutoff[0], most=2 * written + 1000)
@@ -111,15 +116,12 @@ def path_beside(database: Path) -> Path:
 
 
 def _open(path: Path) -> SqliteConnection:
-    with driver.opening(path, when_damaged="move it away, for it holds only what came in and was answered, and start again"):
+    with driver.opening(path, when_damaged=_WHEN_DAMAGED):
         driver.create_file(path)
         if path.stat().st_size == 0:
             _give_page_size(path)
         connection = driver.open_connection(path, writes=True, cache_mib=_CACHE_MIB, synchronous="NORMAL")
-        shape = connection.fetch_one("PRAGMA user_version")[0]
-        if shape > _SHAPE:
-            connection.close()
-            raise StoreUnusable(f"{path} was written by a newer scimhub; it may be moved away, it holds only exchanges.")
+        shape = _shape(connection, path)
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         with connection:
             # A file that has no shape yet is new.
@@ -130,6 +132,31 @@ def _open(path: Path) -> SqliteConnection:
             connection.execute(exchange_sql.CREATE)
             connection.execute(f"PRAGMA user_version = {_SHAPE}")
         return connection
+
+
+def _open_for_reading(path: Path) -> SqliteConnection:
+    """A connection to the file as it is, or to nothing where there is none yet."""
+    if not path.exists() or path.stat().st_size == 0:
+        empty = SqliteConnection(":memory:")
+        empty.execute(exchange_sql.CREATE)
+        return empty
+    with driver.opening(path, when_damaged=_WHEN_DAMAGED):
+        connection = driver.open_connection(path, writes=False, cache_mib=_CACHE_MIB)
+        if _shape(connection, path) < _SHAPE:
+            connection.close()
+            raise StoreUnusable(
+                f"{path} was written by an older scimhub; the next start of the hub brings it to its new shape: scimhub serve."
+            )
+        return connection
+
+
+def _shape(connection: SqliteConnection, path: Path) -> int:
+    """The shape of the file, 0 of one that has none yet; raises StoreUnusable for a newer one than is known here."""
+    shape: int = connection.fetch_one("PRAGMA user_version")[0]
+    if shape > _SHAPE:
+        connection.close()
+        raise StoreUnusable(f"{path} was written by a newer scimhub; it may be moved away, it holds only exchanges.")
+    return shape
 
 
 def _give_page_size(path: Path) -> None:

@@ -41,16 +41,19 @@ def migrate(
     random: Callable[[int], bytes],
     fold_version: int,
     steps: tuple[Migration, ...] | None = None,
+    writes: bool = True,
 ) -> list[int]:
     """Apply what is missing, each migration in a transaction of its own; the numbers that were applied.
 
     ``random`` gives that many random bytes, for the log's first epoch. Raises StoreUnusable for a database that is
-    newer than the program, or no hub's at all.
+    newer than the program, or no hub's at all; without ``writes`` also for one that lacks a migration.
     """
     steps = known_migrations() if steps is None else steps
     check_sqlite(apsw.sqlite_lib_version())
     done = check_known(connection, steps)
     missing = [step for step in steps if step.number not in done]
+    if missing and not writes:
+        raise migrations.incomplete(done, steps)
     for step in missing:
         first = not done and step is missing[0]
         hub = {**migrations.new_history(random), "fold_version": str(fold_version)} if first else {}

@@ -111,15 +111,17 @@ class Writer:
             if unit is None:
                 break
             batch = [unit]
-            if unit.manner == "shared":
-                self._gather(batch, held)
             try:
+                if unit.manner == "shared":
+                    self._gather(batch, held)
                 self._carry_out(batch)
-            except Exception as error:
+            except BaseException as error:
                 # A defect of ours. The thread must live on, or everyone who writes would wait for ever.
                 _log.exception("writer failed", extra={"units": len(batch)})
+                _roll_back(connection)
+                told = error if isinstance(error, Exception) else StoreUnavailable(f"The writer failed: {error!r}.")
                 for one in batch:
-                    one.error = one.error or error
+                    one.error = one.error or told
             _answer(batch)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
