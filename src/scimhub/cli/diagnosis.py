@@ -103,7 +103,8 @@ async def _database(settings: Settings) -> tuple[dict[str, Any] | None, list[Fin
             status = await connection.ask_database(settings, request)
             findings = [_standing_still(settings, status["check"]["nodes"])]
     except StoreEmpty as error:
-        return None, [*findings, Finding("OK", "database", str(error))]
+        then = "" if settings.database_file else " Run doctor again then: it examines the server as well."
+        return None, [*findings, Finding("OK", "database", f"{error}{then}")]
     except Refused as error:
         return None, [*findings, Finding("FAIL", "database", " ".join(error.problems))]
     except Fault as error:
