@@ -116,7 +116,7 @@ class ApacheKafkaBroker:
             self._limited.add(place)
             config["max.message.bytes"] = str(largest)
         admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
-        creating = admin.create_topics([NewTopic(place, partitions, 1, config=config)], request_timeout=20)
+        creating = admin.create_topics([NewTopic(place, partitions, 1, config=config)], request_timeout=60)
         try:
             await asyncio.wrap_future(creating[place])
         except KafkaException as error:
@@ -132,7 +132,7 @@ class ApacheKafkaBroker:
 
     async def remove(self, place: str) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
-        await asyncio.wrap_future(admin.delete_topics([place], request_timeout=20)[place])
+        await asyncio.wrap_future(admin.delete_topics([place], request_timeout=60)[place])
 
     async def received(self, place: str) -> list[Arrived]:
         return [read(message) for message in fetch(self.servers, place)]
