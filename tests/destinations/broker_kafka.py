@@ -150,7 +150,7 @@ class GuardedKafkaBroker(ApacheKafkaBroker):
 
     def configuration(self, place: str) -> Json:
         assert self.secured is not None
-        return {"topic": place, "tls": False, "timeout": 5, **self.secured[1]}
+        return {"topic": place, "tls": False, "timeout": 20, **self.secured[1]}
 
     async def give(self, *rights: Right) -> None:
         """Let the hub do it."""

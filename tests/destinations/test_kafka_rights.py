@@ -70,7 +70,7 @@ async def test_rights_on_the_topic_are_named_each_time_and_nothing_stays_behind_
     needs = "; its user needs Write and Describe on the topic."
     write, describe = (TOPIC, "rights", WRITE), (TOPIC, "rights", DESCRIBE)
     async with opened("kafka", broker.configuration("rights"), kafka.SECRET) as sender:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             assert_names(await send(sender, 3), needs)
             await broker.give(describe)
             assert_names(await send(sender, 3), needs)
@@ -128,7 +128,7 @@ async def test_without_the_right_to_ask_for_a_limit_small_events_are_not_refused
 async def test_a_limit_that_is_lowered_refuses_no_event_that_is_small_enough(broker: GuardedKafkaBroker):
     await broker.create("lowered", largest=50_000)
     await broker.give((TOPIC, "lowered", WRITE), (TOPIC, "lowered", AclOperation.DESCRIBE_CONFIGS))
-    async with opened("kafka", broker.configuration("lowered"), kafka.SECRET) as sender, asyncio.timeout(60):
+    async with opened("kafka", broker.configuration("lowered"), kafka.SECRET) as sender, asyncio.timeout(120):
         await until_delivered(sender)
         await broker.limit("lowered", 2000)
         await _assert_only_the_large_one_is_refused(sender)
@@ -137,7 +137,7 @@ async def test_a_limit_that_is_lowered_refuses_no_event_that_is_small_enough(bro
 async def test_a_limit_that_is_raised_lets_through_what_was_refused(broker: GuardedKafkaBroker):
     await broker.create("raised", largest=2000)
     await broker.give((TOPIC, "raised", WRITE), (TOPIC, "raised", AclOperation.DESCRIBE_CONFIGS))
-    async with opened("kafka", broker.configuration("raised"), kafka.SECRET) as sender, asyncio.timeout(60):
+    async with opened("kafka", broker.configuration("raised"), kafka.SECRET) as sender, asyncio.timeout(120):
         await until_delivered(sender)
         await broker.limit("raised", 20_000)
         # All that were refused are tried at once.
