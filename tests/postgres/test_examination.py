@@ -33,7 +33,7 @@ def durable() -> Iterator[Server]:
 
 @pytest.fixture
 async def url(durable: Server) -> AsyncIterator[str]:
-    made = await durable.create_database()
+    made = await durable.create_hub_database()
     yield made
     await durable.drop_database(made)
 
@@ -69,7 +69,7 @@ async def test_what_could_lose_writes_is_a_failure(postgres_server: Server, raw:
     await raw.execute("SET synchronous_commit = off")
     finding = (await found(raw))["durability"]
     assert (finding.verdict, "synchronous_commit is off" in finding.sentence) == ("FAIL", True)
-    made = await postgres_server.create_database()
+    made = await postgres_server.create_hub_database()
     careless = await open_store(made, new_id=clock.new_id, now=clock.now_text)
     [finding] = [one for one in (await careless.check()).findings if one.subject == "durability"]
     await careless.close()

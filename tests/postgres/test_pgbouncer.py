@@ -17,6 +17,7 @@ from scimhub.scim.catalog import standard_catalog
 from scimhub.sqlstore.exchanges import open_exchanges
 from scimhub.sqlstore.postgres import pooling
 from scimhub.sqlstore.store import SqlStore, open_store
+from tests.postgres.conftest import EMPTY
 from tests.servers import pgbouncer, running
 from tests.servers.postgres import Server
 from tests.servers.running import Missing
@@ -67,6 +68,7 @@ async def test_what_lies_between_is_recognised(url: str, pooled: str):
     assert await pooling.detect(pooled, 10) == expected
 
 
+@EMPTY
 async def test_nodes_that_start_together_make_the_tables_once(open_node: OpenNode):
     stores = await asyncio.gather(*(open_node() for _ in range(4)))
     assert len({store.log_epoch for store in stores}) == 1
