@@ -14,6 +14,7 @@ from scimhub.distribution.brake import Thresholds
 from scimhub.distribution.delivery import Choice, Delivered, Destination, Message, Outcome, Style, Subscription
 from tests.distribution.outside import Hub, Outside, open_outside, until
 from tests.distribution.test_pump import DOWN, people, titles, versions
+from tests.servers.running import PATIENCE
 
 ALL = Choice()
 
@@ -116,7 +117,7 @@ async def test_a_removal_that_is_one_too_many_trips_the_brake_at_once_though_it_
         await hub.caught_up()
         hub.pass_time(10)  # so that it settles at once what it keeps, and nothing is left to wake it
         await burst(hub, ids[5:6])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not (await status.of_destination(hub.engine, await hub.again())).brake_is_tripped:
                 await asyncio.sleep(0.01)
         trip = (await brake_of(hub)).trip

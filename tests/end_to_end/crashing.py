@@ -182,14 +182,14 @@ def write_until_dead(hub: LiveHub, place: str, seed: int, journal: Journal) -> i
 
 def _wait_a_little(condition: Callable[[], bool]) -> None:
     with contextlib.suppress(AssertionError):
-        wait_until(condition, 10, "a death, or the end of what is owed")
+        wait_until(condition, "a death, or the end of what is owed", 10)
 
 
 def deliver_all(hub: LiveHub) -> None:
     """Return when the destination has all that it is owed."""
     # What was held while the other end failed need not wait for its time.
     httpx.post(f"{hub.url}{_DESTINATIONS}/all/held/retry", json={}, headers=_HEADERS, timeout=30)
-    wait_until(lambda: is_quiet(hub), 60, "the delivery of all that was owed")
+    wait_until(lambda: is_quiet(hub), "the delivery of all that was owed")
 
 
 def is_quiet(hub: LiveHub) -> bool:

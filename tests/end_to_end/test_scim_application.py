@@ -11,6 +11,7 @@ import pytest
 
 from tests.end_to_end.live import ADMIN_TOKEN, ROOT, TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
 from tests.servers import running
+from tests.servers.running import PATIENCE
 
 Json = dict[str, Any]
 
@@ -35,7 +36,7 @@ def settled(hub: LiveHub, name: str = "twin") -> None:
             status = client.get(f"/directories/default/destinations/{name}").json()["status"]
             return status["lag"] == 0 and status["held"] == 0 and status["in_flight"] == 0
 
-        wait_until(is_done, 20, "the application's being up to date")
+        wait_until(is_done, "the application's being up to date")
 
 
 def everybody(client: httpx.Client) -> dict[str, Json]:
@@ -143,11 +144,11 @@ def other_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
             return False
 
     try:
-        wait_until(answers, 20, "the application's start")
+        wait_until(answers, "the application's start")
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def test_an_application_that_we_did_not_write(start_hub: Callable[..., LiveHub], other_server: str):
@@ -194,7 +195,7 @@ def test_a_hub_that_is_killed_again_and_again_makes_nobody_twice(start_hub: Call
             def has_so_many(wanted: int = wanted) -> bool:
                 return twin.get("/Users", params={"count": 0}).json()["totalResults"] >= wanted
 
-            wait_until(has_so_many, 30, f"{wanted} people at the application")
+            wait_until(has_so_many, f"{wanted} people at the application")
             hub.kill()
             hub.start()
         settled(hub)

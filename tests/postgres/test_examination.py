@@ -20,6 +20,7 @@ from scimhub.sqlstore.postgres.examination import Circumstances
 from scimhub.sqlstore.store import SqlStore, open_store
 from tests.servers import postgres
 from tests.servers.postgres import Server
+from tests.servers.running import PATIENCE
 
 GIVEN = Circumstances(20, "none", has_direct=False, wanted={})
 
@@ -191,7 +192,7 @@ async def test_a_standby_is_refused_and_a_hub_that_finds_itself_on_one_is_not_re
     assert await fresh.fetchval("SELECT current_setting('transaction_read_only')") == "on"
     await fresh.close()
     await durable.administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await store.check_alive()

@@ -22,6 +22,7 @@ from scimhub.sqlstore.store import SqlStore
 from tests.consumer.hub import Place
 from tests.distribution.outside import Noted, Outside, deliver
 from tests.keys import keyring
+from tests.servers.running import PATIENCE
 
 SECONDS = 2.0
 
@@ -74,7 +75,7 @@ async def join(open_node) -> AsyncIterator[object]:
         await node.engine.close()
 
 
-async def until(condition, limit: float = 4 * SECONDS) -> None:
+async def until(condition, limit: float = PATIENCE) -> None:
     async with asyncio.timeout(limit):
         while not condition():
             await asyncio.sleep(0.01)

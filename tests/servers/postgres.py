@@ -61,7 +61,7 @@ class Server:
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self.running = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody())
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + running.PATIENCE
         while not self._answers():
             assert self.running.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < limit, "PostgreSQL did not start"
@@ -86,7 +86,7 @@ class Server:
         """SIGINT ends it in order, SIGQUIT at once, as after a crash."""
         if self.running is not None:
             self.running.send_signal(how)
-            self.running.wait(30)
+            self.running.wait(running.PATIENCE)
             self.running = None
 
     def _answers(self) -> bool:
