@@ -404,9 +404,7 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
     with running.client(token) as client:
         client.base_url = f"{running.url}/scim/braked/v2"
         ids = [client.post("/Users", json=user(f"braked{number}")).json()["id"] for number in range(12)]
-        wait_until(
-            lambda: run("destination", "show", "payroll", "-d", "braked", "--json").json["status"]["lag"] == 0, 10, "all"
-        )
+        wait_until(lambda: run("destination", "show", "payroll", "-d", "braked", "--json").json["status"]["lag"] == 0, "all")
         # Who is deleted while the others are counted would be counted twice.
         run("destination", "pause", "payroll", "-d", "braked")
         for id in ids:
@@ -448,9 +446,7 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
         == (listed[1]["resource_id"])
     )
     assert "resources leave destination payroll." in run(*verbs, "release", "payroll", "--all", "-d", "braked", "--yes").output
-    wait_until(
-        lambda: len({event.resource_id for event in receiver.events() if event.type.endswith("deleted")}) == 11, 10, "all"
-    )
+    wait_until(lambda: len({event.resource_id for event in receiver.events() if event.type.endswith("deleted")}) == 11, "all")
     off = run(*verbs, "set", "payroll", "--off", "--count", "7", "-d", "braked")
     assert facts(off.output)["brake"] == "OFF: nothing is held"
     assert facts(run("destination", "show", "payroll", "-d", "braked").output)["brake"] == "off"

@@ -94,7 +94,8 @@ def test_a_leaver_arrives_at_once_behind_a_backlog(tmp_path: Path):
         wait_until(lambda: 2 in _versions(receiver, leaver), "the leaver")
         took = time.monotonic() - committed
         assert _versions(receiver, leaver) == [1, 2]
-        assert took < 3
+        # In the order of the log it would be two minutes.
+        assert took < 30
         print(f"The leaver arrived {took:.2f} s after his commit, before {2500 - len(receiver.arrivals)} others.")
         metrics = httpx.get(f"{hub.url}/metrics").text
         assert 'scimhub_destination_oldest_leaver_seconds{destination="all",directory="default"} 0.0' in metrics or (

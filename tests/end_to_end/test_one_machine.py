@@ -103,8 +103,10 @@ def asking_without_end(hub: LiveHub) -> Iterator[list[int]]:
 
     def ask(client: int) -> None:
         for turn in itertools.count():
-            made = httpx.post(f"{hub.scim_url}/Users", json=user(f"u{client}-{turn}"), headers=scim_headers(TOKEN), timeout=10)
-            read = httpx.get(f"{hub.scim_url}/Users/{made.json()['id']}", headers=scim_headers(TOKEN), timeout=10)
+            made = httpx.post(
+                f"{hub.scim_url}/Users", json=user(f"u{client}-{turn}"), headers=scim_headers(TOKEN), timeout=10, verify=False
+            )
+            read = httpx.get(f"{hub.scim_url}/Users/{made.json()['id']}", headers=scim_headers(TOKEN), timeout=10, verify=False)
             answered.extend((made.status_code, read.status_code))
             if over.is_set():
                 return
@@ -129,7 +131,7 @@ def test_workers_answer_are_begun_anew_when_killed_and_renewed_without_a_refusal
 
     def is_answered() -> bool:
         with suppress(httpx.TimeoutException):
-            return httpx.get(f"{hub.scim_url}/Users", headers=scim_headers(TOKEN), timeout=2).status_code == 200
+            return httpx.get(f"{hub.scim_url}/Users", headers=scim_headers(TOKEN), timeout=2, verify=False).status_code == 200
         return False
 
     for silent in first:
@@ -168,7 +170,7 @@ def test_workers_end_with_the_process_that_looks_after_them(url: str, tmp_path: 
 
     def is_gone() -> bool:
         try:
-            httpx.get(f"{hub.url}/healthz", timeout=2)
+            httpx.get(f"{hub.url}/healthz", timeout=2, verify=False)
         except httpx.ConnectError:
             return True
         except httpx.HTTPError:

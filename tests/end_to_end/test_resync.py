@@ -44,7 +44,7 @@ def apply(hub: LiveHub, plan_id: str, **wish: Any) -> Json:
         return over(hub)
 
 
-def over(hub: LiveHub, name: str = "twin", limit: float = 60) -> Json:
+def over(hub: LiveHub, name: str = "twin") -> Json:
     """The backfill of the destination when it is done."""
     found: list[Json] = []
     with admin(hub) as client:
@@ -53,7 +53,7 @@ def over(hub: LiveHub, name: str = "twin", limit: float = 60) -> Json:
             found.append(client.get(f"/directories/default/destinations/{name}/backfill").json())
             return found[-1]["state"] == "done"
 
-        wait_until(is_done, limit, "the backfill's end")
+        wait_until(is_done, "the backfill's end")
     return found[-1]
 
 
@@ -80,7 +80,7 @@ def application(request: pytest.FixtureRequest, start_hub: Callable[..., LiveHub
 
         def answers() -> bool:
             try:
-                return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN)).status_code == 200
+                return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN), verify=False).status_code == 200
             except httpx.TransportError:
                 return False
 
@@ -94,7 +94,7 @@ def application(request: pytest.FixtureRequest, start_hub: Callable[..., LiveHub
 def test_what_was_tampered_with_is_named_exactly_and_mended(start_hub: Callable[..., LiveHub], application: tuple[str, str]):
     name, url = application
     hub = start_hub(egress_loopback="true")
-    with hub.client() as source, httpx.Client(base_url=url, headers=scim_headers(TOKEN), timeout=30) as target:
+    with hub.client() as source, httpx.Client(base_url=url, headers=scim_headers(TOKEN), timeout=30, verify=False) as target:
         ids = [source.post("/Users", json=user(f"kim{n:02}", title=f"title {n}")).json()["id"] for n in range(12)]
         staff = source.post("/Groups", json=group("staff", *ids[:6])).json()["id"]
         create(hub, url)
@@ -194,7 +194,7 @@ def test_whom_the_application_reactivated_meets_the_brake_before_a_resync_deacti
         assert sum(not one["active"] for one in target.get("/Users").json()["Resources"]) <= 5
         client.post(f"{TWIN}/brake/release", json={"all": True})
         wait_until(
-            lambda: not any(one["active"] for one in target.get("/Users").json()["Resources"]), 20, "the end of all that waited"
+            lambda: not any(one["active"] for one in target.get("/Users").json()["Resources"]), "the end of all that waited"
         )
 
 

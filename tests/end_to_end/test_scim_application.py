@@ -17,7 +17,9 @@ Json = dict[str, Any]
 
 
 def admin(hub: LiveHub) -> httpx.Client:
-    return httpx.Client(base_url=f"{hub.url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=30)
+    return httpx.Client(
+        base_url=f"{hub.url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=30, verify=False
+    )
 
 
 def create(hub: LiveHub, target: str, name: str = "twin", **wish: Any) -> Json:
@@ -139,7 +141,7 @@ def other_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     def answers() -> bool:
         assert process.poll() is None, (tmp_path / "application.log").read_text()
         try:
-            return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN)).status_code == 200
+            return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN), verify=False).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -153,7 +155,7 @@ def other_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 def test_an_application_that_we_did_not_write(start_hub: Callable[..., LiveHub], other_server: str):
     hub = start_hub(egress_loopback="true")
-    with hub.client() as source, httpx.Client(base_url=other_server, headers=scim_headers(TOKEN)) as twin:
+    with hub.client() as source, httpx.Client(base_url=other_server, headers=scim_headers(TOKEN), verify=False) as twin:
         there = twin.post("/Users", json=user("kim0", title="from before")).json()["id"]
         boss = source.post("/Users", json=user("boss")).json()["id"]
         ids = [source.post("/Users", json=user(f"kim{number}", title="clerk")).json()["id"] for number in range(6)]
