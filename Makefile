@@ -19,8 +19,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH ?=
 DEMO ?=
 TESTS ?=
-# A file of tests stays in one process, which has servers of its own; one file alone needs no second.
-PARALLEL ?= $(if $(TESTS),,-n 2 --dist loadfile)
+# A file of tests stays in one process, which has servers of its own; one file alone needs no second. In the order of the
+# folders the last files are short; by the number of their tests those that take longest would come last.
+PARALLEL ?= $(if $(TESTS),,-n 2 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: serve demo test check bench matrix conformance constraints clean
 

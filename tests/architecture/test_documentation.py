@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name behind ``#``: each heading in lower case, spaces as hyphens, without punctuation."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_setting_is_documented():
@@ -42,11 +49,17 @@ def test_every_decision_page_has_its_own_number():
         assert page.read_text("utf-8").startswith(f"# {int(page.name[:4])}. "), page.name
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"])
-def test_every_link_between_pages_leads_somewhere(name):
-    page = ROOT / name
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_pages_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text("utf-8"))
+    assert [link for link, _ in links if not (page.parent / link).exists()] == []
+    headed = [((page.parent / link) if link else page, anchor) for link, anchor in links if anchor]
+    assert [anchor for to, anchor in headed if to.suffix == ".md" and anchor not in anchors(to)] == []
+
+
+def test_the_readme_names_every_page():
+    named = set(re.findall(r"\]\((docs/[^)#]+\.md)", (ROOT / "README.md").read_text("utf-8")))
+    assert {str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")} - named == set()
 
 
 def test_constraints_pin_exact_versions_and_name_no_place():

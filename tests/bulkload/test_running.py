@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.live import ADMIN_TOKEN, LiveHub, user, wait_until
+from tests.servers.running import PATIENCE
 
 PEOPLE = 4000
 
@@ -43,7 +44,7 @@ def acknowledged(journal: Path) -> int:
 
 
 def position(hub: LiveHub) -> int:
-    answer = httpx.get(f"{hub.url}/admin/v1/status", headers={"authorization": f"Bearer {ADMIN_TOKEN}"})
+    answer = httpx.get(f"{hub.url}/admin/v1/status", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, verify=False)
     return int(answer.json()["last_position"])
 
 
@@ -60,9 +61,9 @@ def test_an_import_whose_hub_was_killed_goes_on_and_nothing_is_lost_or_twice(hub
     file = people(tmp_path / "people.ndjson")
     journal = tmp_path / "people.ndjson.import"
     broken = begin(hub, "import", str(file))
-    wait_until(lambda: acknowledged(journal) >= 1000, 30, "a quarter of the import")
+    wait_until(lambda: acknowledged(journal) >= 1000, "a quarter of the import")
     hub.kill()
-    _, errors = broken.communicate(timeout=30)
+    _, errors = broken.communicate(timeout=PATIENCE)
     assert broken.returncode == 1
     assert "The hub did not answer" in errors
     assert "--resume" in errors
@@ -70,12 +71,12 @@ def test_an_import_whose_hub_was_killed_goes_on_and_nothing_is_lost_or_twice(hub
     done = position(hub)
     assert acknowledged(journal) <= done < PEOPLE
     again = begin(hub, "import", str(file))
-    assert (again.communicate(timeout=30)[1].split(";")[0], again.returncode) == (
+    assert (again.communicate(timeout=PATIENCE)[1].split(";")[0], again.returncode) == (
         f"An import was broken off (see {journal})",
         1,
     )
     resumed = begin(hub, "import", str(file), "--resume", "--json")
-    output, errors = resumed.communicate(timeout=60)
+    output, errors = resumed.communicate(timeout=PATIENCE)
     assert resumed.returncode == 0, errors
     assert sum(json.loads(output)["counts"].values()) == PEOPLE
     check_all_there_once(hub)
@@ -86,20 +87,20 @@ def test_an_interrupted_import_says_how_to_go_on_and_others_are_served_meanwhile
     file = people(tmp_path / "people.ndjson")
     journal = tmp_path / "people.ndjson.import"
     running = begin(hub, "import", str(file))
-    wait_until(lambda: acknowledged(journal) >= 500, 30, "the first chunk")
+    wait_until(lambda: acknowledged(journal) >= 500, "the first chunk")
     with hub.client() as client:
         assert client.get("/Users", params={"count": 1}).status_code == 200
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=30)
+        _, errors = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130
     assert errors.splitlines()[-2:] == [
         "The import was interrupted.",
         "What was acknowledged is on disk. Go on with the same command and --resume.",
     ]
     changed = begin(hub, "import", str(file), "--resume", "--mode", "create")
-    assert "other options (mode)" in changed.communicate(timeout=30)[1]
+    assert "other options (mode)" in changed.communicate(timeout=PATIENCE)[1]
     resumed = begin(hub, "import", str(file), "--resume")
-    _, errors = resumed.communicate(timeout=60)
+    _, errors = resumed.communicate(timeout=PATIENCE)
     assert resumed.returncode == 0, errors
     check_all_there_once(hub)
 
@@ -108,14 +109,14 @@ def test_another_file_does_not_go_on_where_the_first_one_stopped(hub: LiveHub, t
     file = people(tmp_path / "people.ndjson")
     journal = tmp_path / "people.ndjson.import"
     running = begin(hub, "import", str(file))
-    wait_until(lambda: acknowledged(journal) >= 500, 30, "the first chunk")
+    wait_until(lambda: acknowledged(journal) >= 500, "the first chunk")
     running.kill()
-    running.communicate(timeout=30)
+    running.communicate(timeout=PATIENCE)
     with file.open("a") as appended:
         appended.write("\n")
     resumed = begin(hub, "import", str(file), "--resume")
-    assert "not the one whose import was broken off" in resumed.communicate(timeout=30)[1]
+    assert "not the one whose import was broken off" in resumed.communicate(timeout=PATIENCE)[1]
     restarted = begin(hub, "import", str(file), "--restart")
-    _, errors = restarted.communicate(timeout=60)
+    _, errors = restarted.communicate(timeout=PATIENCE)
     assert restarted.returncode == 0, errors
     check_all_there_once(hub)

@@ -29,11 +29,11 @@ def test_a_tripped_brake_and_a_paused_destination_are_told_with_what_to_do(hub: 
         made = run("destination", "create", "payroll", "--url", receiver.url, "--json").json
         receiver.secrets.append(made["secret"])
         ids = [client.post("/Users", json=user(f"kim{number}")).json()["id"] for number in range(12)]
-        wait_until(lambda: status("payroll")["lag"] == 0, 10, "the delivery")
+        wait_until(lambda: status("payroll")["lag"] == 0, "the delivery")
         assert told(run("doctor", "--json")) == [("OK", "Nothing waits for a person at 1 destination.")]
         for id in ids:
             client.delete(f"/Users/{id}")
-        wait_until(lambda: status("payroll")["brake_is_tripped"] and status("payroll")["in_flight"] == 0, 10, "the trip")
+        wait_until(lambda: status("payroll")["brake_is_tripped"] and status("payroll")["in_flight"] == 0, "the trip")
         held = status("payroll")["brake_held"]
         looked = run("doctor", "--json")
         tripped = f"The brake of default/payroll has tripped and holds {held} removals."

@@ -56,7 +56,7 @@ def test_an_application_is_made_from_a_file_checked_and_its_ledger_listed(runnin
     def listed() -> bool:
         return bool(run("destination", "ledger", "app", "--directory", "acme", "--state", "present", "--json").json["items"])
 
-    wait_until(listed, 10, "the person's arrival")
+    wait_until(listed, "the person's arrival")
     (entry,) = run("destination", "ledger", "app", "--directory", "acme", "--json").json["items"]
     assert (entry["resource_id"], entry["resource_type"], entry["version"]) == (id, "User", 1)
     shown = run("destination", "ledger", "app", "--directory", "acme").output

@@ -18,6 +18,7 @@ from tests.cli.test_asking import at_a_terminal
 from tests.destinations.broker_nats import NatsBroker
 from tests.end_to_end.live import LiveHub, patch, user, wait_until
 from tests.end_to_end.receiver import Receiver
+from tests.servers.running import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_destination_that_is_made_paused_is_sent_nothing_before_it_is_resumed(
     assert run("destination", "check", "asleep", *place).code == 0
     assert [event for event in receiver.events() if event.tells_of_resource] == []
     run("destination", "resume", "asleep", *place)
-    wait_until(lambda: any(event.tells_of_resource for event in receiver.events()), 10, "the first events")
+    wait_until(lambda: any(event.tells_of_resource for event in receiver.events()), "the first events")
 
 
 def test_a_destination_is_made_and_its_secret_is_printed_once(running: LiveHub, receiver: Receiver):
@@ -236,7 +237,7 @@ def test_a_replay_is_looked_on_until_it_is_done(running: LiveHub, receiver: Rece
     made = create(receiver, "replayed", "--after", "0")
     for number in range(5):
         person(running, f"replayed{number}")
-    wait_until(lambda: status("replayed")["lag"] == 0, 10, "the delivery")
+    wait_until(lambda: status("replayed")["lag"] == 0, "the delivery")
     before = len(receiver.arrivals)
     assert before >= 5
     done = run("destination", "replay", "replayed", "--after", "0", "--wait", "--json").json
@@ -251,14 +252,14 @@ def test_a_replay_is_looked_on_until_it_is_done(running: LiveHub, receiver: Rece
     assert (unknown.code, unknown.errors) == (1, "Nobody in directory default is known as 'nobody'.\n")
     begun = run("destination", "replay", "replayed", "--since", "2000-01-01T00:00:00Z", "--json").json
     assert len(begun["replay"]) == 36
-    wait_until(lambda: len(receiver.arrivals) == 3 * before, 10, "the second replay")
+    wait_until(lambda: len(receiver.arrivals) == 3 * before, "the second replay")
     assert made["destination"]["name"] == "replayed"
 
 
 def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: LiveHub, receiver: Receiver):
     person(running, "waited")
     create(receiver, "waited", "--after", "0")
-    wait_until(lambda: status("waited")["lag"] == 0, 10, "the delivery")
+    wait_until(lambda: status("waited")["lag"] == 0, "the delivery")
     run("destination", "pause", "waited")
     done = run("destination", "replay", "waited", "--after", "0", "--wait", "--json")
     assert (done.code, done.errors) == (1, "The destination is paused; it goes on when that is resumed.\n")
@@ -268,14 +269,14 @@ def test_waiting_for_a_replay_ends_when_the_destination_is_stopped(running: Live
 def test_waiting_for_a_replay_ends_when_another_takes_its_place(running: LiveHub, receiver: Receiver):
     kim = person(running, "kim-replaced")
     create(receiver, "replaced", "--after", "0")
-    wait_until(lambda: status("replaced")["lag"] == 0, 10, "the delivery")
+    wait_until(lambda: status("replaced")["lag"] == 0, "the delivery")
     receiver.answer = lambda event: 503
     words = (sys.executable, "-m", "scimhub", "destination", "replay", "replaced", "--after", "0")
     waiting = subprocess.Popen([*words, "--resource", kim, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     show = ("destination", "show", "replaced", "--json")
-    wait_until(lambda: run(*show).json["replay_resource"] == kim, 10, "the replay")
+    wait_until(lambda: run(*show).json["replay_resource"] == kim, "the replay")
     run("destination", "replay", "replaced", "--after", "0")
-    _, errors = waiting.communicate(timeout=20)
+    _, errors = waiting.communicate(timeout=PATIENCE)
     assert (waiting.returncode, errors) == (
         1,
         "Another replay has taken its place; look at that one: scimhub destination show replaced --directory default\n",
@@ -291,7 +292,7 @@ def test_waiting_for_a_replay_of_one_resource_looks_at_that_one_only(running: Li
     refused.add(kim)
     with running.client() as client:
         client.patch(f"/Users/{kim}", json=patch({"op": "replace", "path": "title", "value": "boss"}))
-    wait_until(lambda: status("choosy")["held"] == 1, 10, "the hold")
+    wait_until(lambda: status("choosy")["held"] == 1, "the hold")
     words = ("destination", "replay", "choosy", "--after", "0", "--wait", "--json", "--resource")
     done = run(*words, sam)
     assert (done.code, done.errors, json.loads(done.output)["replay"]) == (0, "", None)
@@ -307,9 +308,9 @@ def test_waiting_for_a_replay_ends_where_the_brake_keeps_it(running: LiveHub, re
         ids = [str(answer.json()["id"]) for answer in made]
         for id in ids[:4]:
             client.delete(f"/Users/{id}")
-        wait_until(lambda: status("guarded")["lag"] == 0, 10, "four removals")
+        wait_until(lambda: status("guarded")["lag"] == 0, "four removals")
         client.delete(f"/Users/{ids[4]}")
-    wait_until(lambda: status("guarded")["brake_is_tripped"], 10, "the trip")
+    wait_until(lambda: status("guarded")["brake_is_tripped"], "the trip")
     done = run("destination", "replay", "guarded", "--after", "0", "--wait", "--json", "--resource", ids[0])
     told = "The brake keeps its removal: scimhub destination brake show guarded --directory default\n"
     assert (done.code, done.errors) == (1, told)
@@ -330,7 +331,7 @@ def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: 
         client.patch(f"/Users/{kim}", json=patch({"op": "replace", "path": "title", "value": "boss"}))
     refused |= {kim, sam}
     run("destination", "resume", "stuck")
-    wait_until(lambda: status("stuck")["held"] == 2, 10, "two holds")
+    wait_until(lambda: status("stuck")["held"] == 2, "two holds")
     heading, first, second = run("destination", "held", "list", "stuck").output.splitlines()
     assert heading.split() == ["resource", "since", "events", "attempts", "next", "attempt", "error"]
     assert (first.split()[0], first.split()[2], second.split()[0], second.split()[2]) == (kim, "2", sam, "1")
@@ -344,7 +345,7 @@ def test_what_is_held_is_listed_retried_and_skipped(running: LiveHub, receiver: 
     given_up = run("destination", "held", "skip", "stuck", kim)
     assert given_up.output == "The first held event is given up; the destination stuck lacks it.\n"
     assert run("destination", "held", "retry", "stuck", sam).output == "1 resource is tried again now.\n"
-    wait_until(lambda: status("stuck")["held"] == 0, 10, "the repair")
+    wait_until(lambda: status("stuck")["held"] == 0, "the repair")
     assert {(event.resource_id, event.version) for event in receiver.events()} == {(kim, 2), (sam, 1)}
     assert run("destination", "held", "retry", "stuck", "--json").json == {"retried": 0}
     gone = run("destination", "held", "skip", "stuck", kim, "--all")
@@ -438,9 +439,7 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
     with running.client(token) as client:
         client.base_url = f"{running.url}/scim/braked/v2"
         ids = [client.post("/Users", json=user(f"braked{number}")).json()["id"] for number in range(12)]
-        wait_until(
-            lambda: run("destination", "show", "payroll", "-d", "braked", "--json").json["status"]["lag"] == 0, 10, "all"
-        )
+        wait_until(lambda: run("destination", "show", "payroll", "-d", "braked", "--json").json["status"]["lag"] == 0, "all")
         # Who is deleted while the others are counted would be counted twice.
         run("destination", "pause", "payroll", "-d", "braked")
         for id in ids:
@@ -451,7 +450,7 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
         found = run("destination", "show", "payroll", "-d", "braked", "--json").json["status"]
         return bool(found["lag"] == 0 and found["brake_is_tripped"] and found["in_flight"] == 0)
 
-    wait_until(is_through, 10, "the brake")
+    wait_until(is_through, "the brake")
     kept = run(*verbs, "show", "payroll", "-d", "braked", "--json").json["waiting"]
     assert 12 - kept <= 5
     row = next(row for row in run("destination", "list", "-d", "braked").output.splitlines() if row.startswith("payroll"))
@@ -482,9 +481,7 @@ def test_the_brake_is_shown_and_what_it_holds_is_listed_and_decided(running: Liv
         == (listed[1]["resource_id"])
     )
     assert "resources leave destination payroll." in run(*verbs, "release", "payroll", "--all", "-d", "braked", "--yes").output
-    wait_until(
-        lambda: len({event.resource_id for event in receiver.events() if event.type.endswith("deleted")}) == 11, 10, "all"
-    )
+    wait_until(lambda: len({event.resource_id for event in receiver.events() if event.type.endswith("deleted")}) == 11, "all")
     _assert_a_discard_is_overruled_knowingly(running.folder, listed[1]["resource_id"])
     off = run(*verbs, "set", "payroll", "--off", "--count", "7", "-d", "braked")
     assert facts(off.output)["brake"] == "OFF: nothing is held"

@@ -16,6 +16,7 @@ import pytest
 from scimhub.sqlstore.sqlite import driver
 from tests.cli.command import Scimhub, column
 from tests.end_to_end.live import LiveHub
+from tests.servers.running import PATIENCE
 
 
 def verdicts(scimhub: Scimhub) -> dict[str, str]:
@@ -189,7 +190,7 @@ def run_as_anybody(*words: str) -> subprocess.CompletedProcess[str]:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root can make files that belong to somebody else")
     return subprocess.run(
-        [*_ANYBODY, sys.executable, "-m", "scimhub", *words], capture_output=True, text=True, check=False, timeout=30
+        [*_ANYBODY, sys.executable, "-m", "scimhub", *words], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 
@@ -239,7 +240,7 @@ def test_a_start_with_a_certificate_that_does_not_work_makes_no_database(
     monkeypatch.setenv("SCIMHUB_PORT", "0")
     # In a process of its own, because it takes the log over.
     words = [sys.executable, "-m", "scimhub", "serve"]
-    refused = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    refused = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
     # On an empty database the first start makes a token, which would never be shown.
     assert (refused.returncode, refused.stdout, (home / "data").exists()) == (1, "", False)
     assert reason in refused.stderr

@@ -40,7 +40,7 @@ def test_a_destination_is_filled_looked_on_and_told_single_people_again(hub: Liv
 
     resent = run("destination", "resend", "hook", "kim", "staff")
     assert resent.output.startswith(f"2 resources are told again. What became of it: scimhub trace {ids[0]}")
-    wait_until(lambda: len(receiver.events()) == 5, 10, "both of them")
+    wait_until(lambda: len(receiver.events()) == 5, "both of them")
     refused = run("destination", "resend", "hook", "nobody")
     assert (refused.code, refused.errors) == (1, "Nobody in directory default is known as 'nobody'.\n")
     assert run("destination", "backfill", "hook", "--pause").errors == "The backfill of destination hook is done.\n"
@@ -53,7 +53,7 @@ def test_another_filter_is_shown_asked_for_and_told(hub: LiveHub, receiver: Rece
     people(hub, "kim", userType="Employee")
     people(hub, "lee", userType="Guest")
     create(receiver, "hook", "--filter", 'userType eq "Employee"', "--after", "0")
-    wait_until(lambda: types(receiver) == ["user.created"], 10, "the first of them")
+    wait_until(lambda: types(receiver) == ["user.created"], "the first of them")
     words = ("destination", "update", "hook", "--filter", 'userType eq "Guest"')
     asked = run(*words)
     assert asked.code == 1
@@ -174,7 +174,7 @@ def test_without_a_hub_nobody_waits_for_ever(hub: LiveHub, receiver: Receiver, m
     run("destination", "create", "hook", "--url", "http://127.0.0.1:1/", "--after", "0")
     create(receiver, "reached", "--after", "0")
     # What it never had is no replay.
-    wait_until(lambda: types(receiver) == ["user.created"], 10, "the first of them")
+    wait_until(lambda: types(receiver) == ["user.created"], "the first of them")
     hub.stop()
     told = run("destination", "resend", "hook", "kim")
     assert (told.code, told.output.splitlines()[-1]) == (0, "No hub runs; it goes on when one does.")

@@ -21,6 +21,7 @@ from scimhub.directory import schemas, sources
 from scimhub.directory.records import Change, Directory
 from scimhub.settings import Settings
 from tests.keys import SEALING_KEYS
+from tests.servers.running import PATIENCE
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -267,7 +268,7 @@ def refused(answer: httpx.Response, status: int, scim_type: str | None = None) -
     return body["detail"]
 
 
-def wait_until(condition: Callable[[], bool], limit: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], limit: float = PATIENCE) -> None:
     """Return as soon as the condition holds; AssertionError after ``limit`` seconds."""
     ended = threading.Event()
     waited = 0.0

@@ -30,6 +30,7 @@ from scimhub.scim.notes import Notes
 from scimhub.sqlstore.store import SqlStore, open_file_store
 from scimhub.web.feed_api import FeedApi, Limits
 from tests.keys import keep_secret
+from tests.servers.running import PATIENCE
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -222,7 +223,7 @@ class Served:
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not server.started:
                 await asyncio.sleep(0.005)
         return cls(server, task, server.servers[0].sockets[0].getsockname()[1])

@@ -26,7 +26,7 @@ def moto() -> Program:
 
     def is_ready() -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/moto-api/data.json", timeout=2).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{port}/moto-api/data.json", timeout=2, verify=False).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -26,6 +26,7 @@ from tests.consumer.hub import Place, open_sqlite
 from tests.destinations.receivers import Received, receiving
 from tests.destinations.registry import TOKEN, Json, Registry, operations
 from tests.distribution.outside import Noted, until
+from tests.servers.running import PATIENCE
 
 EMPLOYEES = Subscription(filters={"User": 'userType eq "Employee"'})
 
@@ -75,7 +76,7 @@ class Stage:
 
     async def apply(self, made: Destination, plan: Any) -> None:
         await resync.apply(self.engine, made, plan.id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (found := await self.store.find_backfill(made.key)) is None or not found.is_over:
                 await asyncio.sleep(0.01)
         await self.settled(made)

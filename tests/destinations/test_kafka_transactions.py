@@ -21,6 +21,7 @@ from tests.destinations.broker_kafka import ExactlyOnceKafkaBroker
 from tests.destinations.broker_list import open_broker
 from tests.destinations.receivers import message
 from tests.distribution.outside import open_outside
+from tests.servers.running import PATIENCE
 
 # Of a destination.
 ID = "01a21acb-173a-7d39-bde9-abcdefabcdef"
@@ -197,7 +198,7 @@ async def test_a_fault_that_nobody_expected_is_told_to_who_waits(broker: Exactly
     configuration = {"bootstrap.servers": broker.servers, "transactional.id": "hub-faulty"}
     transactions = await Transactions.begin("faulty", configuration, 5.0)
     no_headers: Any = [("name", object())]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         error = await transactions.produce(b"key", b"", no_headers, Mark("ab12", 1, 1))
         assert error is not None
         assert "TypeError" in error.str()
@@ -213,7 +214,7 @@ async def test_while_the_broker_is_gone_who_waits_is_told_and_the_thread_ends(br
     assert await transactions.produce(b"key", b"", [], Mark("ab12", 1, 1)) is None
     await asyncio.to_thread(broker.kill)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             assert await transactions.produce(b"key", b"", [], Mark("ab12", 2, 1)) is not None
             await transactions.end()
     finally:

@@ -286,7 +286,7 @@ async def test_those_who_wait_for_their_request_are_not_waited_for_at_the_end(tm
 
 
 async def until_so(find: Callable[[], Awaitable[int]], expected: int) -> None:
-    for _ in range(400):
+    for _ in range(10_000):
         if await find() == expected:
             return
         await asyncio.sleep(0.005)

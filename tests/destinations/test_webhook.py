@@ -15,6 +15,7 @@ from scimhub.destinations import kinds, webhook_signing
 from scimhub.destinations.egress import Policy
 from scimhub.distribution.delivery import Delivered, Rejected, Retry
 from tests.destinations.receivers import KEY, message, receiving, secret, sending, status
+from tests.servers.running import PATIENCE
 
 OTHER = b"o" * 32
 SEED = bytes(range(32))
@@ -163,7 +164,7 @@ async def test_closing_ends_the_connections():
         async with sending(receiver.url) as sender:
             await sender.send(message())
             assert not ended.is_set()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
 async def test_a_sender_that_never_sent_can_be_closed():

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from scimhub.destinations.egress import Policy
 from scimhub.distribution.delivery import Delivered, Gone, Rejected, Retry
 from tests.destinations.receivers import NO_CONTENT, message, receiving, reset, says, secret, sending, status
+from tests.servers.running import PATIENCE
 
 BROKEN_OFF = Retry("127.0.0.1 broke the connection off before it had answered.", "resource")
 TOO_LATE = Retry("127.0.0.1 did not answer within 1 seconds.", "resource")
@@ -65,7 +66,8 @@ async def test_a_receiver_that_does_not_get_done_is_given_up_in_time(answering):
     began = time.monotonic()
     outcome, receiver = await outcome_of(answering, timeout=1)
     assert outcome == TOO_LATE
-    assert 0.9 < time.monotonic() - began < 2
+    # Not before its time; and not when the receiver would be done, which is never.
+    assert 0.9 < time.monotonic() - began < 20
     assert len(receiver.requests) == 1
 
 
@@ -139,10 +141,9 @@ async def test_a_head_without_end_is_not_read_to_its_end():
             writer.write(b"X-Again: " + b"a" * 4000 + b"\r\n")
             await writer.drain()
 
-    began = time.monotonic()
-    outcome, _ = await outcome_of(answering, timeout=5)
+    outcome, _ = await outcome_of(answering, timeout=15)
     assert isinstance(outcome, Retry)
-    assert time.monotonic() - began < 2
+    assert "did not answer" not in outcome.reason
 
 
 # --------------------------------------------------------------------------- answers
@@ -209,7 +210,7 @@ async def test_of_a_huge_answer_next_to_nothing_is_read(line, length):
 
     async with receiving(answering) as receiver, sending(receiver.url) as sender:
         outcome = await sender.send(message())
-        await asyncio.wait_for(is_cut_off.wait(), 5)
+        await asyncio.wait_for(is_cut_off.wait(), PATIENCE)
     assert isinstance(outcome, Delivered if line == "200 OK" else Retry)
     # What the buffers of two sockets hold, not what was offered.
     assert sent < 20 * 1024 * 1024
@@ -223,7 +224,7 @@ async def test_a_body_that_dribbles_is_not_waited_for(line, expected):
 
     began = time.monotonic()
     outcome, _ = await outcome_of(answering, timeout=15)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 12
     if isinstance(expected, Delivered):
         assert outcome == expected
     else:
@@ -386,7 +387,8 @@ async def test_a_receiver_that_hangs_leaves_the_others_alone():
         began = time.monotonic()
         for n in range(100):
             assert await free.send(message(f"w{n}")) == Delivered(204)
-        assert time.monotonic() - began < 2
+        # Before the first of those that hang is given up.
+        assert time.monotonic() - began < 25
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -395,7 +397,7 @@ async def test_a_receiver_that_hangs_leaves_the_others_alone():
 async def test_cancelling_a_delivery_is_not_swallowed():
     async with receiving(hangs) as receiver, sending(receiver.url) as sender:
         task = asyncio.create_task(sender.send(message()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not receiver.requests:
                 await asyncio.sleep(0)
         task.cancel()

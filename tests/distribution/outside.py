@@ -24,6 +24,7 @@ from scimhub.distribution.surroundings import Surroundings
 from scimhub.sqlstore.store import SqlStore, open_file_store
 from tests.consumer.hub import Place
 from tests.keys import keyring
+from tests.servers.running import PATIENCE
 
 Answer = Callable[[Message], Outcome | Awaitable[Outcome]]
 
@@ -272,7 +273,7 @@ async def open_outside(
         await opened.close()
 
 
-async def until(condition: Callable[[], object], what: str, limit: float = 10.0) -> None:
+async def until(condition: Callable[[], object], what: str, limit: float = PATIENCE) -> None:
     """Return as soon as the condition holds; AssertionError after so many seconds."""
     end = time.monotonic() + limit
     while not condition():

@@ -22,6 +22,7 @@ from scimhub.sqlstore.execution import Rules
 from scimhub.sqlstore.store import DEFAULT_TOMBSTONE_DAYS, SqlStore
 from tests.consumer.hub import Place
 from tests.distribution.outside import Answer, Hub, Outside, deliver, open_outside, until
+from tests.servers.running import PATIENCE
 
 FAILED = Retry("The receiver answered 500.", status=500)
 DOWN = Retry("Nobody listens.", blame="destination")
@@ -98,7 +99,7 @@ async def test_no_more_than_the_concurrency_is_under_way(tmp_path: Path):
     gate = asyncio.Event()
 
     async def wait(message: Message) -> Outcome:
-        await asyncio.wait_for(gate.wait(), 5)
+        await asyncio.wait_for(gate.wait(), PATIENCE)
         return Delivered(204)
 
     async with open_outside(tmp_path) as hub:
@@ -127,7 +128,7 @@ async def test_membership_changes_that_wait_travel_as_one_run(tmp_path: Path):
     gate = asyncio.Event()
 
     async def wait(message: Message) -> Outcome:
-        await asyncio.wait_for(gate.wait(), 5)
+        await asyncio.wait_for(gate.wait(), PATIENCE)
         return Delivered(204)
 
     async with open_outside(tmp_path) as hub:
@@ -192,7 +193,7 @@ async def test_another_directory_is_none_of_its_business(tmp_path: Path):
 
 async def test_two_destinations_do_not_disturb_each_other(tmp_path: Path):
     async def never(message: Message) -> Outcome:
-        await asyncio.wait_for(release.wait(), 5)
+        await asyncio.wait_for(release.wait(), PATIENCE)
         return DOWN
 
     release = asyncio.Event()
@@ -261,7 +262,7 @@ async def test_stopping_settles_what_arrived_and_closes_the_line(tmp_path: Path)
 
 async def test_stopping_does_not_wait_for_all_the_parts_of_an_event(tmp_path: Path):
     async def slowly(message: Message) -> Outcome:
-        await asyncio.wait_for(gate.wait(), 5)
+        await asyncio.wait_for(gate.wait(), PATIENCE)
         return Delivered(204)
 
     gate = asyncio.Event()
@@ -564,7 +565,7 @@ async def test_what_is_owed_is_read_again_in_portions_that_fit_into_memory(tmp_p
     monkeypatch.setattr("scimhub.distribution.lanes.MOST_BYTES", 4000)
 
     async def wait(message: Message) -> Outcome:
-        await asyncio.wait_for(gate.wait(), 5)
+        await asyncio.wait_for(gate.wait(), PATIENCE)
         return Delivered(204)
 
     gate = asyncio.Event()
@@ -612,7 +613,7 @@ async def test_while_a_probe_is_under_way_nothing_turns(tmp_path: Path):
         nonlocal sent
         sent += 1
         if sent > 1:
-            await asyncio.wait_for(gate.wait(), 5)
+            await asyncio.wait_for(gate.wait(), PATIENCE)
         return DOWN
 
     sent, gate = 0, asyncio.Event()
@@ -864,7 +865,7 @@ async def test_a_replay_sends_once_more_what_it_had_and_marks_only_that(tmp_path
 async def test_a_replay_within_a_replay_marks_what_the_first_would_have_marked(tmp_path: Path):
     async def once(message: Message) -> Outcome:
         if message.attributes.get("replayid") and message.attributes["sequence"].endswith("3"):
-            await asyncio.wait_for(gate.wait(), 5)
+            await asyncio.wait_for(gate.wait(), PATIENCE)
         return Delivered(204)
 
     gate = asyncio.Event()
@@ -1029,7 +1030,7 @@ async def test_a_slow_destination_does_not_keep_the_verbs_of_another_waiting(tmp
     gate = asyncio.Event()
 
     async def slow(_: Message) -> Delivered:
-        await asyncio.wait_for(gate.wait(), 20)
+        await asyncio.wait_for(gate.wait(), PATIENCE)
         return Delivered(204)
 
     async with open_outside(tmp_path) as hub:
@@ -1039,7 +1040,7 @@ async def test_a_slow_destination_does_not_keep_the_verbs_of_another_waiting(tmp
         await until(lambda: bool(hub.outside.under_way), "a message under way")
         pausing = asyncio.create_task(control.pause(hub.engine, first))
         try:
-            await asyncio.wait_for(control.pause(hub.engine, second), 10)
+            await asyncio.wait_for(control.pause(hub.engine, second), PATIENCE)
             assert not pausing.done()
         finally:
             gate.set()

@@ -152,7 +152,7 @@ class Writer:
 
 def create_destination(hub: LiveHub, wish: Mapping[str, Any]) -> dict[str, Any]:
     """The destination ``all``, made by the running hub."""
-    made = httpx.post(f"{hub.url}{_DESTINATIONS}", json={"name": "all", **wish}, headers=_HEADERS, timeout=30)
+    made = httpx.post(f"{hub.url}{_DESTINATIONS}", json={"name": "all", **wish}, headers=_HEADERS, timeout=30, verify=False)
     assert made.status_code == 201, made.text
     let_settled_go(hub)
     return dict(made.json())
@@ -161,7 +161,9 @@ def create_destination(hub: LiveHub, wish: Mapping[str, Any]) -> dict[str, Any]:
 def let_settled_go(hub: LiveHub) -> None:
     """Each removal asks for its permit, but waits for no others, and they are never too many of the few that there are."""
     thresholds = {"settle_seconds": 0, "count": 1_000_000, "small_count": 1_000_000}
-    assert httpx.put(f"{hub.url}{_DESTINATIONS}/all/brake", json=thresholds, headers=_HEADERS, timeout=30).is_success
+    assert httpx.put(
+        f"{hub.url}{_DESTINATIONS}/all/brake", json=thresholds, headers=_HEADERS, timeout=30, verify=False
+    ).is_success
 
 
 def write_until_dead(hub: LiveHub, place: str, seed: int, journal: Journal) -> int:
@@ -182,18 +184,18 @@ def write_until_dead(hub: LiveHub, place: str, seed: int, journal: Journal) -> i
 
 def _wait_a_little(condition: Callable[[], bool]) -> None:
     with contextlib.suppress(AssertionError):
-        wait_until(condition, 10, "a death, or the end of what is owed")
+        wait_until(condition, "a death, or the end of what is owed", 10)
 
 
 def deliver_all(hub: LiveHub) -> None:
     """Return when the destination has all that it is owed."""
     # What was held while the other end failed need not wait for its time.
-    httpx.post(f"{hub.url}{_DESTINATIONS}/all/held/retry", json={}, headers=_HEADERS, timeout=30)
-    wait_until(lambda: is_quiet(hub), 60, "the delivery of all that was owed")
+    httpx.post(f"{hub.url}{_DESTINATIONS}/all/held/retry", json={}, headers=_HEADERS, timeout=30, verify=False)
+    wait_until(lambda: is_quiet(hub), "the delivery of all that was owed")
 
 
 def is_quiet(hub: LiveHub) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        status = httpx.get(f"{hub.url}{_DESTINATIONS}/all", headers=_HEADERS, timeout=5).json()["status"]
+        status = httpx.get(f"{hub.url}{_DESTINATIONS}/all", headers=_HEADERS, timeout=5, verify=False).json()["status"]
         return all(status[name] == 0 for name in ("lag", "held", "brake_held", "in_flight"))
     return False

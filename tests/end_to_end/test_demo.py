@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.live import wait_until
+from tests.servers.running import PATIENCE
 
 PEOPLE = 12
 SAID = "\n".join
@@ -53,7 +54,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
         spoil(home / "spoilt" / "kept" / "copies" / "okta-webhook.db")
         ended = {}
         for name, process in processes.items():
-            told, said = process.communicate(timeout=60)
+            told, said = process.communicate(timeout=PATIENCE)
             assert told, said
             ended[name] = (process.returncode, json.loads(told))
         yield home, ended
@@ -61,7 +62,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
         for process in processes.values():
             if process.poll() is None:
                 process.terminate()
-                process.wait(30)
+                process.wait(PATIENCE)
 
 
 def spoil(copy: Path) -> None:
@@ -73,7 +74,7 @@ def spoil(copy: Path) -> None:
         with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as connection:
             return connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'resources'").fetchone() == (1,)
 
-    wait_until(has_resources, 30, "the copy of the webhook")
+    wait_until(has_resources, "the copy of the webhook")
     with closing(sqlite3.connect(copy, timeout=10)) as connection, connection:
         ghost = ("ghost", "User", 1, 0, '{"userName": "ghost@tidewater.example"}')
         connection.execute("INSERT INTO resources (id, type, version, floor, resource) VALUES (?, ?, ?, ?, ?)", ghost)
@@ -172,7 +173,7 @@ def test_nothing_is_left_of_a_demonstration_that_is_ended_in_the_middle(number: 
     url = process.stdout.readline().removeprefix("A hub runs at ").partition(",")[0]
     assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
     os.kill(process.pid, number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, said) == (code, "The demonstration was ended before it was over.\n")
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/readyz", trust_env=False)
@@ -182,6 +183,6 @@ def test_nothing_is_left_of_a_demonstration_that_is_ended_in_the_middle(number: 
 def test_a_folder_that_was_used_before_is_refused(tmp_path: Path):
     (tmp_path / "kept" / "copies").mkdir(parents=True)
     process = start(tmp_path / "home", "--folder", str(tmp_path / "kept"))
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE)
     expected = f"The folder {tmp_path / 'kept'} has the files of an earlier demonstration; name another one.\n"
     assert (process.returncode, said) == (1, expected)

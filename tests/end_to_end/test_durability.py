@@ -94,7 +94,7 @@ def test_sigterm_finishes_what_is_in_flight(start_hub: Callable[..., LiveHub]):
         with hub.client() as client:  # the hub has read what came before this answer
             assert client.get("/ServiceProviderConfig").status_code == 200
         hub.terminate()
-        wait_until(lambda: not hub.accepts_connections(), 10, "the closing of the door")
+        wait_until(lambda: not hub.accepts_connections(), "the closing of the door")
         connection.sendall(body[10:])
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 201 "), answer

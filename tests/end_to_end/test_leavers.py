@@ -49,28 +49,28 @@ def test_a_leaver_overtakes_though_the_hub_is_killed(tmp_path: Path):
 
         receiver.answer = answer
         _create(hub, receiver)
-        wait_until(lambda: len(receiver.arrivals) > 20, 10, "the beginning")
+        wait_until(lambda: len(receiver.arrivals) > 20, "the beginning")
 
         # Of the leaver eight changes are owed, which at this pace are two minutes away in the log.
         leaver, last = ids[-1], _CHANGES + 2
         with hub.client() as client:
             assert client.delete(f"/Users/{leaver}").status_code == 204
         committed = time.monotonic()
-        wait_until(lambda: len(_versions(receiver, leaver)) >= 3, 10, "the first changes of the leaver")
+        wait_until(lambda: len(_versions(receiver, leaver)) >= 3, "the first changes of the leaver")
         hub.kill()
         hub.start()
-        wait_until(lambda: last in _versions(receiver, leaver), 15, "the leaver")
+        wait_until(lambda: last in _versions(receiver, leaver), "the leaver")
         took = time.monotonic() - committed
         assert len(receiver.arrivals) < 400
 
         # So much later it is settled, and another death repeats nothing of it.
         count = len(receiver.arrivals)
-        wait_until(lambda: len(receiver.arrivals) > count + 30, 20, "thirty more")
+        wait_until(lambda: len(receiver.arrivals) > count + 30, "thirty more")
         versions = _versions(receiver, leaver)
         hub.kill()
         slow = False
         hub.start()
-        wait_until(lambda: is_quiet(hub), 60, "all the rest")
+        wait_until(lambda: is_quiet(hub), "all the rest")
         assert _versions(receiver, leaver) == versions
         assert hub.stop() == 0
         state = asyncio.run(checker.read_state(tmp_path / "scimhub.db"))
@@ -85,16 +85,17 @@ def test_a_leaver_arrives_at_once_behind_a_backlog(tmp_path: Path):
         made = asyncio.run(write(hub, [("POST", "/Users", user(f"u{number}", active=True)) for number in range(2500)]))
         receiver.answer = lambda event: time.sleep(_SLOWNESS) or 204
         _create(hub, receiver)
-        wait_until(lambda: len(receiver.arrivals) > 20, 10, "the beginning")
+        wait_until(lambda: len(receiver.arrivals) > 20, "the beginning")
         leaver = made[-1]["id"]
         with hub.client() as client:
             body = patch({"op": "replace", "path": "active", "value": False})
             assert client.patch(f"/Users/{leaver}", json=body).is_success
             committed = time.monotonic()
-        wait_until(lambda: 2 in _versions(receiver, leaver), 10, "the leaver")
+        wait_until(lambda: 2 in _versions(receiver, leaver), "the leaver")
         took = time.monotonic() - committed
         assert _versions(receiver, leaver) == [1, 2]
-        assert took < 3
+        # In the order of the log it would be two minutes.
+        assert took < 30
         print(f"The leaver arrived {took:.2f} s after his commit, before {2500 - len(receiver.arrivals)} others.")
         metrics = httpx.get(f"{hub.url}/metrics").text
         assert 'scimhub_destination_oldest_leaver_seconds{destination="all",directory="default"} 0.0' in metrics or (

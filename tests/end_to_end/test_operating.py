@@ -91,7 +91,7 @@ def test_failed_operations_of_a_bulk_request_are_among_the_errors(live_hub: Live
         listed = scimhub(live_hub.folder, "exchanges", "--errors", "--json", database=database)
         return {each["id"]: each["detail"] for each in json.loads(listed.stdout)}
 
-    wait_until(lambda: request_id in details(), 10, "the exchange is recorded")
+    wait_until(lambda: request_id in details(), "the exchange is recorded")
     assert details()[request_id].startswith("1 of 1 operations failed; the first: There is no User")
 
 

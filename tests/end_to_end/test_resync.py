@@ -17,6 +17,7 @@ from tests.end_to_end.crashing import Supervisor, Writer, let_settled_go
 from tests.end_to_end.live import TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.test_scim_application import NEEDS_SCIMMY, admin, create, everybody, scim2_server, scimmy, settled, teams
+from tests.servers.running import PATIENCE
 
 Json = dict[str, Any]
 TWIN = "/directories/default/destinations/twin"
@@ -43,7 +44,7 @@ def apply(hub: LiveHub, plan_id: str, **wish: Any) -> Json:
         return over(hub)
 
 
-def over(hub: LiveHub, name: str = "twin", limit: float = 60) -> Json:
+def over(hub: LiveHub, name: str = "twin") -> Json:
     """The backfill of the destination when it is done."""
     found: list[Json] = []
     with admin(hub) as client:
@@ -52,7 +53,7 @@ def over(hub: LiveHub, name: str = "twin", limit: float = 60) -> Json:
             found.append(client.get(f"/directories/default/destinations/{name}/backfill").json())
             return found[-1]["state"] == "done"
 
-        wait_until(is_done, limit, "the backfill's end")
+        wait_until(is_done, "the backfill's end")
     return found[-1]
 
 
@@ -79,21 +80,21 @@ def application(request: pytest.FixtureRequest, start_hub: Callable[..., LiveHub
 
         def answers() -> bool:
             try:
-                return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN)).status_code == 200
+                return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN), verify=False).status_code == 200
             except httpx.TransportError:
                 return False
 
-        wait_until(answers, 20, "the application's first answer")
+        wait_until(answers, "the application's first answer")
         yield request.param, url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def test_what_was_tampered_with_is_named_exactly_and_mended(start_hub: Callable[..., LiveHub], application: tuple[str, str]):
     name, url = application
     hub = start_hub(egress_loopback="true")
-    with hub.client() as source, httpx.Client(base_url=url, headers=scim_headers(TOKEN), timeout=30) as target:
+    with hub.client() as source, httpx.Client(base_url=url, headers=scim_headers(TOKEN), timeout=30, verify=False) as target:
         ids = [source.post("/Users", json=user(f"kim{n:02}", title=f"title {n}")).json()["id"] for n in range(12)]
         staff = source.post("/Groups", json=group("staff", *ids[:6])).json()["id"]
         create(hub, url)
@@ -189,11 +190,11 @@ def test_whom_the_application_reactivated_meets_the_brake_before_a_resync_deacti
         assert "will trip at 12 removals of 12 User" in made["verdict"]
         applied = apply(hub, made["id"])
         assert applied["told"] == 12
-        wait_until(lambda: client.get(f"{TWIN}/brake").json()["tripped"], 20, "the trip")
+        wait_until(lambda: client.get(f"{TWIN}/brake").json()["tripped"], "the trip")
         assert sum(not one["active"] for one in target.get("/Users").json()["Resources"]) <= 5
         client.post(f"{TWIN}/brake/release", json={"all": True})
         wait_until(
-            lambda: not any(one["active"] for one in target.get("/Users").json()["Resources"]), 20, "the end of all that waited"
+            lambda: not any(one["active"] for one in target.get("/Users").json()["Resources"]), "the end of all that waited"
         )
 
 
@@ -241,7 +242,7 @@ def test_a_new_application_is_filled_beside_what_happens_and_by_a_hub_that_is_ki
         def some_are_there() -> bool:
             return target.get("/Users", params={"count": 0}).json()["totalResults"] > 20
 
-        wait_until(some_are_there, 20, "the first of them")
+        wait_until(some_are_there, "the first of them")
         hub.kill()
         hub.start()
         with hub.client() as source:
@@ -287,7 +288,7 @@ def test_a_backfill_survives_the_death_of_the_hub_and_takes_no_version_back(plac
         writer._users += ids[:40]
         with ThreadPoolExecutor(1) as pool:
             pool.submit(writer.run).result()
-        wait_until(lambda: supervisor.deaths > 0, 30, "a death")
+        wait_until(lambda: supervisor.deaths > 0, "a death")
         supervisor.end()
         let_settled_go(hub)
         over(hub, "all")

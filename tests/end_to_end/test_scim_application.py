@@ -11,12 +11,15 @@ import pytest
 
 from tests.end_to_end.live import ADMIN_TOKEN, ROOT, TOKEN, LiveHub, free_port, group, patch, scim_headers, user, wait_until
 from tests.servers import running
+from tests.servers.running import PATIENCE
 
 Json = dict[str, Any]
 
 
 def admin(hub: LiveHub) -> httpx.Client:
-    return httpx.Client(base_url=f"{hub.url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=30)
+    return httpx.Client(
+        base_url=f"{hub.url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=30, verify=False
+    )
 
 
 def create(hub: LiveHub, target: str, name: str = "twin", **wish: Any) -> Json:
@@ -35,7 +38,7 @@ def settled(hub: LiveHub, name: str = "twin") -> None:
             status = client.get(f"/directories/default/destinations/{name}").json()["status"]
             return status["lag"] == 0 and status["held"] == 0 and status["in_flight"] == 0
 
-        wait_until(is_done, 20, "the application's being up to date")
+        wait_until(is_done, "the application's being up to date")
 
 
 def everybody(client: httpx.Client) -> dict[str, Json]:
@@ -138,21 +141,21 @@ def other_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     def answers() -> bool:
         assert process.poll() is None, (tmp_path / "application.log").read_text()
         try:
-            return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN)).status_code == 200
+            return httpx.get(f"{url}/ServiceProviderConfig", headers=scim_headers(TOKEN), verify=False).status_code == 200
         except httpx.TransportError:
             return False
 
     try:
-        wait_until(answers, 20, "the application's start")
+        wait_until(answers, "the application's start")
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def test_an_application_that_we_did_not_write(start_hub: Callable[..., LiveHub], other_server: str):
     hub = start_hub(egress_loopback="true")
-    with hub.client() as source, httpx.Client(base_url=other_server, headers=scim_headers(TOKEN)) as twin:
+    with hub.client() as source, httpx.Client(base_url=other_server, headers=scim_headers(TOKEN), verify=False) as twin:
         there = twin.post("/Users", json=user("kim0", title="from before")).json()["id"]
         boss = source.post("/Users", json=user("boss")).json()["id"]
         ids = [source.post("/Users", json=user(f"kim{number}", title="clerk")).json()["id"] for number in range(6)]
@@ -194,7 +197,7 @@ def test_a_hub_that_is_killed_again_and_again_makes_nobody_twice(start_hub: Call
             def has_so_many(wanted: int = wanted) -> bool:
                 return twin.get("/Users", params={"count": 0}).json()["totalResults"] >= wanted
 
-            wait_until(has_so_many, 30, f"{wanted} people at the application")
+            wait_until(has_so_many, f"{wanted} people at the application")
             hub.kill()
             hub.start()
         settled(hub)

@@ -1,6 +1,6 @@
 """Memory and database give the same answer to the same condition, whatever the condition and the resources."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from random import Random
 
@@ -119,9 +119,13 @@ def elements(kind: Kind) -> st.SearchStrategy[Condition]:
 
 def found_by_sql(connection: Tables, kind: Kind, condition: Condition) -> list[int]:
     """What the database finds, be there search indexes or not."""
-    found = found_in(connection, kind, condition)
+    asked = filter_sql.compile(condition, context(kind, connection.dialect))
+    found = found_in(connection, kind, *asked)
     if is_searched(connection):
-        assert found_in(connection, SEARCHED.kinds[kind.name], condition) == found, condition
+        by_index = filter_sql.compile(condition, context(SEARCHED.kinds[kind.name], connection.dialect))
+        # Most conditions ask no search index: the same statement once more would find the same.
+        if by_index != asked:
+            assert found_in(connection, kind, *by_index) == found, condition
     return found
 
 
@@ -131,8 +135,7 @@ def is_searched(connection: Tables) -> bool:
     return bool(connection.fetch("SELECT 1 FROM search_indexes LIMIT 1"))
 
 
-def found_in(connection: Tables, kind: Kind, condition: Condition) -> list[int]:
-    text, parameters = filter_sql.compile(condition, context(kind, connection.dialect))
+def found_in(connection: Tables, kind: Kind, text: str, parameters: Sequence[object]) -> list[int]:
     # NULL would be lost in a WHERE; so that it is not, the value itself is looked at.
     query = f"SELECT r.key, {text} FROM resources AS r WHERE r.directory = ? AND r.kind = ? ORDER BY r.key"
     rows = connection.fetch(query, (*parameters, DIRECTORY, kind.name))

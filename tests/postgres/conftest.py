@@ -8,11 +8,15 @@ from scimhub import clock
 from scimhub.sqlstore.store import SqlStore, open_store
 from tests.servers.postgres import Server
 
+# For a test of what makes the tables.
+EMPTY = pytest.mark.parametrize("url", ["empty"], indirect=True)
+
 
 @pytest.fixture
-async def url(postgres_server: Server) -> AsyncIterator[str]:
-    """An empty database."""
-    made = await postgres_server.create_database()
+async def url(request: pytest.FixtureRequest, postgres_server: Server) -> AsyncIterator[str]:
+    """A database with the hub's tables and nothing in them, or an empty one; see ``EMPTY``."""
+    is_empty = getattr(request, "param", None) == "empty"
+    made = await (postgres_server.create_database() if is_empty else postgres_server.create_hub_database())
     yield made
     await postgres_server.drop_database(made)
 

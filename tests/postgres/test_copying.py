@@ -13,9 +13,12 @@ from scimhub.distribution.delivery import Subscription
 from scimhub.sqlstore import copying
 from scimhub.sqlstore.store import open_file_store
 from tests.cli.command import run
+from tests.postgres.conftest import EMPTY
 from tests.store_contract import test_searching
 from tests.store_contract.conftest import open_desk, open_sqlite
 from tests.store_contract.harness import T1, Desk, applied
+
+pytestmark = EMPTY
 
 WHEN = {"now": T1, "random": os.urandom}
 

@@ -21,6 +21,7 @@ from scimhub.sqlstore.postgres.examination import Circumstances
 from scimhub.sqlstore.store import SqlStore, open_store
 from tests.servers import postgres
 from tests.servers.postgres import Server
+from tests.servers.running import PATIENCE
 from tests.store_contract.kept_secrets import KEPT, LEFT
 
 GIVEN = Circumstances(20, "none", has_direct=False, wanted={})
@@ -35,7 +36,7 @@ def durable() -> Iterator[Server]:
 
 @pytest.fixture
 async def url(durable: Server) -> AsyncIterator[str]:
-    made = await durable.create_database()
+    made = await durable.create_hub_database()
     yield made
     await durable.drop_database(made)
 
@@ -71,7 +72,7 @@ async def test_what_could_lose_writes_is_a_failure(postgres_server: Server, raw:
     await raw.execute("SET synchronous_commit = off")
     finding = (await found(raw))["durability"]
     assert (finding.verdict, "synchronous_commit is off" in finding.sentence) == ("FAIL", True)
-    made = await postgres_server.create_database()
+    made = await postgres_server.create_hub_database()
     careless = await open_store(made, new_id=clock.new_id, now=clock.now_text)
     [finding] = [one for one in (await careless.check()).findings if one.subject == "durability"]
     await careless.close()
@@ -193,7 +194,7 @@ async def test_a_standby_is_refused_and_a_hub_that_finds_itself_on_one_is_not_re
     assert await fresh.fetchval("SELECT current_setting('transaction_read_only')") == "on"
     await fresh.close()
     await durable.administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await store.check_alive()

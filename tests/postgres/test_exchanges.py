@@ -19,6 +19,7 @@ from scimhub.sqlstore.postgres import partitions
 from scimhub.sqlstore.postgres.partitions import Partition
 from tests.keys import SEALING_KEYS
 from tests.servers.postgres import Server
+from tests.servers.running import PATIENCE
 from tests.store_contract.harness import T0, T1, T2
 from tests.store_contract.recorded import FIRST, KEPT, TRY, ids
 
@@ -238,7 +239,7 @@ async def test_a_terminated_connection_is_made_again_and_loses_nothing(
     another.record(FIRST._replace(id="x3"))
     await asyncio.gather(recording.flush(), another.flush(), store.check_alive())
     assert (recording.dropped, another.dropped) == (0, 0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(await ids(recording)) != 3:
             await asyncio.sleep(0)
 

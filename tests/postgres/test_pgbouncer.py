@@ -17,9 +17,10 @@ from scimhub.scim.catalog import standard_catalog
 from scimhub.sqlstore.exchanges import open_exchanges
 from scimhub.sqlstore.postgres import pooling
 from scimhub.sqlstore.store import SqlStore, open_store
+from tests.postgres.conftest import EMPTY
 from tests.servers import pgbouncer, running
 from tests.servers.postgres import Server
-from tests.servers.running import Missing
+from tests.servers.running import PATIENCE, Missing
 from tests.store_contract import test_members, test_searching, test_writing
 from tests.store_contract.conftest import open_desk
 from tests.store_contract.harness import T0, Desk, applied
@@ -67,6 +68,7 @@ async def test_what_lies_between_is_recognised(url: str, pooled: str):
     assert await pooling.detect(pooled, 10) == expected
 
 
+@EMPTY
 async def test_nodes_that_start_together_make_the_tables_once(open_node: OpenNode):
     stores = await asyncio.gather(*(open_node() for _ in range(4)))
     assert len({store.log_epoch for store in stores}) == 1
@@ -109,7 +111,7 @@ async def test_what_a_node_writes_the_others_hear_of(open_node: OpenNode, url: s
     second.database.on_commit(lambda: loop.call_soon_threadsafe(woken.set))
     version = await first.save_additions(desk.directory.key, {})
     await desk.user("kim")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await woken.wait()
         while second.catalog_version(desk.directory.key) != version:
             await asyncio.sleep(0.01)
@@ -146,7 +148,7 @@ async def test_connections_that_the_server_breaks_off_are_replaced(open_node: Op
     sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
     await connection.fetchval(sql, url.rpartition("/")[2])
     await connection.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 assert await desk.user("kim")

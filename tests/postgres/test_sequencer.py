@@ -10,6 +10,7 @@ from scimhub.sqlstore.postgres import locks, sequencer
 from scimhub.sqlstore.postgres.database import PLANNING
 from scimhub.sqlstore.postgres.numbering import MOVED_UNTIL_CLEANED
 from scimhub.sqlstore.store import SqlStore
+from tests.servers.running import PATIENCE
 from tests.store_contract.conftest import open_desk
 
 DIRECTORIES = 6
@@ -150,7 +151,7 @@ async def test_who_waited_for_another_to_number_a_step_gets_what_lies_behind_it_
     await other.fetchrow(sequencer._MOVE, sequencer.LARGEST_STEP, "epoch")
     asking = asyncio.create_task(store.last_position())
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not await other.fetchval(waiting):
             await asyncio.sleep(0.01)
             await other.execute("SELECT pg_stat_clear_snapshot()")
@@ -166,7 +167,7 @@ async def test_what_a_dead_node_left_is_numbered_by_another(open_node, url: str)
     connection = await asyncpg.connect(url)
     await connection.execute(_STAGE, "c", 1, "r", 1)
     await connection.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await woken.wait()
     assert [change.id for change in await store.read_changes(0, 9)] == ["c"]
 
@@ -181,7 +182,7 @@ async def test_what_was_moved_away_is_cleaned_up_and_its_room_used_again(open_no
             _STAGE, [(str(number), 1, "r", number) for number in range(first, first + MOVED_UNTIL_CLEANED)]
         )
         await store.last_position()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while numbering.cleaning is not None or numbering.moved >= MOVED_UNTIL_CLEANED:
                 await asyncio.sleep(0.01)
         sizes.append(await connection.fetchval("SELECT pg_relation_size('staged_changes')"))
@@ -217,7 +218,7 @@ async def test_a_node_is_woken_once_by_what_it_wrote_and_when_that_has_its_posit
         # By the time that another node's news are heard, one's own have been, too.
         await beside.user(name)
         await other.last_position()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while store.database.known_head() != 2 * count:
                 await asyncio.sleep(0.001)
     assert heads == [1, 2, 3, 4, 5, 6]

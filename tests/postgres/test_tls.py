@@ -16,7 +16,7 @@ from scimhub.sqlstore.store import open_store
 from tests.destinations.certificates import make_certificates
 from tests.servers import postgres
 from tests.servers.postgres import Server
-from tests.servers.running import Missing
+from tests.servers.running import PATIENCE, Missing
 from tests.store_contract.conftest import open_desk
 
 # How many connections the database has, by whether they are encrypted.
@@ -59,7 +59,7 @@ async def test_a_hub_verifies_the_server_on_every_connection(verified: str, tmp_
     async with app.open_hub(Settings(database=verified, data=tmp_path)) as hub:
         await hub.exchanges.find([clock.new_id()])
         async with hub.store.database.borrow() as raw:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 # Of the pool, of the exchanges, and the one that listens for news.
                 while (found := dict(await raw.fetch(CONNECTIONS))).get(True, 0) < 3:
                     await asyncio.sleep(0.01)
@@ -74,7 +74,7 @@ async def test_news_between_nodes_go_the_same_way(verified: str, monkeypatch: py
     heard = asyncio.Event()
     first.on_commit(lambda: None)
     second.on_commit(heard.set)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         for number in itertools.count():
             await desk.user(f"user{number}")
             with contextlib.suppress(TimeoutError):

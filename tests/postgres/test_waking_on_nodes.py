@@ -12,6 +12,7 @@ from scimhub.sqlstore.postgres import database
 from scimhub.sqlstore.store import open_store
 from tests.consumer.hub import Place
 from tests.postgres.test_leases import create, join, positions, until
+from tests.servers.running import PATIENCE
 from tests.store_contract.conftest import open_desk
 
 __all__ = ["join"]
@@ -26,7 +27,7 @@ async def test_news_of_a_hub_in_another_schema_put_nobody_to_sleep(url: str):
             schema = f"{url}?search_path={name}"
             stores.append(await open_store(schema, new_id=clock.new_id, now=clock.now_text, connections=5))
             stack.push_async_callback(stores[-1].close)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'") < 2:
                 await asyncio.sleep(0.01)
         few, many = await open_desk(stores[0], "few"), await open_desk(stores[1], "many")
@@ -39,7 +40,7 @@ async def test_news_of_a_hub_in_another_schema_put_nobody_to_sleep(url: str):
             await stores[1].last_position()
             woken.clear()
             await few.user(f"user{turn}")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE):
                 await woken.wait()
     await connection.close()
 

@@ -87,7 +87,7 @@ def open_kafka(folder: Path, jvm: Sequence[str] = QUICK, **more: str) -> tuple[P
     subprocess.run(
         [*formatting, "-c", str(folder / "server.properties")], check=True, stdin=subprocess.DEVNULL, capture_output=True
     )
-    return Program([*java, "kafka.Kafka", str(folder / "server.properties")], port, folder, limit=60), secured
+    return Program([*java, "kafka.Kafka", str(folder / "server.properties")], port, folder), secured
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from shutil import rmtree
 
 from tests.end_to_end.live import wait_until
 from tests.servers.postgres import Server
-from tests.servers.running import Missing, free_port
+from tests.servers.running import PATIENCE, Missing, free_port
 
 _PROGRAM = Path("/usr/sbin/pgbouncer")
 _NOBODY = 65534
@@ -62,9 +62,9 @@ def pooling(server: Server) -> Iterator[int]:
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([runs, folder / "ini"], stdout=log, stderr=log, cwd="/", **user)
     try:
-        wait_until(lambda: "process up" in (folder / "log").read_text(), 20, "pgbouncer's start")
+        wait_until(lambda: "process up" in (folder / "log").read_text(), "pgbouncer's start")
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
         rmtree(folder, ignore_errors=True)

@@ -20,6 +20,7 @@ from typing import Any
 
 import asyncpg
 
+from scimhub.sqlstore.postgres import migrate
 from tests.servers import running
 from tests.servers.running import Missing
 
@@ -40,6 +41,8 @@ class Server:
     durable: bool
     is_secret: bool = False
     running: "subprocess.Popen[bytes] | None" = None
+    # The database that has the hub's tables, once one was asked for.
+    template: str = ""
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -58,7 +61,7 @@ class Server:
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self.running = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody())
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + running.PATIENCE
         while not self._answers():
             assert self.running.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < limit, "PostgreSQL did not start"
@@ -83,7 +86,7 @@ class Server:
         """SIGINT ends it in order, SIGQUIT at once, as after a crash."""
         if self.running is not None:
             self.running.send_signal(how)
-            self.running.wait(30)
+            self.running.wait(running.PATIENCE)
             self.running = None
 
     def _answers(self) -> bool:
@@ -99,6 +102,27 @@ class Server:
         name = f"hub_{secrets.token_hex(6)}"
         await self.administer(f"CREATE DATABASE {name} STRATEGY file_copy")
         return self.url(name)
+
+    async def create_hub_database(self) -> str:
+        """The URL of a new database with the hub's tables, in which no hub was yet.
+
+        It is copied from one that was migrated, which takes two thirds of the time. The name of its history
+        is that of all the copies.
+        """
+        if not self.template:
+            self.template = await self._create_template()
+        name = f"hub_{secrets.token_hex(6)}"
+        await self.administer(f"CREATE DATABASE {name} TEMPLATE {self.template} STRATEGY file_copy")
+        return self.url(name)
+
+    async def _create_template(self) -> str:
+        url = await self.create_database()
+        raw = await asyncpg.connect(url)
+        try:
+            await migrate.migrate(raw, now="2026-11-23T10:00:00.000Z", random=os.urandom, fold_version=1)
+        finally:
+            await raw.close()
+        return url.rpartition("/")[2]
 
     async def drop_database(self, url: str) -> None:
         await self.administer(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")

@@ -49,7 +49,7 @@ def open_rabbitmq(folder: Path) -> Program:
         except OSError:
             return False
 
-    return Program([str(_PROGRAM)], port, folder, environment, is_ready, limit=60)
+    return Program([str(_PROGRAM)], port, folder, environment, is_ready)
 
 
 def control(program: Program, *command: str) -> None:

@@ -17,6 +17,8 @@ class Missing(Exception):
 
 # What was left out of this run of the tests, and why; the last lines of the run tell it.
 left_out: dict[str, str] = {}
+# Seconds that only something which hangs takes, on a machine with much other work as well.
+PATIENCE = 120.0
 # CI sets it: there nothing may be left out.
 IS_REQUIRED = bool(os.environ.get("REQUIRE_SERVERS"))
 
@@ -37,7 +39,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     # Says whether it takes requests; by default, whether it takes connections.
     is_ready: Callable[[], bool] | None = None
-    limit: float = 30.0
+    limit: float = PATIENCE
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -88,10 +90,10 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, how)
         try:
-            process.wait(10)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(PATIENCE)
         # What it had started may take a moment longer to let go of the port.
         end = time.monotonic() + 10
         while self._accepts() and time.monotonic() < end:

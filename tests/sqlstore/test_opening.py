@@ -14,6 +14,7 @@ from scimhub.directory.errors import StoreUnusable
 from scimhub.sqlstore.migrations import Migration
 from scimhub.sqlstore.sqlite import driver, migrate
 from scimhub.sqlstore.store import SqlStore
+from tests.servers.running import PATIENCE
 from tests.store_contract.conftest import counting_random, open_sqlite
 from tests.store_contract.harness import T0
 from tests.store_contract.kept_secrets import KEPT, LEFT
@@ -104,7 +105,7 @@ def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path
         assert child.stdout.readline() == "open\n"
         with pytest.raises(StoreUnusable, match=f"process {child.pid};"):
             open_sqlite(tmp_path)
-        child.communicate("", timeout=10)
+        child.communicate("", timeout=PATIENCE)
     open_sqlite(tmp_path).database.close_here()
 
 

@@ -9,6 +9,7 @@ import pytest
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.intents import Applied, Create, UniqueConflict
 from scimhub.sqlstore.store import SqlStore
+from tests.servers.running import PATIENCE
 from tests.store_contract.harness import Desk, user
 
 
@@ -93,7 +94,7 @@ async def test_what_turns_in_a_row_submit_is_one_transaction(store: SqlStore):
 
 async def test_nothing_waits_for_a_loop_that_never_stops_to_submit(store: SqlStore):
     tasks = await write_each_turn(store, 64)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not tasks[0].done():
             tasks += await write_each_turn(store, 1)
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -198,7 +199,7 @@ async def test_closing_in_the_same_turn_finishes_what_was_submitted_in_it(store:
     tasks = [asyncio.create_task(store.database.write(insert(name))) for name in "abc"]
     await asyncio.sleep(0)
     store.database.close_here()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*tasks) == [None, None, None]
 
 

@@ -31,12 +31,12 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[str | Path]:
-    """Where an empty database is."""
+    """Where a database is in which nothing was written yet."""
     if database == "sqlite":
         yield tmp_path / "hub.db"
         return
     server = request.getfixturevalue("postgres_server")
-    made = await server.create_database()
+    made = await server.create_hub_database()
     yield made
     await server.drop_database(made)
 

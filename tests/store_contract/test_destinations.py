@@ -13,6 +13,7 @@ from scimhub.distribution.ports import Settlement
 from scimhub.sqlstore import changes
 from scimhub.sqlstore.store import SqlStore
 from tests.keys import keep_secret
+from tests.servers.running import PATIENCE
 from tests.store_contract.conftest import open_desk
 from tests.store_contract.harness import T0, T1, T2, Desk, user
 
@@ -415,7 +416,7 @@ async def test_each_commit_is_told_until_it_is_ended(store: SqlStore, desk: Desk
     end_another = store.on_commit(lambda: None)
     for expected, name in enumerate(("kim", "sam"), 1):
         await desk.user(name)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while expected not in seen:
                 await asyncio.sleep(0)
     end()

@@ -14,6 +14,7 @@ from scimhub.app import Hub, open_hub
 from scimhub.consumer import Event
 from tests.end_to_end.live import TOKEN, patch, scim_headers, user
 from tests.end_to_end.receiver import Receiver
+from tests.servers.running import PATIENCE
 
 DESTINATIONS = "/directories/default/destinations"
 ONE = f"{DESTINATIONS}/payroll"
@@ -75,9 +76,9 @@ async def person(scim: httpx.AsyncClient, name: str) -> str:
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"{what} did not happen within 10 s"
+        assert time.monotonic() < end, f"{what} did not happen"
         await asyncio.sleep(0.01)
 
 
@@ -90,7 +91,7 @@ async def shown(client: httpx.AsyncClient, path: str = ONE) -> Json:
 
 async def shown_when(client: httpx.AsyncClient, condition: Callable[[Json], object]) -> Json:
     """The destination as soon as it is so."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not condition(found := await shown(client)):
         assert time.monotonic() < end, f"it stays {found}"
         await asyncio.sleep(0.02)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scimhub.web import protocol
+from tests.servers.running import PATIENCE
 from tests.web.connections import LAST, answered, serving
 
 
@@ -36,7 +37,7 @@ async def reader(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def test_a_head_that_does_not_end_is_refused():
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         told = await answered(port, [b"GET /a HTTP/1.1\r\nHost: hub\r\nX-Filler: ", *[b"x" * 50_000] * 20])
     assert told.startswith(b"HTTP/1.1 431 ")
 
@@ -51,7 +52,7 @@ async def test_who_is_still_sending_comes_to_read_the_answer(version: bytes, fra
     head = b"POST /a HTTP/%b\r\nHost: hub\r\nConnection: close\r\n%b\r\n\r\n" % (version, framing)
     chunk = b"x" * 50_000
     piece = chunk if b"Length" in framing else b"%x\r\n%b\r\n" % (len(chunk), chunk)
-    async with asyncio.timeout(20), serving(hasty) as port:
+    async with asyncio.timeout(PATIENCE), serving(hasty) as port:
         told = await answered(port, [head, *[piece] * 100])
     assert told.startswith(b"HTTP/1.1 200 OK\r\n")
     assert told.endswith(b"\r\n\r\ntoo large")
@@ -60,7 +61,7 @@ async def test_who_is_still_sending_comes_to_read_the_answer(version: bytes, fra
 async def test_who_is_still_sending_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(protocol, "_LINGERING", 0.05)
     connections: set[Any] = set()
-    async with asyncio.timeout(20), serving(hasty, connections=connections) as port:
+    async with asyncio.timeout(PATIENCE), serving(hasty, connections=connections) as port:
         incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /a HTTP/1.1\r\nHost: hub\r\nConnection: close\r\nContent-Length: 5000000\r\n\r\nhello")
         assert (await incoming.read()).endswith(b"too large")
@@ -86,7 +87,7 @@ POST = b"POST %b HTTP/1.1\r\nHost: hub\r\n"
     ],
 )
 async def test_what_is_no_request_is_refused_as_its_path_has_errors(sent: bytes, status: str, detail: str):
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         [scim, other] = [
             await answered(port, [whole[start : start + 50_000] for start in range(0, len(whole), 50_000)])
             for whole in (sent.replace(b"%b", path) for path in (b"/scim/acme/v2/Users", b"/admin/v1/sources"))
@@ -102,20 +103,20 @@ async def test_what_is_no_request_is_refused_as_its_path_has_errors(sent: bytes,
 
 
 async def test_an_older_client_need_not_say_whom_it_asks():
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         assert (await answered(port, [b"GET /a HTTP/1.0\r\n\r\n"])).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_a_large_head_that_ends_is_taken():
     head = b"GET /a HTTP/1.1\r\nHost: hub\r\nX-Filler: " + b"x" * 30_000 + b"\r\nConnection: close\r\n\r\n"
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         told = await answered(port, [head[:20_000], head[20_000:]])
     assert told.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_wish_for_another_protocol_is_not_granted_and_the_request_is_answered():
     head = b"GET /a HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         told = await answered(port, [head])
     assert told.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"connection: close\r\n" in told
@@ -129,7 +130,7 @@ async def test_a_wish_for_another_protocol_takes_no_body_away(content: bytes, cu
     """Java's own client wishes for HTTP/2 with its first request, whatever that is."""
     head = b"POST /a HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
     edge = len(content) - cut
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         told = await answered(port, [LAST.replace(b"close", b"keep-alive") + head + content[:edge], content[edge:]])
     assert told.count(b"HTTP/1.1 200 OK") == 2
     assert told.endswith(b"\r\nconnection: close\r\n\r\n5")
@@ -139,14 +140,14 @@ async def test_what_was_sent_before_nonsense_is_answered_and_nothing_else():
     first = b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n"
     begun = b"POST /b HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
     for nonsense in (b"nonsense\r\n\r\n", begun):
-        async with asyncio.timeout(20), serving(reader) as port:
+        async with asyncio.timeout(PATIENCE), serving(reader) as port:
             told = await answered(port, [first + first + nonsense + LAST])
         assert told.count(b"HTTP/1.1 200 OK") == told.count(b"HTTP/1.1") == 2
 
 
 @pytest.mark.parametrize("address", [b"/ines-\xc3\xa9", b"http://a:b:c/ines-?filter=ines-"])
 async def test_of_an_address_that_is_none_nothing_is_logged(address: bytes, caplog: pytest.LogCaptureFixture):
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         told = await answered(port, [b"GET %b HTTP/1.1\r\nHost: hub\r\n\r\n" % address])
     assert told.startswith(b"HTTP/1.1 400 ")
     (record,) = [record for record in caplog.records if record.message == "no HTTP request"]
@@ -160,7 +161,7 @@ async def test_an_application_that_reads_learns_that_the_rest_is_nonsense():
         learnt.append(await read(receive))
 
     begun = b"POST /b HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         assert (await answered(port, [begun, b"zz\r\n"])).startswith(b"HTTP/1.1 400 ")
     assert learnt == [None]
 
@@ -176,7 +177,7 @@ async def test_an_application_that_reads_learns_that_the_rest_is_nonsense():
     ids=["nothing", "between requests", "in a head", "in a body"],
 )
 async def test_a_client_that_is_silent_is_left(sent: bytes):
-    async with asyncio.timeout(20), serving(reader, timeout_keep_alive=0.2) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader, timeout_keep_alive=0.2) as port:
         told = await answered(port, [sent])
     assert told.startswith(b"HTTP/1.1 200 OK") is (b"/a HTTP/1.1\r\nHost: hub\r\n\r\n" in sent)
 
@@ -186,7 +187,7 @@ async def test_a_client_that_waits_is_not_left():
         await asyncio.sleep(0.7)
         await answer(send, b"late")
 
-    async with asyncio.timeout(20), serving(application, timeout_keep_alive=0.2) as port:
+    async with asyncio.timeout(PATIENCE), serving(application, timeout_keep_alive=0.2) as port:
         assert (await answered(port, [LAST])).endswith(b"late")
 
 
@@ -194,7 +195,7 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off():
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"x" * 50_000_000)
 
-    async with asyncio.timeout(20), serving(application, timeout_keep_alive=0.3) as port:
+    async with asyncio.timeout(PATIENCE), serving(application, timeout_keep_alive=0.3) as port:
         incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n")
         incoming._transport.pause_reading()  # type: ignore[attr-defined]
@@ -215,7 +216,7 @@ async def test_an_interim_answer_comes_when_the_body_is_wanted_and_only_then():
 
     for path, first in ((b"/wanted", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"/other", b"HTTP/1.1 200 OK\r\n")):
         head = b"POST %b HTTP/1.1\r\nHost: hub\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n" % path
-        async with asyncio.timeout(20), serving(application) as port:
+        async with asyncio.timeout(PATIENCE), serving(application) as port:
             incoming, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(head)
             assert await incoming.readexactly(len(first)) == first
@@ -234,7 +235,7 @@ async def test_an_application_without_an_answer_is_answered_for(method: bytes, f
         if fails:
             raise RuntimeError("a fault of the test")
 
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         told = await answered(port, [method + b" /a HTTP/1.1\r\nHost: hub\r\n\r\n"])
     head, _, body = told.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
@@ -264,7 +265,7 @@ async def test_a_wrong_answer_never_looks_whole(messages: list[dict[str, Any]]):
         for message in messages:
             await send(message)
 
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         told = await answered(port, [b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n"])
     head, _, body = told.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 500 ") or (b"content-length: 3" in head and len(body) < 3)
@@ -281,7 +282,7 @@ async def test_a_request_that_is_cancelled_closes_its_connection():
         begun.set()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         asking = asyncio.ensure_future(answered(port, [LAST]))
         await begun.wait()
         tasks[0].cancel()
@@ -293,7 +294,7 @@ async def test_a_request_that_is_cancelled_closes_its_connection():
 
 async def test_requests_that_come_together_are_not_taken_for_one_large_head():
     sent = b"GET /several HTTP/1.1\r\nHost: hub\r\n\r\n" * 5000 + LAST
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent[:10])
         for _ in range(10):
@@ -310,7 +311,7 @@ async def test_requests_that_come_together_are_not_taken_for_one_large_head():
 
 async def test_a_part_behind_a_body_is_no_place_for_bytes_without_end():
     head = b"POST /a HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Filler: "
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         told = await answered(port, [head, *[b"x" * 50_000] * 20])
     assert told.startswith(b"HTTP/1.1 431 ")
 
@@ -322,7 +323,7 @@ async def test_what_has_no_length_ends_with_the_connection_for_versions_without_
         await send({"type": "http.response.body", "body": b"all"})
 
     head = b"GET /a HTTP/%b\r\nHost: hub\r\nConnection: keep-alive\r\n\r\n" % version
-    async with asyncio.timeout(5), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application, timeout_keep_alive=3600) as port:
         assert (await answered(port, [head])).endswith(b"\r\nconnection: close\r\n\r\nall")
 
 
@@ -331,7 +332,7 @@ async def test_what_was_answered_is_not_refused_as_well():
         await answer(send, b"soon")
 
     begun = b"POST /b HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(begun)
         await incoming.readuntil(b"soon")
@@ -348,7 +349,7 @@ async def test_an_interim_answer_never_comes_within_another_one(version: bytes):
         await send({"type": "http.response.body", "body": b"late"})
 
     head = b"GET /a HTTP/%b\r\nHost: hub\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n" % version
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         told = await answered(port, [head])
     assert told.endswith(b"\r\n\r\nlate")
     assert b"100 Continue" not in told
@@ -356,7 +357,7 @@ async def test_an_interim_answer_never_comes_within_another_one(version: bytes):
 
 async def test_an_older_client_is_sent_no_interim_answer():
     head = b"POST /a HTTP/1.0\r\nHost: hub\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
-    async with asyncio.timeout(20), serving(reader) as port:
+    async with asyncio.timeout(PATIENCE), serving(reader) as port:
         assert (await answered(port, [head])).startswith(b"HTTP/1.1 200 OK")
 
 
@@ -369,7 +370,7 @@ async def test_a_client_that_was_stopped_is_not_left_as_silent():
         await reader(scope, receive, send)
 
     head = b"POST /a HTTP/1.1\r\nHost: hub\r\nContent-Length: 9000000\r\nConnection: close\r\n\r\n"
-    async with asyncio.timeout(20), serving(application, timeout_keep_alive=0.2) as port:
+    async with asyncio.timeout(PATIENCE), serving(application, timeout_keep_alive=0.2) as port:
         assert (await answered(port, [head, b"x" * 9_000_000])).endswith(b"9000000")
 
 
@@ -378,7 +379,7 @@ async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(more: bytes)
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"x" * 30_000_000)
 
-    async with asyncio.timeout(20), serving(application, timeout_keep_alive=0.3) as port:
+    async with asyncio.timeout(PATIENCE), serving(application, timeout_keep_alive=0.3) as port:
         incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /a HTTP/1.1\r\nHost: hub\r\n%b\r\n" % more)
         await incoming.readuntil(b"\r\n\r\n")
@@ -406,7 +407,7 @@ async def test_a_client_that_takes_nothing_of_a_stream_that_was_given_up_is_cut_
             given_up.set()
 
     connections: set[Any] = set()
-    async with asyncio.timeout(10), serving(patient, timeout_keep_alive=0.2, connections=connections) as port:
+    async with asyncio.timeout(PATIENCE), serving(patient, timeout_keep_alive=0.2, connections=connections) as port:
         incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n")
         incoming._transport.pause_reading()  # type: ignore[attr-defined]
@@ -432,7 +433,7 @@ async def test_what_is_sent_behind_a_request_waits_with_the_client_while_that_on
         await answer(send, b"done")
 
     one = b"POST /%b HTTP/1.1\r\nHost: hub\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000
-    async with asyncio.timeout(20), serving(application, connections=connections) as port:
+    async with asyncio.timeout(PATIENCE), serving(application, connections=connections) as port:
         told = await answered(port, [one % b"first" + one % b"" * 20 + LAST])
     assert told.count(b"done") == 22
     assert counted[0] == counted[1] > 0
@@ -447,7 +448,7 @@ async def test_a_fault_behind_a_whole_answer_takes_nothing_from_the_next_request
         if scope["path"] == "/a":
             raise RuntimeError("a fault of the test")
 
-    async with asyncio.timeout(20), serving(application) as port:
+    async with asyncio.timeout(PATIENCE), serving(application) as port:
         told = await answered(port, [b"GET /a HTTP/1.1\r\nHost: hub\r\n\r\n" + LAST])
     assert told.count(b"whole") == 2
     assert "a fault of the test" in caplog.text

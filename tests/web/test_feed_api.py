@@ -20,6 +20,7 @@ from scimhub.sqlstore.store import SqlStore
 from scimhub.web.feed_api import FeedApi, Limits
 from tests.consumer.hub import ROOT, TOKEN, Place, open_api, open_sqlite
 from tests.keys import keep_secret
+from tests.servers.running import PATIENCE
 
 OTHER_TOKEN = "token-of-another-feed-of-the-tests"
 EVENTS = "/feed/v1/acme/events"
@@ -172,7 +173,7 @@ async def test_acknowledgements_are_written_coarsely_and_the_last_one_too(place:
             await place.user(f"user{number}")
             await page(client, after=(await page(client))["next"])
         assert (await place.again(made)).cursor == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (await place.again(made)).cursor != 3:
                 await asyncio.sleep(0.01)
 
@@ -262,7 +263,7 @@ async def test_ten_long_polls_are_woken_by_one_commit(place: Place, client: http
     await until(lambda: sum(api._open.values()) == 10)
     # Of no interest: nobody is woken for good.
     await (await Place.open(place.store, "elsewhere")).user("stranger")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await place.user("anna")
         answers = await asyncio.gather(*polls)
     assert [types(answer) for answer in answers] == [["user.created"]] * 10
@@ -270,7 +271,7 @@ async def test_ten_long_polls_are_woken_by_one_commit(place: Place, client: http
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -285,7 +286,8 @@ async def test_stopping_ends_long_polls(place: Place, client: httpx.AsyncClient,
     await place.feed()
     poll = asyncio.create_task(page(client, wait=30))
     await until(lambda: sum(api._open.values()) == 1)
-    async with asyncio.timeout(5):
+    # Well before the poll's own end.
+    async with asyncio.timeout(20):
         await api.close()
         assert (await poll)["items"] == []
 

@@ -11,6 +11,7 @@ import pytest
 from scimhub.web.exchange import AT_ONCE, Answer
 from scimhub.web.malformed import Malformed
 from scimhub.web.protocol import Protocol
+from tests.servers.running import PATIENCE
 from tests.web import connections as connecting
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -35,7 +36,7 @@ class Counted(asyncio.Transport):
 
 
 def serving(
-    application: Any, writes: list[int] | None = None, connections: list[Protocol] | None = None
+    application: Any, writes: list[int] | None = None, connections: list[Protocol] | None = None, **more: Any
 ) -> AbstractAsyncContextManager[int]:
     """The port, with what is written and who connects noted."""
 
@@ -45,7 +46,7 @@ def serving(
             if connections is not None:
                 connections.append(self)
 
-    return connecting.serving(application, partial(Observed, malformed=Malformed()))
+    return connecting.serving(application, partial(Observed, malformed=Malformed()), **more)
 
 
 async def answer_with_path(scope: Any, receive: Any, send: Send) -> None:
@@ -60,7 +61,7 @@ def request(path: str, more: str = "") -> bytes:
 
 async def test_head_and_body_are_one_write():
     writes: list[int] = []
-    async with serving(answer_with_path, writes) as port, asyncio.timeout(10):
+    async with serving(answer_with_path, writes) as port, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("/one"))
         answer = await reader.readuntil(b"/one")
@@ -69,7 +70,7 @@ async def test_head_and_body_are_one_write():
 
 
 async def test_requests_sent_at_once_are_answered_in_order():
-    async with serving(answer_with_path) as port, asyncio.timeout(10):
+    async with serving(answer_with_path) as port, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"".join(request(f"/{number}") for number in range(5)) + request("/last", "Connection: close\r\n"))
         answers = await reader.read()
@@ -91,7 +92,7 @@ async def test_an_answer_is_whole_before_the_connection_closes():
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % length)]})
         await send({"type": "http.response.body", "body": b"x" * length})
 
-    async with serving(application) as port, asyncio.timeout(10):
+    async with serving(application) as port, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("/", "Connection: close\r\n"))
         answer = await reader.read()
@@ -109,7 +110,7 @@ async def test_a_stream_that_never_yields_to_the_loop_waits_for_a_reader_that_do
             await send({"type": "http.response.body", "body": b"x" * 10_000, "more_body": True})
             sent += 10_000
 
-    async with serving(application) as port, asyncio.timeout(20):
+    async with serving(application) as port, asyncio.timeout(PATIENCE):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("/"))
         while not sent:
@@ -131,7 +132,7 @@ async def test_a_client_that_is_gone_costs_nothing_more():
         await answer_with_path(scope, receive, send)
 
     writes: list[int] = []
-    async with serving(application, writes) as port, asyncio.timeout(10):
+    async with serving(application, writes) as port, asyncio.timeout(PATIENCE):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("/"))
         await begun.wait()
@@ -154,7 +155,7 @@ async def answer_by_asgi(scope: Any, receive: Any, send: Send) -> None:
 
 async def talk(application: Any, sent: bytes, writes: list[int] | None = None) -> list[bytes]:
     """The lines of all that is answered until the connection is closed; without the date, which may differ."""
-    async with serving(application, writes) as port, asyncio.timeout(10):
+    async with serving(application, writes) as port, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         answered = await reader.read()
@@ -196,7 +197,7 @@ async def test_a_connection_goes_on_after_a_body_that_nobody_read():
 @pytest.mark.parametrize("earlier", [0, 1], ids=["a new connection", "one that was used"])
 async def test_a_request_on_its_way_while_the_server_stops_is_answered_as_the_last(earlier: int):
     connections: list[Protocol] = []
-    async with serving(answer_with_path, connections=connections) as port, asyncio.timeout(10):
+    async with serving(answer_with_path, connections=connections) as port, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for number in range(earlier):
             writer.write(request(f"/{number}"))
@@ -213,7 +214,8 @@ async def test_a_request_on_its_way_while_the_server_stops_is_answered_as_the_la
 
 async def test_a_connection_without_a_request_is_closed_soon_after_the_server_stops():
     connections: list[Protocol] = []
-    async with serving(answer_with_path, connections=connections) as port, asyncio.timeout(5):
+    kept = serving(answer_with_path, connections=connections, timeout_keep_alive=3600)
+    async with kept as port, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while not connections:
             await asyncio.sleep(0)

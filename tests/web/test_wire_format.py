@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tests.servers.running import PATIENCE
 from tests.web.connections import LAST, answered, serving
 
 
@@ -85,7 +86,7 @@ def without_dates(data: bytes) -> list[bytes]:
 async def test_an_answer_is_that_of_uvicorns_own_protocol(name: str):
     closes = name in ("answer that closes", "answer that fails")
     sent = [REQUESTS[name]] if closes else [REQUESTS[name], LAST]
-    async with asyncio.timeout(20), serving(echo) as ours, serving(echo, HttpToolsProtocol) as theirs:
+    async with asyncio.timeout(PATIENCE), serving(echo) as ours, serving(echo, HttpToolsProtocol) as theirs:
         assert without_dates(await answered(ours, sent)) == without_dates(await answered(theirs, sent))
 
 
@@ -93,12 +94,12 @@ async def test_an_answer_is_that_of_uvicorns_own_protocol(name: str):
 @pytest.mark.parametrize("name", sorted(set(REQUESTS) - {"answer in chunks", "answer that fails", "body that nobody reads"}))
 async def test_an_older_client_is_answered_as_by_uvicorns_own_protocol(name: str):
     sent = [REQUESTS[name].replace(b"HTTP/1.1", b"HTTP/1.0")]
-    async with asyncio.timeout(20), serving(echo) as ours, serving(echo, HttpToolsProtocol) as theirs:
+    async with asyncio.timeout(PATIENCE), serving(echo) as ours, serving(echo, HttpToolsProtocol) as theirs:
         assert without_dates(await answered(ours, sent)) == without_dates(await answered(theirs, sent))
 
 
 async def test_an_older_client_reads_what_has_no_length_until_the_connection_is_closed():
-    async with asyncio.timeout(20), serving(echo) as port:
+    async with asyncio.timeout(PATIENCE), serving(echo) as port:
         told = await answered(port, [b"GET /chunked HTTP/1.0\r\nHost: hub\r\n\r\n"])
     head, _, body = told.partition(b"\r\n\r\n")
     assert b"chunked" not in head
@@ -107,7 +108,7 @@ async def test_an_older_client_reads_what_has_no_length_until_the_connection_is_
 
 @pytest.mark.parametrize("name", BAD)
 async def test_what_is_no_request_is_answered_400_and_the_connection_closed(name: str):
-    async with asyncio.timeout(20), serving(echo) as ours, serving(echo, HttpToolsProtocol) as theirs:
+    async with asyncio.timeout(PATIENCE), serving(echo) as ours, serving(echo, HttpToolsProtocol) as theirs:
         told = await answered(ours, [BAD[name] + LAST])
         assert told.split(b"\r\n")[0] == b"HTTP/1.1 400 Bad Request"
         assert told.count(b"HTTP/1.1") == 1
@@ -126,7 +127,7 @@ def test_requests_are_answered_the_same_however_their_bytes_are_cut(names: list[
     pieces = [sent[start:end] for start, end in pairwise(edges)]
 
     async def both() -> tuple[bytes, bytes]:
-        async with asyncio.timeout(20), serving(echo) as port:
+        async with asyncio.timeout(PATIENCE), serving(echo) as port:
             return await answered(port, [sent]), await answered(port, pieces)
 
     whole, cut = asyncio.run(both())

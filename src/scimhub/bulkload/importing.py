@@ -22,8 +22,8 @@ from scimhub.scim.catalog import Kind
 Mode = Literal["create", "upsert", "mirror"]
 Query = Sequence[tuple[str, str]]
 _REMOVALS = 500
-# The database sees how much there is after so many records, then each time that there are three times as many, and in the
-# end if there were more than a few.
+# The database refreshes its statistics after so many records, again whenever their number has tripled, and at the end if
+# there were more than a few.
 _MANY, _FEW = 10_000, 1000
 
 

@@ -26,9 +26,9 @@ class Survey:
     kinds: Counter[str] = field(default_factory=Counter)
     # All keys and other names of resources in the file.
     present: set[int] = field(default_factory=set)
-    # Names of managers: whoever bears one gets an id that others know beforehand.
+    # Names of managers. They get ids before they are loaded, so that others can refer to them.
     awaited: set[int] = field(default_factory=set)
-    # What an id that holds in the file only stands for, by its digest; of those that are referred to.
+    # Whom an id of the file means, by the id's digest; only for ids that something refers to. The hub gives ids of its own.
     ids: dict[int, tuple[Name, str]] = field(default_factory=dict)
     # Lines that must not be loaded, because an earlier one has the same name.
     doubles: dict[int, str] = field(default_factory=dict)

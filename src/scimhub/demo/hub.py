@@ -1,4 +1,4 @@
-"""A hub of its own: a process on a free port of this machine its files in one folder, spoken to over HTTP and by the CLI."""
+"""A hub of its own: a process on a free port of this machine, with its files in one folder; asked over HTTP and by the CLI."""
 
 import asyncio
 import os

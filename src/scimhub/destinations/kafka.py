@@ -37,8 +37,8 @@ from scimhub.destinations.kafka_transactions import Headers, Transactions
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.subscription import MEMBERS_CHANGED, VERBS
 
-# What a producer does not forget, or not for minutes: the next message makes another one. After a time-out it stays, since
-# only its own next epoch makes the broker refuse what may still be on its way.
+# After one of these a producer goes on failing for minutes or for ever, so the next message makes another one. A time-out
+# is not among them: only the same producer's next epoch makes the broker refuse records that may still be on their way.
 _LASTING: Final = frozenset(
     (
         *(KafkaError._FATAL, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION),

@@ -15,7 +15,7 @@ from scimhub.distribution.subscription import Interest, Notice
 from scimhub.distribution.surroundings import Surroundings
 
 _AFTER_FAULT = 5.0
-# While the pump reads on, what it has not read is counted so often again.
+# A count that the pump's reading overtakes is made anew, so many times in all.
 _MOST_COUNTS = 3
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Final
 
 from scimhub.distribution.ledger import Ledger, Remote
 
-# While nobody waits for it, what is to be written waits so many seconds for more of it, or until there is so much.
+# While nobody waits for them, rows are gathered for so many seconds, or until there are so many.
 _PATIENCE: Final = 0.003
 _ENOUGH: Final = 32
 

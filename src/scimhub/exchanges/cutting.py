@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import orjson
 
-# A text, an opening or a closing bracket, a comma or colon, or what else is a value; a number at the very end may be torn.
+# A string, an opening bracket, a closing one, a comma or colon, or another value, which counts only when something follows
+# it: a number at the very end may be cut.
 _TOKEN = re.compile(
     rb'\s*(?:("(?:[^"\\\x00-\x1f]|\\.)*")|([\[{])|([\]}])|([,:])|(?:-?[0-9][0-9.eE+-]*|true|false|null)(?=[\s,\]}]))'
 )
 _CLOSING = {b"[": b"]", b"{": b"}"}
-# What a token was, beside its own bracket or mark.
+# Kinds of the previous token, where it was no bracket, comma or colon.
 _KEY, _VALUE = b"key", b"value"
 
 

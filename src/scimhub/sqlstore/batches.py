@@ -14,7 +14,7 @@ from scimhub.sqlstore.connection import Connection
 from scimhub.sqlstore.execution import CarryOut
 
 LARGEST_BATCH = 256
-# Answers that undo what their unit wrote before it found out.
+# With these answers, whatever the unit had already written is rolled back.
 _REFUSALS = (VersionConflict, UniqueConflict, NotFound, MembersMissing)
 
 

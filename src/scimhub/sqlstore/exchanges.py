@@ -29,7 +29,7 @@ _GATHERING = 0.5
 _RESTING = 3600.0
 _LARGEST_BATCH = 5000
 _LARGEST_BATCH_BYTES = 8 * MIB
-# So many exchanges are looked through together.
+# The bodies of so many exchanges are searched for secrets in one pass.
 _AT_ONCE = 64
 # What an exchange or attempt takes besides bodies, in bytes.
 _OVERHEAD = 500
@@ -74,8 +74,8 @@ class Exchanges:
         # A batch is a small part of what is kept, so that there is never much more than that.
         self._largest_batch = max(1, min(_LARGEST_BATCH, limits.count // 16))
         self._largest_batch_bytes = min(_LARGEST_BATCH_BYTES, limits.size // 16)
-        # What was not taken, counted by who records, and what was lost afterwards, counted by the thread; so are the bytes
-        # of bodies that were handed over and taken.
+        # Exchanges dropped before the queue, and after it; bytes of bodies put into the queue, and taken out. The first of
+        # each pair is written by those who record, the second by the thread, so that neither needs a lock.
         self._refused = 0
         self._lost = 0
         self._handed_over = 0

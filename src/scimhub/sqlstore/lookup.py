@@ -34,10 +34,10 @@ def question(asked: Asked) -> tuple[str, tuple[SqlValue, ...]] | None:
     if sort is not None or after is not None or offset or not limit or len(conditions) != 1:
         return None
     [(kind, condition)] = conditions.items()
-    # The empty text is what an index does not tell from no text.
+    # In an index the empty text looks like no value, which it is not.
     if not isinstance(condition, Comparison) or condition.operator != "eq" or condition.operand == "":
         return None
-    # Neither the epoch nor the URL, of which a client may make up any number, is in such a statement.
+    # Epoch and URL stay empty: such a statement has neither, and a client could fill the cache with invented URLs.
     found = _question(condition.target, Context(directory, kind, source, "", "", asked.dialect))
     if found is None:
         return None
@@ -45,7 +45,7 @@ def question(asked: Asked) -> tuple[str, tuple[SqlValue, ...]] | None:
     return sql, (*before, normal.row_value(condition.operand), *behind, limit)
 
 
-# Found out with any value, since an index row has all values as texts.
+# Stands for the value that is looked up: index rows hold every value as text, so the statement is the same for all.
 _SOUGHT = "sought"
 
 
@@ -55,7 +55,7 @@ def _question(target: Target, context: Context) -> Question | None:
     keys = filter_keys.find(Comparison(target, "eq", _SOUGHT), context)
     if keys is None or not keys.is_exact or len(keys.selects) != 1:
         return None
-    # Besides what is sought they are what the context has, which databases bind; the type says object.
+    # All are SqlValue, though typed as object: the value in question and parts of the context.
     *before, sought = cast(Sequence[SqlValue], keys.parameters)
     if sought != _SOUGHT:
         return None

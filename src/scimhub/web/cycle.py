@@ -13,7 +13,7 @@ from scimhub.web.wire import Wire
 
 # Bytes of a body that wait for the application before the client is stopped.
 _MOST_WAITING: Final = 64 * 1024
-# Bytes of a body that are rather copied behind the head than written apart.
+# A body of up to this many bytes is copied behind its head, so that both are one write.
 _LONGEST_COPIED: Final = 64 * 1024
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _LINE: Final = b": ".join
@@ -31,7 +31,7 @@ class Cycle:
     With ``is_awaited`` the client waits for an interim answer before it sends the body (RFC 9110 §10.1.1).
     """
 
-    # Of each request there is one.
+    # Slots, since each request makes one.
     __slots__ = (
         *("scope", "keeps_alive", "has_begun", "is_complete", "is_disconnected", "is_read", "task"),
         *("_wire", "_more_headers", "_is_awaited", "_completed", "_body", "_waiting", "_is_told", "_arrival", "_owed"),
@@ -49,11 +49,11 @@ class Cycle:
     ) -> None:
         self.scope = scope
         self.keeps_alive = keeps_alive
-        # Of the answer: whether its head is written, and all of it.
+        # Whether the answer's head has been written, and whether all of it has.
         self.has_begun = False
         self.is_complete = False
         self.is_disconnected = False
-        # Whether the whole request is here.
+        # Whether the whole request has been received.
         self.is_read = False
         self.task: asyncio.Task[None] | None = None
         self._wire = wire
@@ -64,7 +64,7 @@ class Cycle:
         self._waiting = 0
         self._is_told = False
         self._arrival: asyncio.Future[None] | None = None
-        # Bytes that the answer's head announced and that are still to come; None where it goes in chunks.
+        # How many of the bytes that Content-Length announced are still to be written; None where the answer is chunked.
         self._owed: int | None = 0
 
     # ------------------------------------------------------------------ what comes from the connection

@@ -20,18 +20,18 @@ from scimhub.web.malformed import Malformed
 from scimhub.web.server import Application
 from scimhub.web.wire import Wire
 
-# Seconds that a connection without a request still has when the server stops.
+# When the server stops, a connection without a request is closed after so many seconds.
 _LAST_REQUEST: Final = 0.25
-# Bytes that a request's head may have, or what stands behind its body, beside what came with the beginning of either.
+# The largest head of a request in bytes, and the largest trailer. What arrived together with its beginning is not counted.
 _LARGEST_HEAD: Final = 64 * 1024
-# Seconds for which a client may go on sending what nobody reads any more, so that it comes to read its answer.
+# Seconds before the connection of a client that is still sending is closed behind its answer.
 _LINGERING: Final = 30.0
-# What says where a body ends.
+# The headers that say where a body ends.
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
 class _Refused(Exception):
-    """A request that HTTP has refused: its parser takes it, the status and the detail say what is wrong."""
+    """The parser accepts the request, but HTTP forbids it. The status and the detail say what is wrong."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -63,9 +63,9 @@ class Protocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._is_ending = False
-        # Bytes that came since a request began, its head ended or some of its body was there.
+        # Bytes received since the last progress: the start of a request, the end of its head, or a piece of its body.
         self._size = 0
-        # Of the request that is being read: whether its head is, and what is read of it.
+        # The request that is being read: whether the parser is still in its head, and what it has found so far.
         self._is_in_head = False
         self._expects = False
         self._hosts = 0
@@ -73,10 +73,10 @@ class Protocol(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._reading: Cycle | None = None
-        # Whose answer is being made, and those that were sent behind it.
+        # The request that is being answered, and those the client sent after it without waiting (pipelining).
         self._answering: Cycle | None = None
         self._behind: deque[Cycle] = deque()
-        # What had gone out, and what had not, when it was last looked at.
+        # How many bytes had been sent when the timer last looked; None when nothing waited to be sent.
         self._passed_on: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -344,7 +344,7 @@ class Protocol(asyncio.Protocol):
         is_awaited = (self._answering is None or is_sending or self._wire.is_closing) and not is_taking
         left = self._wire.active_at + self._patience - self._loop.time() if is_awaited else self._patience
         if left <= 0 and (self._wire.is_closing or self._passed_on is not None):
-            # What it was sent would be kept for good.
+            # A close would wait for the client to take what was written; it does not.
             self._wire.transport.abort()
             return
         if left <= 0:
@@ -354,7 +354,7 @@ class Protocol(asyncio.Protocol):
     def _linger(self) -> None:
         """Close behind the answer to a client that is still sending.
 
-        To close at once would reset the connection, and take the answer from whom it has not reached (RFC 9112 §9.6).
+        Closing at once would reset the connection, and the client could lose an answer it has not read yet (RFC 9112 §9.6).
         """
         self._parser = None
         self._wire.end()

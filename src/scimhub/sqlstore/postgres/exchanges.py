@@ -28,15 +28,15 @@ from scimhub.sqlstore.postgres.translation import translate
 # Connections for looking things up; one more writes.
 _READERS = 2
 _CONNECT_TIMEOUT = 5.0
-# Seconds that a part of a batch may take, and a search.
+# Seconds: how long a part of a batch, and a search, may take.
 _WRITING_TIMEOUT, _READING_TIMEOUT = 10.0, 60.0
-# What comes from here is seldom: so it is sent in a way that any pooler lets through (``pooling``).
+# Prepared statements would not pay here, where little is sent; without them any pooler will do (``pooling``).
 _CONNECTING: dict[str, Any] = {
     "connection_class": PooledConnection,
     "statement_cache_size": 0,
     "server_settings": {"application_name": "scimhub-exchanges"},
 }
-# Partitions are looked after when this part of what may be kept has been written, and each hour.
+# Partitions are looked after each hour, and whenever a 64th of what may be kept has been written.
 _SHARE = 64
 _TABLES = {"exchanges": COLUMNS.split(", "), "attempts": ATTEMPT_COLUMNS.split(", ")}
 _NEWEST_FIRST = "ORDER BY time DESC, number DESC"
@@ -46,19 +46,19 @@ _log = logging.getLogger(__name__)
 
 
 class ExchangeTables:
-    """See ``exchange_rows.Archive``; ``open`` makes one. A connection that was lost is made again by whom it would serve."""
+    """See ``exchange_rows.Archive``; ``open`` makes one. Whoever needs a connection that was lost opens it again."""
 
     def __init__(self, url: str, pool: Any, limits: Limits, now: Callable[[], str]) -> None:
         self._url = url
         self._pool = pool
         self._limits = limits
         self._now = now
-        # All the rest is the recorder's thread's.
+        # Everything below belongs to the recorder's thread alone.
         self._loop = asyncio.Runner()
         self._raw: Any = None
         # Days for which there are partitions.
         self._days: set[str] = set()
-        # The hour in which partitions were looked after, and what has been written since.
+        # The hour in which partitions were last looked after, and the rows and bytes written since.
         self._tended = ""
         self._rows_since = self._size_since = 0
 

@@ -19,10 +19,10 @@ from scimhub.sqlstore.exchange_rows import Limits
 from scimhub.sqlstore.postgres import locks
 
 TABLES = ("exchanges", "attempts")
-# A partition is cut when it has this part of what may be kept.
+# A partition is cut when it holds a 16th of what may be kept.
 _SHARE = 16
 
-# Rows as the server counts them: it is told by each connection about once a second.
+# Row counts come from the server's statistics, to which each connection reports about once a second.
 _LIST = """
 SELECT parent.relname, part.relname, pg_get_expr(part.relpartbound, part.oid),
     coalesce(pg_stat_get_live_tuples(part.oid), 0), coalesce(pg_total_relation_size(part.oid), 0)
@@ -33,10 +33,8 @@ WHERE i.inhparent IN ('exchanges'::regclass, 'attempts'::regclass)"""
 _TELL_COUNTS = "SELECT pg_stat_force_next_flush()"
 _LOCK = f"SELECT pg_advisory_xact_lock({locks.PARTITIONS}, 0)"
 _TRY_LOCK = f"SELECT pg_try_advisory_xact_lock({locks.PARTITIONS}, 0)"
-# How long a cut or a drop waits for those who read, and everybody else behind it; more than the second after which an
-# automatic VACUUM gives way.
-#
-# The tables are locked in the order in which a batch is written to them: else each could wait for the other.
+# A cut or a drop waits two seconds for readers, and everybody else waits behind it. An automatic VACUUM gives way after one.
+# The order of the tables is that in which a batch is written to them, so that neither can wait for the other (a deadlock).
 _HOLD = "SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY exchanges, ONLY attempts IN ACCESS EXCLUSIVE MODE"
 _BOUNDS = re.compile(r"FOR VALUES FROM \('([^']+)'\) TO \('([^']+)'\)")
 
@@ -108,7 +106,7 @@ def superfluous(partitions: Sequence[Partition], now: str, limits: Limits) -> li
     for each in partitions:
         rows[each.table] += each.rows
         size += each.size
-        # A share less than what may be kept: it has to last until somebody looks again.
+        # One share stays free for what is written until the next look.
         is_beyond = rows[each.table] > limits.count - limits.count // _SHARE or size > limits.size - limits.size // _SHARE
         if each.upper <= oldest or (is_beyond and each.upper <= now):
             found.append(each)
@@ -127,7 +125,7 @@ def covers(partitions: Iterable[Partition], table: str, time: str) -> bool:
 
 async def _make(raw: Any, table: str, lower: str, upper: str) -> None:
     name = f"{table}_{re.sub('[^0-9]', '', lower)}"
-    # A partition that is attached, not made in its place, has nobody wait for it.
+    # Made apart and then attached: CREATE TABLE … PARTITION OF would lock the table against everybody.
     await raw.execute(f"CREATE UNLOGGED TABLE {name} (LIKE {table} INCLUDING ALL)")
     await raw.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{lower}') TO ('{upper}')")
 
@@ -136,7 +134,7 @@ async def _cut(raw: Any, large: Partition) -> None:
     """End the partition behind its newest row; what is newer gets one of its own."""
     await raw.execute(f"ALTER TABLE {large.table} DETACH PARTITION {large.name}")
     newest = await raw.fetchval(f"SELECT max(time) FROM {large.name}")
-    # The least text that is greater and no time's beginning: behind this time, before all others.
+    # Bounds are texts: with a "+" this one sorts after the newest time and before any later one.
     end = large.upper if newest is None else min(f"{newest}+", large.upper)
     await raw.execute(f"ALTER TABLE {large.table} ATTACH PARTITION {large.name} FOR VALUES FROM ('{large.lower}') TO ('{end}')")
     if end < large.upper:

@@ -19,7 +19,7 @@ Varying = frozenset[int]
 
 _PARAMETER = re.compile(r"\$(\d+)")
 _INSERT = re.compile(r"(\s*INSERT INTO \w+\s+\([^)]*\))\s*VALUES \(([^)]*)\)(.*)", re.DOTALL)
-# What the server says of a statement is the same for as long as the tables are.
+# Types of parameters by statement, as the server gave them. They change only when the tables do.
 _types: dict[str, Types] = {}
 
 
@@ -59,8 +59,8 @@ def _columns(rows: Sequence[Values]) -> list[list[SqlValue]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-# The numbers of the parameters of each INSERT that have differed within one call. What differed once is taken to differ
-# always: so a statement has few texts, however its values fall, and each is planned once.
+# For each INSERT, which parameters have ever had different values within one call. They are passed as arrays from then on:
+# a statement then has few texts, each of which is planned once, whatever values come.
 _varied: defaultdict[str, Varying] = defaultdict(frozenset)
 
 

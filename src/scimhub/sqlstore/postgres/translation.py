@@ -8,8 +8,8 @@ import re
 from functools import lru_cache
 
 _PARAMETER = re.compile(r"\?(\d*)")
-# Of SQLite's own: rows of a JSON array that is bound, JSON as it is kept, a JSON merge patch whose objects are whole, a text
-# within a text, an order of joining.
+# What only SQLite has: the rows of a bound JSON array (twice), JSON as it is stored, a JSON merge patch that replaces
+# objects whole, the position of a text in a text, and joins whose order is fixed.
 _ARRAY = re.compile(r"json_each\((\?\d*)\) AS (\w+)")
 _ARRAY_VALUES = re.compile(r"\(SELECT value FROM json_each\((\?\d*)\)\)")
 _JSONB = re.compile(r"\bjsonb\((\?\d*)\)")

@@ -23,7 +23,7 @@ from scimhub.sqlstore.sqlite.dialect import SQLITE
 from scimhub.sqlstore.sqlite.driver import SqliteConnection
 from scimhub.sqlstore.sqlite.writer import FileWork, T, Writer
 
-# SQLite looks through all of it at nearly every commit until the file has 1 GiB (docs/performance.md, gain 18).
+# SQLite looks through all of it at nearly every commit until the file has 1 GiB (docs/performance-log.md, gain 18).
 _WRITER_CACHE_MIB = 8
 _READER_CACHE_MIB = 32
 _READING_THREADS = 2

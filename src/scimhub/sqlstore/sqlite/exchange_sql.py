@@ -96,9 +96,9 @@ DROP INDEX IF EXISTS attempts_by_resource""",
 )
 
 _ROWS_AT_ONCE = 64
-# So many rows are read by one statement of a search, and by a whole search at most.
+# One statement of a search reads so many rows.
 _WINDOW = 2000
-# Times follow the numbers, but for requests that took long: so many rows are allowed for.
+# Rows are numbered when a request ends and searched by when it began: a long one may be so many rows out of order.
 _DISORDER = 1000
 
 

@@ -6,7 +6,7 @@ phrase of them is exactly a text within a text.
 
 from scimhub.sqlstore.text_index import KEPT, SHORTEST, Found, Source, literal
 
-# Between two values; no administrator or provider has reason to send it, and where it is sought the row itself is looked at.
+# Separates two values. Nobody has a reason to send it; a search for it reads the rows themselves.
 _JOINT = "\x01"
 # FTS5 takes U+FFFE and U+FFFF for U+FFFD.
 _INDISTINCT = frozenset((_JOINT, "\ufffd", "\ufffe", "\uffff"))
