@@ -278,7 +278,8 @@ async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Ex
         # Its driver takes a while to load, and only who needs it has to have it.
         from scimhub.sqlstore.postgres.exchanges import ExchangeTables
 
-        return _recording(await ExchangeTables.open(database, _limits(options), options["now"]), options)
+        writes = options.get("writes", True)
+        return _recording(await ExchangeTables.open(database, _limits(options), options["now"], writes=writes), options)
     return open_file_exchanges(Path(database), **options)
 
 
