@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
+from scimhub.destinations import broker_connection
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from scimhub.distribution.ports import Sender
 from tests.destinations.broker import opened
@@ -143,6 +144,30 @@ async def test_a_limit_that_is_raised_lets_through_what_was_refused(broker: Guar
         # All that were refused are tried at once.
         assert await asyncio.gather(*(sender.send(event(5000)) for _ in range(5))) == [Delivered()] * 5
         assert isinstance(await sender.send(event(30_000)), Rejected)
+
+
+async def test_records_travel_together_again_once_the_hub_may_know_the_limit(
+    broker: GuardedKafkaBroker, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(broker_connection, "_BELIEVED_SECONDS", 0.0)
+    await broker.create("learnt", largest=2000)
+    await broker.give((TOPIC, "learnt", WRITE))
+    async with opened("kafka", broker.configuration("learnt"), kafka.SECRET) as sender, asyncio.timeout(120):
+        await until_delivered(sender)
+        await _assert_only_the_large_one_is_refused(sender)
+        assert sender._connection.client.is_single
+        await broker.give((TOPIC, "learnt", AclOperation.DESCRIBE_CONFIGS))
+        # What is posted asks too.
+        while (production := sender._connection.client) is not None and production.is_single:
+            if not sender.post(event()):
+                await sender.send(event())
+            await asyncio.sleep(0)
+        await until_delivered(sender)
+        assert sender._connection.client.limit == 2000
+        # That it was refused with this one once says nothing now.
+        await broker.limit("learnt", 1_000_000)
+        assert await sender.send(event(5000)) == Delivered()
+        assert not sender._connection.client.is_single
 
 
 async def _assert_only_the_large_one_is_refused(sender: Sender) -> None:

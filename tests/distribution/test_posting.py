@@ -4,19 +4,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scimhub.distribution import control
-from scimhub.distribution.delivery import Destination, Message, Outcome, Rejected, Secret
+from scimhub.distribution import attempts, control
+from scimhub.distribution.delivery import Attempt, Destination, Message, Outcome, Rejected, Secret
 from tests.distribution.outside import Hub, Line, Outside, deliver, open_outside, until
 
 
 @dataclass
 class PostingLine(Line):
-    """Takes what it is given at once; the script says what came of it once ``goes`` is set."""
+    """Takes what it is given at once; the script says what came of it once ``goes`` is set, of all together."""
 
     goes: asyncio.Event
+    came: list[tuple[Message, Outcome]] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     tell: Callable[[Sequence[tuple[Message, Outcome]]], None] | None = None
 
@@ -26,12 +28,18 @@ class PostingLine(Line):
     def post(self, message: Message) -> bool:
         async def answer() -> None:
             await self.goes.wait()
-            assert self.tell is not None
-            self.tell([(message, await self.send(message))])
+            self.came.append((message, await self.send(message)))
+            if len(self.came) == 1:
+                asyncio.get_running_loop().call_soon(self.tell_all)
 
         self.tasks.add(task := asyncio.get_running_loop().create_task(answer()))
         task.add_done_callback(self.tasks.discard)
         return True
+
+    def tell_all(self) -> None:
+        came, self.came = self.came, []
+        assert self.tell is not None
+        self.tell(came)
 
 
 @pytest.fixture
@@ -107,3 +115,34 @@ async def test_a_defect_in_posting_ends_the_pump_and_loses_nothing(
         await hub.destination()
         await hub.caught_up()
         assert set(hub.outside.positions()) == set(range(1, 121))
+
+
+async def test_a_defect_amid_what_came_together_ends_the_pump_and_loses_nothing(
+    tmp_path: Path, goes: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+):
+    goes.set()
+    monkeypatch.setattr("scimhub.distribution.engine._AFTER_DEFECT", 0.05)
+    describe, told = attempts.attempt_of, []
+
+    def explode_once(*arguments: Any) -> Attempt:
+        told.append(arguments)
+        if len(told) == 3:
+            raise ZeroDivisionError
+        return describe(*arguments)
+
+    monkeypatch.setattr(attempts, "attempt_of", explode_once)
+    async with open_outside(tmp_path) as hub:
+        await _flooded(hub)
+        await hub.destination()
+        await hub.caught_up()
+        assert set(hub.outside.positions()) == set(range(1, 121))
+
+
+async def test_failures_alone_are_no_success(tmp_path: Path, goes: asyncio.Event):
+    goes.set()
+    async with open_outside(tmp_path) as hub:
+        await hub.place.user("ines")
+        hub.outside.scripts["payroll"] = lambda _: Rejected("No.")
+        made = await hub.destination()
+        await until(lambda: hub.pump(made).failed, "a refusal")
+        assert hub.pump(made).last_success is None

@@ -69,6 +69,11 @@ async def test_nodes_find_each_others_exchanges_and_attempts(recording_at: Open)
         assert await node.list_attempts() == [TRY]
 
 
+async def test_who_only_looks_makes_and_drops_no_partition(recording_at: Open, raw: asyncpg.Connection):
+    await (await recording_at(writes=False)).close()
+    assert await partitions.list_partitions(raw) == []
+
+
 async def test_an_administrator_finds_at_one_node_what_came_in_at_another(url: str, tmp_path: Path):
     first = Settings(database=url, data=tmp_path / "first", bootstrap_token=SecretStr("t" * 40), secret_keys=SEALING_KEYS)
     second = Settings(database=url, data=tmp_path / "second", secret_keys=SEALING_KEYS)

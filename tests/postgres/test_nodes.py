@@ -367,3 +367,18 @@ async def test_statistics_that_cannot_be_made_now_fail_nobody(open_node, url: st
         assert "the database did not look at how much there is" in caplog.text
     finally:
         await other.close()
+
+
+@pytest.mark.parametrize("claim", [None, 1])
+async def test_whatever_a_unit_raises_the_writer_goes_on_and_who_waits_hears_of_it(open_node, claim: int | None):
+    def panic(_: object) -> None:
+        raise Panic
+
+    class Panic(BaseException):
+        """As what was compiled raises it."""
+
+    node = await open_node()
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreUnavailable, match="The writer failed"):
+            await node.database.write(panic, claim)
+        assert await node.database.write(lambda _: "done", claim) == "done"

@@ -1,7 +1,8 @@
 """What the file of exchanges has of its own; the rest is in ``store_contract``."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -9,7 +10,7 @@ import pytest
 
 from scimhub.directory.errors import StoreUnusable
 from scimhub.exchanges import redaction
-from scimhub.exchanges.records import Exchange, Search
+from scimhub.exchanges.records import Exchange, Received, Search
 from scimhub.sqlstore.exchanges import Exchanges, open_file_exchanges
 from scimhub.sqlstore.sqlite import exchange_sql, exchanges
 from tests.store_contract.harness import T0, T1, T2
@@ -61,6 +62,50 @@ async def test_what_cannot_be_looked_through_is_lost_and_the_thread_lives_on(fil
         assert file.record(FIRST)
         await file.flush()
     assert await ids(file) == [FIRST.id]
+
+
+async def test_whatever_goes_wrong_beside_a_full_disk_the_thread_lives_on(file: Exchanges, monkeypatch: pytest.MonkeyPatch):
+    calls: list[object] = []
+
+    def fail(some: Sequence[Received], *_: object) -> list[bool]:
+        calls.append(some)
+        if len(calls) > 1:
+            raise SystemExit(3)
+        return [False] * len(some)
+
+    def refuse(*_: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    async with asyncio.timeout(10):
+        with monkeypatch.context() as patch:
+            patch.setattr(redaction, "keeps_all", fail)
+            patch.setattr(exchanges.ExchangeFile, "write", refuse)
+            for _ in range(100):
+                assert file.record(FIRST)
+            await file.flush()
+        assert file.record(FIRST)
+        await file.flush()
+    assert (len(calls), file.dropped, await ids(file)) == (2, 100, [FIRST.id])
+
+
+async def test_a_loss_is_told_also_after_a_fault_that_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    is_refused = threading.Event()
+
+    def refuse(*_: object) -> None:
+        is_refused.set()
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr("scimhub.sqlstore.exchanges._RESTING", 0.01)
+    monkeypatch.setattr(exchanges.ExchangeFile, "write", refuse)
+    file = open_file_exchanges(tmp_path / "hub.db", now=lambda: T2)
+    assert await asyncio.to_thread(is_refused.wait, 10)
+    # One more turn of the thread, which has noted the fault by then.
+    await file.flush()
+    file.record(FIRST)
+    await file.close()
+    assert (file.dropped, caplog.text.count("exchanges are dropped")) == (1, 1)
 
 
 def test_a_newer_file_is_refused(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import apsw
 import pytest
@@ -149,7 +150,26 @@ async def test_whatever_a_unit_raises_the_thread_lives_on_and_who_waits_hears_of
             await store.database.write(leave)
         await store.database.write(insert("whole"))
         await store.check_alive()
-    assert names(store) == {"whole"}
+        results = await batch(store, insert("a"), leave, insert("b"))
+    assert results[0] is results[2] is None
+    assert isinstance(results[1], StoreUnavailable)
+    assert names(store) == {"whole", "a", "b"}
+
+
+async def test_a_defect_in_noting_a_commit_is_told_to_its_own_waiter_alone(store: SqlStore):
+    noted: list[str] = []
+    go, blocked = block(store)
+    await asyncio.sleep(0)
+    notes: list[Callable[[str], None]] = [noted.append, lambda _: noted.index("never"), noted.append]
+    tasks = [
+        asyncio.create_task(store.database.write(lambda _, name=name: name, committed=note))
+        for name, note in zip("abc", notes, strict=True)
+    ]
+    await asyncio.sleep(0)
+    go.set()
+    await blocked
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (results[0], type(results[1]), results[2], noted) == ("a", ValueError, "c", ["a", "c"])
 
 
 async def test_a_waiter_that_gave_up_breaks_nothing(store: SqlStore):

@@ -102,10 +102,15 @@ class Renewal:
         self._asked = -math.inf
         self._asking: asyncio.Future[None] | None = None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it was not asked just now."""
+        return self._now() - self._asked >= _BELIEVED_SECONDS
+
     async def again(self) -> None:
         """Ask, unless that was done just now; raises what asking raises."""
         if self._asking is None or self._asking.done():
-            if self._now() - self._asked < _BELIEVED_SECONDS:
+            if not self.is_due:
                 return
             self._asked = self._now()
             self._asking = asyncio.ensure_future(self._ask())

@@ -94,7 +94,7 @@ class KafkaSender:
         try:
             if production is None:
                 production = await self._connection.use(_itself)
-            if not record.fits(production.limit) and not self._keys.largest_message:
+            if (production.is_single or not record.fits(production.limit)) and not self._keys.largest_message:
                 await self._limit.again()
                 production = await self._connection.use(_itself)
             if not record.fits(production.limit):
@@ -122,6 +122,9 @@ class KafkaSender:
         """Produce it without waiting, if the producer is there and takes it at once."""
         production = self._connection.client
         if production is None or self._keys.transactional_id:
+            return False
+        if production.is_single and self._limit.is_due and not self._keys.largest_message:
+            # It is asked whether the hub may know the limit by now, with which records travel together again.
             return False
         record = self._record_of(message)
         if record is None or not record.fits(production.limit):
@@ -165,7 +168,8 @@ class KafkaSender:
         await self._judge_members(await asyncio.to_thread(self._ask_members, servers))
         asked = None if self._keys.largest_message else await asyncio.to_thread(self._ask_limit, servers)
         limit = self._keys.largest_message or asked or _USUAL_LIMIT
-        is_single = limit == self._refused_limit
+        if not (is_single := limit == self._refused_limit):
+            self._refused_limit = 0
         return Production(
             self._keys.topic,
             limit,

@@ -308,8 +308,9 @@ class Pump:
                 self._fail(unit, outcome, self._given.now())
 
     def _note_arrivals(self, units: Sequence[Unit[Notice]]) -> None:
-        self.last_success, count = (now := self._given.now()), 0
+        now, count = self._given.now(), 0
         for unit in units:
+            self.last_success = now
             self.breaker.succeed(unit.lane, now)
             count += len(unit.items)
             if unit.is_removal:

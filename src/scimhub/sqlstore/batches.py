@@ -4,10 +4,12 @@ One unit's refusal leaves its neighbours alone. A savepoint costs a third of a w
 batch first runs without savepoints, and is run again with one for each unit where a unit left behind what it should not.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from scimhub.directory.errors import StoreUnavailable
 from scimhub.directory.intents import CatalogConflict, Delete, MembersMissing, NotFound, UniqueConflict, VersionConflict
 from scimhub.scim import errors
 from scimhub.sqlstore.connection import Connection
@@ -16,6 +18,8 @@ from scimhub.sqlstore.execution import CarryOut
 LARGEST_BATCH = 256
 # With these answers, whatever the unit had already written is rolled back.
 _REFUSALS = (VersionConflict, UniqueConflict, NotFound, MembersMissing)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +34,17 @@ class Unit:
     def note_commit(self) -> None:
         """What the unit did is on disk."""
         if self.error is None and self.committed is not None:
-            self.committed(self.value)
+            try:
+                self.committed(self.value)
+            except Exception as error:
+                # A defect of ours, and no fate of those who were committed with it.
+                _log.exception("a commit was not noted")
+                self.error = error
+
+
+def told(error: BaseException) -> Exception:
+    """What a unit's waiter hears of it: nothing that would end the waiter's own thread or task."""
+    return error if isinstance(error, Exception) else StoreUnavailable(f"The writer failed: {error!r}.")
 
 
 def catalog_versions(batch: Iterable[Unit]) -> list[int | None]:

@@ -8,7 +8,9 @@ import asyncio
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -219,21 +221,21 @@ class Exchanges:
             if batch.waiters and not batch.size:
                 return
             self._archive.write(chain(first, rows), (attempts.values_of(attempt) for attempt in batch.attempts))
-        except Exception as error:
+        except BaseException as error:
             # Exchanges are help, not truth: a full disk must not stop the hub's own work. What the batch had not come to goes
             # with it, so that who waits for it to be written does not wait for as many faults as there are exchanges.
-            for _ in rows:
-                pass
+            with suppress(BaseException):
+                deque(rows, maxlen=0)
             self._note_loss(batch.size, error)
         else:
             self._note_success()
 
-    def _note_loss(self, count: int, error: Exception) -> None:
+    def _note_loss(self, count: int, error: BaseException) -> None:
         self._lost += count
         if count and not self._is_losing:
             # Once, however long it lasts: batches come twice a second.
             _log.warning("exchanges are dropped", extra={"count": count, "error": f"{type(error).__name__}: {error}"})
-        self._is_losing = True
+            self._is_losing = True
 
     def _note_success(self) -> None:
         if self._is_losing:
@@ -278,7 +280,8 @@ async def open_exchanges(database: str | Path, **options: Unpack[Options]) -> Ex
         # Its driver takes a while to load, and only who needs it has to have it.
         from scimhub.sqlstore.postgres.exchanges import ExchangeTables
 
-        return _recording(await ExchangeTables.open(database, _limits(options), options["now"]), options)
+        writes = options.get("writes", True)
+        return _recording(await ExchangeTables.open(database, _limits(options), options["now"], writes=writes), options)
     return open_file_exchanges(Path(database), **options)
 
 

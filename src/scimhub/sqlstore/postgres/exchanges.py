@@ -48,11 +48,12 @@ _log = logging.getLogger(__name__)
 class ExchangeTables:
     """See ``exchange_rows.Archive``; ``open`` makes one. Whoever needs a connection that was lost opens it again."""
 
-    def __init__(self, url: str, pool: Any, limits: Limits, now: Callable[[], str]) -> None:
+    def __init__(self, url: str, pool: Any, limits: Limits, now: Callable[[], str], *, writes: bool) -> None:
         self._url = url
         self._pool = pool
         self._limits = limits
         self._now = now
+        self._writes = writes
         # Everything below belongs to the recorder's thread alone.
         self._loop = asyncio.Runner()
         self._raw: Any = None
@@ -63,8 +64,11 @@ class ExchangeTables:
         self._rows_since = self._size_since = 0
 
     @classmethod
-    async def open(cls, url: str, limits: Limits, now: Callable[[], str]) -> "ExchangeTables":
-        """The tables in the database at the URL, which a store has made; it connects when it has to."""
+    async def open(cls, url: str, limits: Limits, now: Callable[[], str], *, writes: bool = True) -> "ExchangeTables":
+        """The tables in the database at the URL, which a store has made; it connects when it has to.
+
+        Without ``writes`` they stay as they are, also what is too old.
+        """
         pool = asyncpg.create_pool(
             url,
             min_size=0,
@@ -73,7 +77,7 @@ class ExchangeTables:
             command_timeout=_READING_TIMEOUT,
             **_CONNECTING,
         )
-        return cls(url, await pool, limits, now)
+        return cls(url, await pool, limits, now, writes=writes)
 
     async def close(self) -> None:
         try:
@@ -122,6 +126,8 @@ class ExchangeTables:
     # ------------------------------------------------------------------ in the recorder's thread
 
     def write(self, exchanges: Iterable[Values], attempts: Iterable[Values]) -> None:
+        if not self._writes:
+            return
         oldest = partitions.oldest_time(self._now(), self._limits)
         rows = {"exchanges": _storable(exchanges), "attempts": _storable(attempts)}
         kept = {table: [row for row in some if _time_of(table, row) >= oldest] for table, some in rows.items()}

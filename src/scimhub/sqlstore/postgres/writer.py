@@ -73,7 +73,7 @@ class Writer:
         unit = _Unit(work, committed, manner=manner, future=future)
         if claim is None:
             # Rows that nobody else writes: nothing to wait for.
-            task = loop.create_task(self._carry_out(None, [unit]))
+            task = loop.create_task(self._settle(None, [unit]))
             self._unclaimed.add(task)
             task.add_done_callback(self._unclaimed.discard)
         else:
@@ -93,16 +93,22 @@ class Writer:
             batch = [waiting.popleft()]
             while batch[0].manner == "shared" and waiting and waiting[0].manner == "shared" and len(batch) < LARGEST_BATCH:
                 batch.append(waiting.popleft())
-            try:
-                await self._carry_out(claim, batch)
-            except Exception as error:
-                # A defect of ours. The directory must go on, or everyone who writes to it would wait for ever.
-                _log.exception("writer failed", extra={"units": len(batch)})
-                _refuse(batch, error)
+            await self._settle(claim, batch)
         # Nothing was awaited since the queue was found empty, so nobody can have come in between.
         del self._draining[claim], self._waiting[claim]
 
     # ------------------------------------------------------------------ one batch
+
+    async def _settle(self, claim: Claim, batch: list[_Unit]) -> None:
+        """Carry it out; whatever happens, everyone is answered."""
+        try:
+            await self._carry_out(claim, batch)
+        except BaseException as error:
+            # A defect of ours. The directory must go on, or everyone who writes to it would wait for ever.
+            _log.exception("writer failed", extra={"units": len(batch)})
+            _refuse(batch, batches.told(error))
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
     async def _carry_out(self, claim: Claim, batch: list[_Unit]) -> None:
         """Give each unit of the batch its value or its error, and answer."""

@@ -119,9 +119,8 @@ class Writer:
                 # A defect of ours. The thread must live on, or everyone who writes would wait for ever.
                 _log.exception("writer failed", extra={"units": len(batch)})
                 _roll_back(connection)
-                told = error if isinstance(error, Exception) else StoreUnavailable(f"The writer failed: {error!r}.")
                 for one in batch:
-                    one.error = one.error or told
+                    one.error = one.error or batches.told(error)
             _answer(batch)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -152,7 +151,7 @@ class Writer:
                     _log.warning("batch runs again with savepoints", extra={"units": len(batch)})
                     connection.execute("ROLLBACK")
                     self._transact(batch, savepoints=True)
-        except Exception as error:  # whatever it is, the waiters must hear of it
+        except BaseException as error:  # whatever it is, the waiters must hear of it
             _roll_back(connection)
             _log.error("transaction failed", extra={"units": len(batch), "error": f"{type(error).__name__}: {error}"})
             if len(batch) > 1 and not isinstance(error, apsw.BusyError):
@@ -184,12 +183,12 @@ def _roll_back(connection: SqliteConnection) -> None:
         _log.error("rollback failed", extra={"error": str(error)})
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: BaseException) -> Exception:
     if isinstance(error, apsw.Error | MemoryError):
         unavailable = driver.unavailable(error)
         unavailable.__cause__ = error
         return unavailable
-    return error
+    return batches.told(error)
 
 
 def _answer(batch: list[_Unit]) -> None:
