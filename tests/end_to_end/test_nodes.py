@@ -210,7 +210,7 @@ def test_whoever_holds_the_lease_no_more_removals_leave_than_the_threshold_allow
                 while not leaving.done():
                     fault(hubs, durable_server)
                 leaving.result()
-            wait_until(lambda: len(tried) + _kept(hubs[0]) >= LEAVERS, 60, "a decision on all who left")
+            wait_until(lambda: len(tried) + _kept(hubs[0]) >= LEAVERS, "a decision on all who left")
         finally:
             codes = [hub.stop() for hub in hubs]
         assert codes == [0, 0]

@@ -66,7 +66,7 @@ def test_a_renewed_certificate_is_served_after_sighup_and_open_connections_go_on
         assert client.get("/scim/default/v2/Users").status_code == 200
         renew(hub, tmp_path / "new")
         hub.signal(signal.SIGHUP)
-        wait_until(lambda: hub.serial() != former, 10, "the renewal")
+        wait_until(lambda: hub.serial() != former, "the renewal")
         assert client.get("/scim/default/v2/Users").status_code == 200
     assert hub.get_ready().status_code == 200
     assert "certificate renewed" in hub.log
@@ -77,12 +77,12 @@ def test_a_pair_that_cannot_be_served_with_is_told_and_the_former_goes_on(hub: T
     (tmp_path / "other").mkdir()
     os.replace(make_certificates(tmp_path / "other")[1], hub.folder / "certificate.pem")
     hub.signal(signal.SIGHUP)
-    wait_until(lambda: "the renewed certificate is not served with" in hub.log, 10, "the refusal")
+    wait_until(lambda: "the renewed certificate is not served with" in hub.log, "the refusal")
     hub.signal(signal.SIGHUP)
     assert hub.serial() == former
     renew(hub, tmp_path / "new")
     hub.signal(signal.SIGHUP)
-    wait_until(lambda: hub.serial() != former, 10, "the renewal")
+    wait_until(lambda: hub.serial() != former, "the renewal")
     assert hub.log.count("the renewed certificate is not served with") == 1
 
 

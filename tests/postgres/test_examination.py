@@ -19,6 +19,7 @@ from scimhub.sqlstore.connection import Finding
 from scimhub.sqlstore.postgres import driver, examination, sequencer
 from scimhub.sqlstore.postgres.examination import Circumstances
 from scimhub.sqlstore.store import SqlStore, open_store
+from tests.postgres.conftest import EMPTY
 from tests.servers import postgres
 from tests.servers.postgres import Server
 from tests.servers.running import PATIENCE
@@ -241,6 +242,7 @@ async def test_secrets_that_were_kept_for_adoption_go_with_a_migration(url: str)
     assert [(row[0], json.loads(row[1])) for row in left] == [(number, json.loads(document)) for number, document in LEFT]
 
 
+@EMPTY
 async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("SCIMHUB_TEST_POSTGRES", "SCIMHUB_TEST_PGBOUNCER", "SCIMHUB_VECTORS"):
         monkeypatch.delenv(name, raising=False)
