@@ -1,11 +1,13 @@
-"""The local socket: whose it is, and what becomes of it."""
+"""The local socket: whose it is, and what becomes of it; and what is done now and then."""
 
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
 
 from scimhub import serving
+from scimhub.directory.errors import StoreUnavailable
 
 
 @pytest.fixture
@@ -63,3 +65,19 @@ def test_a_path_that_is_another_hubs_by_now_is_not_removed(path: Path):
         path.unlink()
         path.touch()
     assert path.exists()
+
+
+async def test_what_is_done_now_and_then_is_done_again_whatever_came_of_it(caplog: pytest.LogCaptureFixture):
+    faults: list[Exception] = [StoreUnavailable("The disk is full."), ZeroDivisionError()]
+    is_done = asyncio.Event()
+
+    async def act() -> None:
+        if faults:
+            raise faults.pop(0)
+        is_done.set()
+
+    work = asyncio.create_task(serving.repeat(act, 0.0, "not done"))
+    async with asyncio.timeout(10):
+        await is_done.wait()
+    work.cancel()
+    assert [(one.message, one.levelname) for one in caplog.records] == [("not done", "WARNING"), ("not done", "ERROR")]

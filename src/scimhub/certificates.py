@@ -52,7 +52,10 @@ class Renewal:
             return
         if found != self._stamps():
             return
-        self._context.load_cert_chain(self._certificate, self._key)
+        try:
+            self._context.load_cert_chain(self._certificate, self._key)
+        except OSError:
+            return  # they changed just now; the next look takes them
         self._served = self._refused = found
         end = expiry(self._certificate)
         _logger.info("certificate renewed", extra={"expires": None if end is None else clock.text(end)})

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -200,7 +200,8 @@ async def _serve(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await _note_once(hub)
+            with suppress(StoreUnavailable):  # worth less than an end in order
+                await _note_used_tokens(hub)
         # A signal may come before the server has begun.
         return 0 if server.started else 1
 
@@ -272,17 +273,18 @@ def _tell_first(root: str, hub: Hub, settings: Settings) -> None:
 
 def _begin_upkeep(settings: Settings, hub: Hub, config: uvicorn.Config, *, takes_signals: bool) -> list[asyncio.Task[None]]:
     """What is done now and then."""
-    return [
-        asyncio.create_task(_note_used_tokens(hub)),
-        asyncio.create_task(_unlock(hub)),
-        asyncio.create_task(_purge_tombstones(hub)),
-        asyncio.create_task(_purge_changes(hub, settings)),
-        asyncio.create_task(_renew_certificate(settings, config, takes_signals=takes_signals)),
-    ]
+    works = (
+        repeat(partial(_note_used_tokens, hub), _NOTE_TOKENS_EVERY, "last use of tokens not noted"),
+        repeat(hub.engine.unlock, _UNLOCK_EVERY, "missing keys not looked for"),
+        repeat(partial(_purge_tombstones, hub), _PURGE_EVERY, "tombstones not purged"),
+        repeat(partial(_purge_changes, hub, settings), _PURGE_EVERY, "changes not purged"),
+        _renew_certificate(settings, config, takes_signals=takes_signals),
+    )
+    return [asyncio.create_task(work) for work in works]
 
 
 async def _renew_certificate(settings: Settings, config: uvicorn.Config, *, takes_signals: bool) -> None:
-    """Serve with a certificate that was renewed on disk, within a minute, or at once after SIGHUP, which else does nothing."""
+    """Serve with a certificate renewed on disk, within half a minute, or at once after SIGHUP, which else does nothing."""
     asked = asyncio.Event()
     if takes_signals:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
@@ -300,49 +302,32 @@ async def _renew_certificate(settings: Settings, config: uvicorn.Config, *, take
         renewal.look()
 
 
-async def _note_used_tokens(hub: Hub) -> None:
+async def repeat(act: Callable[[], Awaitable[object]], every: float, failed: str) -> None:
+    """Do it now and every so many seconds, whatever comes of it; ``failed`` tells in the log that it was not done."""
     while True:
-        await asyncio.sleep(_NOTE_TOKENS_EVERY)
-        await _note_once(hub)
-
-
-async def _unlock(hub: Hub) -> None:
-    """Let destinations go on whose key was missing, and is there again."""
-    while True:
-        await asyncio.sleep(_UNLOCK_EVERY)
         try:
-            await hub.engine.unlock()
+            await act()
         except StoreUnavailable as fault:
-            _logger.warning("missing keys not looked for", extra={"reason": str(fault)})
+            _logger.warning(failed, extra={"reason": str(fault)})
+        except Exception:
+            # A defect of ours, perhaps in one destination: what comes next may well be done.
+            _logger.exception(failed)
+        await asyncio.sleep(every)
 
 
-async def _note_once(hub: Hub) -> None:
-    try:
-        await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())
-    except StoreUnavailable as fault:
-        # When a token was last used is worth less than the hub's going on.
-        _logger.warning("last use of tokens not noted", extra={"reason": str(fault)})
+async def _note_used_tokens(hub: Hub) -> None:
+    await hub.store.touch_tokens(hub.gatekeeper.collect_last_used())
 
 
 async def _purge_tombstones(hub: Hub) -> None:
     """Forget what was deleted longer ago than tombstones are kept, a thousand at a time."""
-    while True:
-        try:
-            while await hub.store.purge_tombstones(clock.now_text()):
-                pass
-        except StoreUnavailable as fault:
-            _logger.warning("tombstones not purged", extra={"reason": str(fault)})
-        await asyncio.sleep(_PURGE_EVERY)
+    while await hub.store.purge_tombstones(clock.now_text()):
+        pass
 
 
 async def _purge_changes(hub: Hub, settings: Settings) -> None:
     """Keep the change log within its limits, let secrets go whose time has ended, and have senders do what is due."""
     limits = retention.Limits(settings.change_days, settings.change_count, settings.change_days_max)
-    while True:
-        try:
-            await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest, hub.engine.halted)
-            await hub.engine.drop_expired_secrets()
-            await hub.engine.tend()
-        except StoreUnavailable as fault:
-            _logger.warning("changes not purged", extra={"reason": str(fault)})
-        await asyncio.sleep(_PURGE_EVERY)
+    await retention.purge(hub.store, hub.store, limits, clock.now_text(), hub.pins.lowest, hub.engine.halted)
+    await hub.engine.drop_expired_secrets()
+    await hub.engine.tend()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from scimhub.destinations import kinds
+from scimhub.destinations import kafka_production, kinds
 from scimhub.destinations.kafka_production import _GATHERED as GATHERED
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
 from tests.destinations.broker import HERE, opened, send
@@ -162,6 +163,22 @@ async def test_a_producer_that_can_go_on_no_more_is_replaced(broker: MockKafkaBr
         await sender.send(of("u"))
         broker.cluster.clear_errors(PRODUCE)
         await until_delivered(sender, of("u", "e2"))
+
+
+async def test_the_thread_that_hears_of_records_outlives_a_defect(broker: MockKafkaBroker, monkeypatch: pytest.MonkeyPatch):
+    is_raised = threading.Event()
+
+    def explode(*_: object) -> None:
+        is_raised.set()
+        raise ZeroDivisionError
+
+    await broker.create("outliving")
+    monkeypatch.setattr(kafka_production, "_LOOK_EVERY_MS", 10)
+    monkeypatch.setattr(kafka_production.Production, "_note_members", explode)
+    async with opened("kafka", broker.configuration("outliving")) as sender, asyncio.timeout(20):
+        assert await sender.send(of("u", "e0")) == Delivered()
+        assert await asyncio.to_thread(is_raised.wait, 10)
+        assert await sender.send(of("u", "e1")) == Delivered()
 
 
 async def test_reports_leave_others_their_turn_however_many_come(broker: MockKafkaBroker):

@@ -1112,3 +1112,13 @@ async def test_no_more_is_sent_than_a_crash_may_repeat_while_nothing_can_be_sett
         hub.pass_time(5)
         await hub.caught_up()
         assert len(hub.outside.delivered()) == 60
+
+
+async def test_another_destination_of_the_same_name_keeps_its_own_pump(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        made = await hub.destination()
+        async with hub.engine.halted(made):
+            await hub.store.delete_destination(made.key)
+            other = await hub.destination()
+            pump = hub.pump(other)
+        assert hub.pump(other) is pump

@@ -7,10 +7,12 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from scimhub import certificates
 from tests.destinations.certificates import make_certificates
 from tests.end_to_end.live import TOKEN, LiveHub, scim_headers, wait_until
 
@@ -84,6 +86,29 @@ def test_a_pair_that_cannot_be_served_with_is_told_and_the_former_goes_on(hub: T
     hub.signal(signal.SIGHUP)
     wait_until(lambda: hub.serial() != former, "the renewal")
     assert hub.log.count("the renewed certificate is not served with") == 1
+
+
+def test_a_pair_that_changes_while_it_is_taken_is_taken_with_the_next_look(tmp_path: Path):
+    _, certificate, key = make_certificates(tmp_path)
+    away = tmp_path / "away"
+
+    class Context(ssl.SSLContext):
+        """Of which the key goes for a moment, just when it is to be read."""
+
+        def load_cert_chain(self, *files: Any) -> None:
+            if key.exists() and not away.exists():
+                os.link(key, away)
+                key.unlink()
+            super().load_cert_chain(*files)
+            loaded.append(files)
+
+    loaded: list[object] = []
+    renewal = certificates.Renewal(Context(ssl.PROTOCOL_TLS_SERVER), certificate, key)
+    make_certificates(tmp_path)
+    renewal.look()
+    os.link(away, key)
+    renewal.look()
+    assert loaded == [(certificate, key)]
 
 
 def test_a_client_that_never_finishes_its_handshake_holds_up_neither_others_nor_the_end(hub: TlsHub):

@@ -166,9 +166,15 @@ class Production:
         """Take what the library says."""
         try:
             self._producer.poll(seconds)
-        except KafkaException as raised:
-            # Of what no producer survives it does not tell but raises; the reports on its records come after that.
-            self.fatal = raised.args[0]
+        except Exception as raised:
+            # Where it trips over that while it reports on records, it is the cause of what it raises.
+            cause = raised.__cause__ if isinstance(raised, SystemError) else raised
+            if isinstance(cause, KafkaException):
+                # Of what no producer survives it does not tell but raises; the reports on its records come after that.
+                self.fatal = cause.args[0]
+                return
+            # A defect of ours. The thread must live on, or nobody would hear of any record again.
+            _log.exception("kafka reports failed")
 
     def _note_report(self, message: Message, error: KafkaError | None, _: object) -> None:
         self._reports.append((message, error))

@@ -129,8 +129,11 @@ class Engine:
             with contextlib.suppress(KeysUnusable):  # then none has come
                 self.given.keyring.renew()
         for running in locked:
-            if not await opening.fault(self.given, running.pump.destination):
-                async with self.halted(running.pump.destination):
+            destination = running.pump.destination
+            can_go_on = not await opening.fault(self.given, destination)
+            # Its lease may have gone to another node meanwhile, from which it would be taken.
+            if can_go_on and self._running.get(destination.key) is running:
+                async with self.halted(destination):
                     pass
 
     async def tend(self) -> None:
@@ -165,7 +168,8 @@ class Engine:
                 await self._check_lease(destination)
             finally:
                 found = await self.given.store.find_destination(destination.directory, destination.name)
-                if found is None or not await self._begin(found):
+                # Another one may have been made under its name meanwhile, and has a pump of its own.
+                if found is None or found.key != destination.key or not await self._begin(found):
                     await self._give_lease(destination.key)
 
     async def _begin(self, destination: Destination) -> bool:
