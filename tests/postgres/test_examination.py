@@ -19,7 +19,6 @@ from scimhub.sqlstore.connection import Finding
 from scimhub.sqlstore.postgres import driver, examination, sequencer
 from scimhub.sqlstore.postgres.examination import Circumstances
 from scimhub.sqlstore.store import SqlStore, open_store
-from tests.postgres.conftest import EMPTY
 from tests.servers import postgres
 from tests.servers.postgres import Server
 from tests.servers.running import PATIENCE
@@ -242,16 +241,24 @@ async def test_secrets_that_were_kept_for_adoption_go_with_a_migration(url: str)
     assert [(row[0], json.loads(row[1])) for row in left] == [(number, json.loads(document)) for number, document in LEFT]
 
 
-@EMPTY
-async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def _set_environment(monkeypatch: pytest.MonkeyPatch, url: str, folder: Path) -> None:
     for name in ("SCIMHUB_TEST_POSTGRES", "SCIMHUB_TEST_PGBOUNCER", "SCIMHUB_VECTORS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SCIMHUB_DATABASE", url)
-    monkeypatch.setenv("SCIMHUB_DATA", str(tmp_path))
-    [told_of_database] = [f for f in await asyncio.to_thread(diagnosis.examine, None) if f.subject == "database"]
-    assert (told_of_database.verdict, "the first start of the hub fills it" in told_of_database.sentence) == ("OK", True)
+    monkeypatch.setenv("SCIMHUB_DATA", str(folder))
+
+
+async def test_the_doctor_leaves_an_empty_database_empty(durable: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    url = await durable.create_database()
+    _set_environment(monkeypatch, url, tmp_path)
+    [told] = [found for found in await asyncio.to_thread(diagnosis.examine, None) if found.subject == "database"]
+    assert (told.verdict, "the first start of the hub fills it" in told.sentence) == ("OK", True)
     assert await tables(url) == []
-    await (await open_store(url, new_id=clock.new_id, now=clock.now_text)).close()
+    await durable.drop_database(url)
+
+
+async def test_the_doctor_and_readiness_tell_it(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    _set_environment(monkeypatch, url, tmp_path)
     findings = await asyncio.to_thread(diagnosis.examine, None)
     told = {finding.subject: finding.verdict for finding in findings}
     assert (told["postgresql"], told["durability"], told["clocks"], told["staging"]) == ("OK", "OK", "OK", "OK")
