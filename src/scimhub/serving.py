@@ -284,7 +284,7 @@ def _begin_upkeep(settings: Settings, hub: Hub, config: uvicorn.Config, *, takes
 
 
 async def _renew_certificate(settings: Settings, config: uvicorn.Config, *, takes_signals: bool) -> None:
-    """Serve with a certificate that was renewed on disk, within a minute, or at once after SIGHUP, which else does nothing."""
+    """Serve with a certificate renewed on disk, within half a minute, or at once after SIGHUP, which else does nothing."""
     asked = asyncio.Event()
     if takes_signals:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)

@@ -77,10 +77,9 @@ class Breaker:
     def succeed(self, lane: str, now: float) -> None:
         """A message of the lane arrived."""
         self._has_taken = True
-        if self.state == "closed" and self.failing_since is None and self._limit == self._concurrency and not self._suspects:
-            self._refused.clear()
-            return  # all is well, as nearly always
         self._refused.clear()
+        if self.state == "closed" and self.failing_since is None and self._limit == self._concurrency and not self._suspects:
+            return  # all is well, as nearly always
         if not self._close(now):
             return
         if self._limit < self._concurrency:

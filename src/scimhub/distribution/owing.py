@@ -77,8 +77,7 @@ class OwingLanes(Lanes[T]):
         self._queues.states_go_first = not is_full
         unit = super().take(now, untried_first=untried_first)
         if unit is not None:
-            hold = self._lanes[unit.lane].hold
-            self._state_was_last = hold is not None and bool(hold.ask)
+            self._state_was_last = self._lanes[unit.lane].owes_state
             self._states_in_flight += self._state_was_last
         return unit
 
