@@ -1,6 +1,8 @@
 """Which names promise a secret."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scimhub.scim import secret_names
 
@@ -29,6 +31,14 @@ def test_names_of_secrets(name: str):
 )
 def test_names_that_are_none(name: str):
     assert not secret_names.promises_secret(name)
+
+
+_PIECES = ["pass", "word", "_", "-", "api", "key", "to", "ken", "token", "Sec", "ret", "x"]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=6).map("".join))
+def test_a_quick_look_misses_none(name: str):
+    assert not secret_names.promises_secret(name) or any(marker in name.lower() for marker in secret_names.MARKERS)
 
 
 @pytest.mark.parametrize(

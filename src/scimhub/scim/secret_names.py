@@ -3,8 +3,7 @@
 import re
 from collections.abc import Mapping
 
-# Of a name in lower case, without what joins its words.
-_NAMES = re.compile(r"password|passwd|passphrase|passcode|(?:secret|token|apikey)$")
+_NAMES = re.compile(r"pass[_-]*(?:word|wd|phrase|code)|(?:secret|token|api[_-]?key)[_-]*$", re.IGNORECASE)
 # One of these stands in each text in lower case that has such a name.
 MARKERS = ("pass", "secret", "token", "apikey", "api_key", "api-key")
 _WORD = re.compile(r"[\w$-]+")
@@ -12,7 +11,7 @@ _WORD = re.compile(r"[\w$-]+")
 
 def promises_secret(name: str) -> bool:
     """Whether the name, of one attribute and without a URN, is that of a secret."""
-    return _NAMES.search(name.lower().replace("_", "").replace("-", "")) is not None
+    return _NAMES.search(name) is not None
 
 
 def stand_in(path: str, value: object) -> bool:
