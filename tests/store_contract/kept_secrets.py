@@ -8,7 +8,7 @@ KEPT: Final = (
     '{"DB_Password":"s3cr3t"}',
     '{"vendor":{"logins":[{"client-secret":"s3cr3t"}]},"hat":[1,2]}',
     '{"urn:example:2.0:Vendor":{"access_token":"s3cr3t"},"vendor.token":"s3cr3t"}',
-    # As a PATCH may name it, and what PostgreSQL's jsonb does not hold.
+    # Paths of several names, and what PostgreSQL's jsonb does not hold.
     '{"hat":3,"clientSecret.value":"s3cr3t","api_key[type eq \\"a\\"]":"s3cr3t"}',
     '{"hat":{"token":"s3cr3t\\u0000"}}',
 )
