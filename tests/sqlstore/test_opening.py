@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apsw
@@ -107,6 +108,14 @@ def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path
             open_sqlite(tmp_path)
         child.communicate("", timeout=PATIENCE)
     open_sqlite(tmp_path).database.close_here()
+
+
+def test_whoever_has_the_database_for_a_moment_keeps_nobody_from_opening_it(tmp_path: Path):
+    first = open_sqlite(tmp_path)
+    leaving = threading.Timer(0.2, first.database.close_here)
+    leaving.start()
+    open_sqlite(tmp_path).database.close_here()
+    leaving.join()
 
 
 def test_a_second_process_is_told_that_postgresql_takes_several(tmp_path: Path):

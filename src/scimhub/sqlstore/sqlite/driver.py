@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -153,6 +154,24 @@ _ADVICE = {
 }
 
 
+# Seconds. A verb of the command line has the lock for less, and must not keep a hub from starting.
+_PATIENCE = 2.0
+
+
+def _lock(descriptor: int, patience: float) -> None:
+    """Lock the file; raises BlockingIOError when another process still has it after so many seconds."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 class FileLock:
     """The right to be the one process that has the database open (DECISIONS 22). It ends with the process."""
 
@@ -161,10 +180,10 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock or raise StoreUnusable naming the process that has it."""
+        """Take the lock or raise StoreUnusable naming the process that has it, and goes on having it for a while."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, _PATIENCE)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
