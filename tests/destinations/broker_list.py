@@ -1,9 +1,10 @@
 """The brokers of the contract suite by kind, each opened from what this machine has."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +16,8 @@ from tests.destinations.broker_rabbitmq import RabbitBroker
 from tests.destinations.broker_redis import RedisBroker
 from tests.servers import running
 from tests.servers.running import Missing
+
+B = TypeVar("B", bound=Broker)
 
 _MAKERS: dict[str, Callable[[Path], Broker]] = {
     "kafka": MockKafkaBroker,
@@ -34,15 +37,20 @@ NAMES = tuple(_MAKERS)
 BROKERS = [pytest.param(name, marks=pytest.mark.ci) if name in _IN_CI else name for name in NAMES]
 
 
+def open_broker(kind: str, folder: Path) -> AbstractContextManager[Broker]:
+    """The broker of that kind, started; see ``started``."""
+    return started(kind, _MAKERS[kind], folder)
+
+
 @contextmanager
-def open_broker(kind: str, folder: Path) -> Iterator[Broker]:
-    """The broker, started; the test is left out when it cannot be had, unless nothing may be."""
+def started(name: str, make: Callable[[Path], B], folder: Path) -> Iterator[B]:
+    """The broker, started; the test is left out, by that name, when it cannot be had, unless nothing may be."""
     try:
-        broker = _MAKERS[kind](folder)
+        broker = make(folder)
     except Missing as missing:
         if running.IS_REQUIRED:
             raise
-        running.left_out[kind] = str(missing)
+        running.left_out[name] = str(missing)
         pytest.skip(str(missing))
     broker.start()
     try:

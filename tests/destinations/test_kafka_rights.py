@@ -12,9 +12,9 @@ from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected,
 from scimhub.distribution.ports import Sender
 from tests.destinations.broker import opened
 from tests.destinations.broker_kafka import GuardedKafkaBroker, Right
+from tests.destinations.broker_list import started
 from tests.destinations.receivers import message
-from tests.servers import kafka, running
-from tests.servers.running import Missing
+from tests.servers import kafka
 
 pytestmark = pytest.mark.ci
 
@@ -25,17 +25,8 @@ _NUMBERS = count(1)
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafkaBroker]:
-    try:
-        broker = GuardedKafkaBroker(tmp_path_factory.mktemp("kafka"))
-    except Missing as missing:
-        if running.IS_REQUIRED:
-            raise
-        pytest.skip(str(missing))
-    broker.start()
-    try:
+    with started("Apache Kafka with rights", GuardedKafkaBroker, tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 def event(size: int = 10) -> Message:

@@ -62,6 +62,14 @@ async def _flooded(hub: Hub) -> list[str]:
     return ids
 
 
+async def _assert_a_flood_arrives(folder: Path) -> None:
+    async with open_outside(folder) as hub:
+        await _flooded(hub)
+        await hub.destination()
+        await hub.caught_up()
+        assert set(hub.outside.positions()) == set(range(1, 121))
+
+
 async def test_what_is_posted_arrives_once_and_in_order_for_each_resource(tmp_path: Path, goes: asyncio.Event):
     goes.set()
     async with open_outside(tmp_path) as hub:
@@ -110,11 +118,7 @@ async def test_a_defect_in_posting_ends_the_pump_and_loses_nothing(
         return posted(line, message)
 
     monkeypatch.setattr(PostingLine, "post", explode_once)
-    async with open_outside(tmp_path) as hub:
-        await _flooded(hub)
-        await hub.destination()
-        await hub.caught_up()
-        assert set(hub.outside.positions()) == set(range(1, 121))
+    await _assert_a_flood_arrives(tmp_path)
 
 
 async def test_a_defect_amid_what_came_together_ends_the_pump_and_loses_nothing(
@@ -131,11 +135,7 @@ async def test_a_defect_amid_what_came_together_ends_the_pump_and_loses_nothing(
         return describe(*arguments)
 
     monkeypatch.setattr(attempts, "attempt_of", explode_once)
-    async with open_outside(tmp_path) as hub:
-        await _flooded(hub)
-        await hub.destination()
-        await hub.caught_up()
-        assert set(hub.outside.positions()) == set(range(1, 121))
+    await _assert_a_flood_arrives(tmp_path)
 
 
 async def test_failures_alone_are_no_success(tmp_path: Path, goes: asyncio.Event):

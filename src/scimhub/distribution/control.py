@@ -80,7 +80,7 @@ async def create(
     none: tuple[Secret | None, str] = (None, "")
     new, shown = _unless(problems, lambda: secrets.new(engine.given, technology, checked, secret) if is_known else none, none)
     catalog = await engine.place.catalogs.current(directory.key)
-    problems += _subscription_problems(subscription, catalog, subscription.attributes)
+    problems += _subscription_problems(subscription, catalog)
     problems += _style_problems(kind, configuration, subscription)
     problems += [] if after is None else await _after_problems(engine, after)
     no_thresholds: Mapping[str, object] = {}
@@ -123,8 +123,7 @@ async def update(
         kept = _unless(problems, lambda: keeping.keep_anew(given, destination, checked, before), kept)
     wish = destination.subscription if subscription is None else subscription
     catalog = await engine.place.catalogs.current(destination.directory)
-    is_new = wish.attributes != destination.subscription.attributes
-    problems += _subscription_problems(wish, catalog, wish.attributes if is_new else ())
+    problems += _subscription_problems(wish, catalog, destination.subscription.attributes)
     problems += _style_problems(destination.kind, checked, wish)
     if problems:
         raise Invalid(problems)
@@ -362,11 +361,11 @@ def _thresholds(kind: str, wish: Mapping[str, object] | None) -> Mapping[str, ob
     return {} if wish is None else asdict(brake.read_thresholds(wish))
 
 
-def _subscription_problems(subscription: Subscription, catalog: Catalog, new: tuple[str, ...]) -> list[str]:
-    """``new`` is its allow-list where that is not what the destination had before."""
+def _subscription_problems(subscription: Subscription, catalog: Catalog, before: tuple[str, ...] = ()) -> list[str]:
+    """``before`` is the allow-list that the destination had."""
     problems: list[str] = []
     _unless(problems, lambda: subscriptions.bind(subscription, catalog), None)
-    return problems + visibility.untold(new, catalog)
+    return problems + visibility.untold(subscription.attributes, catalog, before)
 
 
 def _style_problems(kind: str, configuration: Mapping[str, object], subscription: Subscription) -> list[str]:

@@ -62,8 +62,7 @@ async def preview(
     Raises Invalid with every mistake of the proposal.
     """
     catalog = await place.catalogs.current(destination.directory)
-    is_new = proposed.attributes != destination.subscription.attributes
-    if is_new and (problems := visibility.untold(proposed.attributes, catalog)):
+    if problems := visibility.untold(proposed.attributes, catalog, destination.subscription.attributes):
         raise Invalid(problems)
     now = envelope.of_destination(destination, catalog, place.root_url, place.epoch)
     wished = replace(destination, subscription=proposed)

@@ -20,11 +20,13 @@ def bind(names: tuple[str, ...], catalog: Catalog, problems: list[str]) -> tuple
     return tuple(sorted(visible))
 
 
-def untold(names: tuple[str, ...], catalog: Catalog) -> list[str]:
+def untold(names: tuple[str, ...], catalog: Catalog, before: tuple[str, ...] = ()) -> list[str]:
     """A sentence for each name of an allow-list that lets nothing be seen, since it is never returned.
 
-    Destinations that have one already go on with what else they may see.
+    A destination that has had the list ``before`` goes on with what else it may see.
     """
+    if names == before:
+        return []
     return [
         f"The attribute {name[:80]!r} of the allow-list is never returned, and no event has it; leave it out."
         for name in names
