@@ -19,9 +19,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH ?=
 DEMO ?=
 TESTS ?=
-# A file of tests stays in one process, which has servers of its own; one file alone needs no second. In the order of the
-# folders the last files are short; by the number of their tests those that take longest would come last.
-PARALLEL ?= $(if $(TESTS),,-n 2 --dist loadfile --no-loadscope-reorder)
+# A file of tests stays in one process, which has servers of its own; one file alone needs no second. Three processes on two
+# cores, for a test waits a third of its time. In the order of the folders the last files are short; by the number of their
+# tests those that take longest would come last.
+PARALLEL ?= $(if $(TESTS),,-n 3 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: serve demo test check bench matrix conformance constraints clean
 

@@ -138,8 +138,8 @@ class Noted:
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
 
-    def record_attempt(self, attempt: Attempt) -> bool:
-        self.attempts.append(attempt)
+    def record_attempts(self, attempts: Sequence[Attempt]) -> bool:
+        self.attempts += attempts
         return True
 
     async def list_attempts(self, **wish: Any) -> Sequence[Attempt]:

@@ -61,7 +61,7 @@ async def test_nodes_find_each_others_exchanges_and_attempts(recording_at: Open)
     first.record(FIRST._replace(id="x1", time=T0))
     second.record(FIRST._replace(id="x2", time=T1))
     first.record(FIRST._replace(id="x3", time=T2))
-    second.record_attempt(TRY)
+    second.record_attempts([TRY])
     await asyncio.gather(second.flush(), first.flush())
     for node in (first, second):
         assert await ids(node) == ["x3", "x2", "x1"]
@@ -115,7 +115,7 @@ async def test_a_partition_is_made_ahead_and_dropped_when_all_of_it_is_too_old(r
     for day in range(23, 27):
         now[0] = f"2026-11-{day}T12:00:00.000Z"
         recording.record(FIRST._replace(id=f"x{day}", time=now[0]))
-        recording.record_attempt(TRY._replace(time=now[0]))
+        recording.record_attempts([TRY._replace(time=now[0])])
         await recording.flush()
     assert await ids(recording) == ["x26", "x25", "x24"]
     for table in partitions.TABLES:
@@ -260,7 +260,7 @@ async def test_while_the_server_is_away_exchanges_are_dropped_and_counted_and_no
     await postgres_server.administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     for number in range(3):
         assert recording.record(FIRST._replace(id=f"lost{number}"))
-        assert recording.record_attempt(TRY)
+        assert recording.record_attempts([TRY])
         await recording.flush()
     assert recording.dropped == 6
     with pytest.raises((StoreUnavailable, asyncpg.PostgresError)):

@@ -160,7 +160,7 @@ async def test_a_file_of_the_first_shape_is_migrated(tmp_path: Path):
 async def test_larger_parts_of_an_index_are_made_smaller(tmp_path: Path):
     file = open_file_exchanges(tmp_path / "hub.db", now=lambda: T2)
     file.record(FIRST)
-    file.record_attempt(TRY)
+    file.record_attempts([TRY])
     await file.close()
     connection = apsw.Connection(str(exchanges.path_beside(tmp_path / "hub.db")))
     connection.execute(THIRD_SHAPE)
@@ -214,7 +214,7 @@ PRAGMA user_version = 1"""
 async def test_attempts_have_the_limits_of_exchanges(tmp_path: Path):
     file = open_file_exchanges(tmp_path / "hub.db", keep_count=3, keep_days=1, now=lambda: T2)
     for number in range(5):
-        file.record_attempt(TRY._replace(number=number, time=T2))
+        file.record_attempts([TRY._replace(number=number, time=T2)])
     await file.flush()
     assert [each.number for each in await file.list_attempts()] == [4, 3, 2]
     await file.close()

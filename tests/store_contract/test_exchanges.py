@@ -142,7 +142,7 @@ async def test_with_off_nothing_is_recorded(open_recording: Open):
 async def test_attempts_are_kept_and_listed_newest_first(recording: Exchanges):
     run = TRY._replace(resource_id="g1", first_position=6, position=9, number=1, outcome="delivered", status=200)
     for attempt in (TRY, TRY._replace(number=2, outcome="delivered", status=200), TRY._replace(destination="audit"), run):
-        assert recording.record_attempt(attempt)
+        assert recording.record_attempts([attempt])
     await recording.flush()
     assert await recording.list_attempts(limit=1) == [run]
     assert [each.number for each in await recording.list_attempts(destination="crm", resource_id="u1")] == [2, 1]
@@ -161,7 +161,7 @@ async def test_about_so_many_are_kept_and_only_so_long(open_recording: Open, wha
         if what == "exchanges":
             recording.record(FIRST._replace(id=time, time=time))
         else:
-            recording.record_attempt(TRY._replace(time=time))
+            recording.record_attempts([TRY._replace(time=time)])
         if n % 500 == 0:
             await recording.flush()
             kept = (

@@ -209,7 +209,7 @@ def test_each_attempt_is_shown_and_what_no_attempt_tells_of(hub: Hub):
         given = (hub.directory.name, "crm", change_id, change_id, made["id"], position, position, number, outcome, status)
         return Attempt(time or clock.now_text(), *given, 1500, f"It answered {status}.", "busy" if status > 299 else "")
 
-    hub.opened.exchanges.record_attempt(attempt(1, "retry", 503))
+    hub.opened.exchanges.record_attempts([attempt(1, "retry", 503)])
     held = Held(made["id"], position, clock.now_text(), 1, "2026-11-24T10:00:00.000Z", "It answered 503.")
     settle(hub, crm, position, held)
     settle(hub, audit, position)
@@ -227,7 +227,7 @@ def test_each_attempt_is_shown_and_what_no_attempt_tells_of(hub: Hub):
         "duration_us": 1500,
         "excerpt": "busy",
     }
-    hub.opened.exchanges.record_attempt(attempt(2, "delivered", 200))
+    hub.opened.exchanges.record_attempts([attempt(2, "delivered", 200)])
     hub.loop.run(hub.opened.store.release_held(crm.key, made["id"]))
     assert told(trace(hub, "ida"))[-2:] == ["crm retry 1", "crm delivered 2"]
 
@@ -240,7 +240,7 @@ def test_a_run_of_membership_changes_arrives_once(hub: Hub):
         hub.lenient.patch(f"/Groups/{group['id']}", hubs.add("members", [{"value": member["id"]}]))
     positions = [entry["position"] for entry in trace(hub, "Deck")["entries"] if entry["entry"] == "changed"]
     run = (hub.directory.name, "crm", "d1", "c1", group["id"], positions[1], positions[2], 1, "delivered", 200, 900, "", "")
-    hub.opened.exchanges.record_attempt(Attempt(clock.now_text(), *run))
+    hub.opened.exchanges.record_attempts([Attempt(clock.now_text(), *run)])
     timeline = told(trace(hub, "Deck"))
     assert timeline.count("crm delivered 1") == 1
     assert timeline.count("crm waiting") == 1  # the creation

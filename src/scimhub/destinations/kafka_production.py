@@ -120,9 +120,10 @@ class Production:
 
     def _release(self) -> None:
         """Give over what was gathered."""
+        note = self._note_report
         for record, message in self._end_gathering():
             try:
-                self._produce(record, partial(self._note_report, message))
+                self._produce(record, partial(note, message))
             except BufferError:
                 self._refuse(message, KafkaError(KafkaError._QUEUE_FULL))
             except KafkaException as raised:

@@ -51,29 +51,31 @@ class Flow:
         """So many messages are begun."""
         self._pace.reserve(now, count)
 
-    def note(self, outcome: Outcome, begun: float, now: float, under_way: int) -> None:
-        """What came of a message that was begun then, to a destination that is not known to be down.
+    def note(self, outcome: Outcome, begun: float, now: float, under_way: int, count: int = 1) -> None:
+        """What came now of so many messages that were begun then, to a destination that is not known to be down.
 
-        ``under_way`` counts those on their way, this one among them: what is not used up does not have to grow.
+        ``under_way`` counts those on their way, these among them: what is not used up does not have to grow.
         """
         seconds = now - begun if now > begun else 0.0
         if isinstance(outcome, Delivered):
             if under_way >= self.limit:
-                self._grow()
-            self._time(seconds)
+                self._grow(count)
+            self._time(seconds, count)
         is_late = self._timeout is not None and seconds >= self._timeout
         if begun >= self._fell_at and (is_late or self._is_slow or outcome.status in _TOO_MUCH):
             self.limit, self._successes, self._fell_at = max(1, self.limit // 2), 0, now
             self._usual = None
 
-    def _grow(self) -> None:
-        self._successes += 1
-        if self._successes >= self.limit:
-            self.limit, self._successes = min(self._most, self.limit + self._step), 0
+    def _grow(self, count: int) -> None:
+        self._successes += count
+        while self._successes >= self.limit:
+            self._successes -= self.limit
+            self.limit = min(self._most, self.limit + self._step)
 
-    def _time(self, seconds: float) -> None:
-        self._usual = seconds if self._usual is None else self._usual + _WEIGHT * (seconds - self._usual)
-        self._quickest = seconds if self._quickest is None else min(seconds, self._quickest * _FORGET)
+    def _time(self, seconds: float, count: int) -> None:
+        # As of one after the other, in closed form.
+        self._usual = seconds if self._usual is None else seconds + (1 - _WEIGHT) ** count * (self._usual - seconds)
+        self._quickest = seconds if self._quickest is None else min(seconds, self._quickest * _FORGET**count)
 
     @property
     def _is_slow(self) -> bool:

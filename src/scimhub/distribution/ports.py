@@ -281,8 +281,8 @@ class ChangeReader(Protocol):
 class AttemptLog(Protocol):
     """Where attempts are recorded, and found again."""
 
-    def record_attempt(self, attempt: Attempt) -> bool:
-        """Take the attempt for writing later; False when it had to be dropped. Never waits."""
+    def record_attempts(self, attempts: Sequence[Attempt]) -> bool:
+        """Take the attempts for writing later; False when they had to be dropped. Never waits."""
 
     async def list_attempts(
         self,

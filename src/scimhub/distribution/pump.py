@@ -279,9 +279,9 @@ class Pump:
         most = min(self.breaker.limit(now), self.flow.limit)
         return most if self._slots is None or most == 1 else min(_AHEAD * most, most + _MOST_AHEAD)
 
-    def _note(self, outcome: Outcome, begun: float, now: float) -> None:
+    def _note(self, outcome: Outcome, begun: float, now: float, count: int) -> None:
         if self._slots is None and self.breaker.state == "closed":
-            self.flow.note(outcome, begun, now, self._sending.in_flight)
+            self.flow.note(outcome, begun, now, self._sending.in_flight, count)
 
     def _note_request(self, outcome: Outcome, begun: float) -> None:
         if self._slots is not None and self.breaker.state == "closed":

@@ -6,12 +6,13 @@ needs more than that, a task waits for each unit.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.distribution import attempts, telling, times, turns
-from scimhub.distribution.delivery import Delivered, Destination, Message, Outcome
+from scimhub.distribution.delivery import Attempt, Delivered, Destination, Message, Outcome
 from scimhub.distribution.envelope import Envelope
 from scimhub.distribution.guard import Guard
 from scimhub.distribution.intake import Intake
@@ -25,15 +26,25 @@ from scimhub.distribution.surroundings import Surroundings
 # To post so many messages is as much work as to begin ``turns.AT_ONCE`` of them with a task each.
 _POSTED_IN_A_TURN = 24
 
+_ARRIVED = Delivered()
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moment:
+    """When something was begun, in seconds since 1970 and as a text; what was posted together has the same one."""
+
+    seconds: float
+    text: str
 
 
 class Sending:
     """Sends units. ``in_flight`` counts them from ``begin`` until nothing more will become of them.
 
-    ``note`` hears the outcome of each try, and when it was begun and known, in seconds since 1970; ``land`` the outcome of each
-    unit, None when it was not sent, or ``arrive`` of several that were delivered; ``fail`` what went wrong on our side;
-    ``ended`` that some are in flight no longer.
+    ``note`` hears the outcome of each try, when it was begun and known, in seconds since 1970, and of how many tries that is;
+    ``land`` the outcome of each unit, None when it was not sent, or ``arrive`` of several that were delivered; ``fail`` what
+    went wrong on our side; ``ended`` that some are in flight no longer.
     """
 
     def __init__(
@@ -45,7 +56,7 @@ class Sending:
         intake: Intake,
         guard: Guard,
         *,
-        note: Callable[[Outcome, float, float], None],
+        note: Callable[[Outcome, float, float, int], None],
         land: Callable[[Unit[Notice], Outcome | None], None],
         arrive: Callable[[Sequence[Unit[Notice]]], None],
         fail: Callable[[Exception], None],
@@ -60,8 +71,8 @@ class Sending:
         self._guard = guard
         self._note, self._land, self._arrive, self._fail, self._ended = note, land, arrive, fail, ended
         self._posting = sender if isinstance(sender, Posting) else None
-        # What was posted and has not landed, by its message's delivery id; and when, in seconds since 1970 and as a text.
-        self._posted: dict[str, tuple[Unit[Notice], float, str]] = {}
+        # What was posted and has not landed, by its message's delivery id, and when.
+        self._posted: dict[str, tuple[Unit[Notice], _Moment]] = {}
         if self._posting is not None:
             self._posting.listen(self._hear)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,10 +117,12 @@ class Sending:
     async def _try(self, unit: Unit[Notice], message: Message) -> Outcome:
         self._lease.check(self._given.monotonic())
         self._given.reach("before_send")
-        begun = self._given.now()
+        begun = self._moment()
         outcome = await self._sender.send(message)
         self._given.reach("after_send")
-        self._record(unit, message, outcome, begun, times.text(begun), self._given.now())
+        now = self._given.now()
+        self._note(outcome, begun.seconds, now, 1)
+        self._record([self._attempt(unit, message, outcome, begun, now)])
         return outcome
 
     # ------------------------------------------------------------------ posted
@@ -118,17 +131,16 @@ class Sending:
         try:
             while units:
                 await self._given.turns.take(self._destination.directory, self._destination.key, turns.AT_ONCE)
-                wrapping, begun = await self._intake.envelope(), self._given.now()
+                wrapping, begun = await self._intake.envelope(), self._moment()
                 self._lease.check(self._given.monotonic())
-                text = times.text(begun)
                 for _ in range(min(len(units), _POSTED_IN_A_TURN)):
-                    self._post_one(sender, units.popleft(), wrapping, begun, text)
+                    self._post_one(sender, units.popleft(), wrapping, begun)
         except Exception as error:
             for unit in units:
                 self._turn_back(unit, error)
                 self._end()
 
-    def _post_one(self, sender: Posting, unit: Unit[Notice], wrapping: Envelope, begun: float, text: str) -> None:
+    def _post_one(self, sender: Posting, unit: Unit[Notice], wrapping: Envelope, begun: _Moment) -> None:
         try:
             if self._is_stopping:
                 self._land(unit, None)
@@ -138,7 +150,7 @@ class Sending:
                 if len(messages) > 1 or not sender.post(messages[0]):
                     self._spawn(self._send(unit))
                 else:
-                    self._posted[messages[0].delivery_id] = (unit, begun, text)
+                    self._posted[messages[0].delivery_id] = (unit, begun)
                 return
         except Exception as error:
             self._turn_back(unit, error)
@@ -146,30 +158,44 @@ class Sending:
 
     def _hear(self, told: Sequence[tuple[Message, Outcome]]) -> None:
         now = self._given.now()
-        arrived: list[Unit[Notice]] = []
+        tried: list[Attempt] = []
+        arrived: list[tuple[Unit[Notice], _Moment]] = []
         try:
             for message, outcome in told:
-                unit, begun, text = self._posted.pop(message.delivery_id)
+                unit, begun = posted = self._posted.pop(message.delivery_id)
                 self._given.reach("after_send")
-                self._record(unit, message, outcome, begun, text, now)
+                tried.append(self._attempt(unit, message, outcome, begun, now))
                 if isinstance(outcome, Delivered):
-                    arrived.append(unit)
+                    arrived.append(posted)
                     continue
                 # Whose fault a failure is depends on what arrived before it.
-                self._arrive(arrived)
+                self._land_arrived(arrived, now)
                 arrived.clear()
+                self._note(outcome, begun.seconds, now, 1)
                 self._land(unit, outcome)
-            self._arrive(arrived)
+            self._land_arrived(arrived, now)
         except Exception as error:
             self._note_defect(error)
+        self._record(tried)
         self.in_flight -= len(told)
         self._ended()
 
+    def _land_arrived(self, arrived: Sequence[tuple[Unit[Notice], _Moment]], now: float) -> None:
+        for begun, count in Counter(begun for _, begun in arrived).items():
+            self._note(_ARRIVED, begun.seconds, now, count)
+        self._arrive([unit for unit, _ in arrived])
+
     # ------------------------------------------------------------------ within
 
-    def _record(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: float, text: str, now: float) -> None:
-        self._note(outcome, begun, now)
-        self._given.attempts.record_attempt(attempts.attempt_of(self._destination, unit, message, outcome, text, now - begun))
+    def _moment(self) -> _Moment:
+        now = self._given.now()
+        return _Moment(now, times.text(now))
+
+    def _attempt(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: _Moment, now: float) -> Attempt:
+        return attempts.attempt_of(self._destination, unit, message, outcome, begun.text, now - begun.seconds)
+
+    def _record(self, tried: Sequence[Attempt]) -> None:
+        self._given.attempts.record_attempts(tried)
 
     def _turn_back(self, unit: Unit[Notice], error: Exception) -> None:
         if isinstance(error, TurnedAway):

@@ -110,7 +110,7 @@ class Interest:
             before, after = _outlines(change)
         elif change.operation == "created":
             # To read the document would cost most of all.
-            before, after = None, _NOTHING
+            return _of_passage(wish, change, is_in=True)
         else:
             return _of_update(wish, change, _NOTHING, _NOTHING)
         if (after is not None and activation.rule_met(after, wish.kind)) or (
@@ -120,14 +120,7 @@ class Interest:
         was_in, is_in = _holds(wish, change, before), _holds(wish, change, after)
         if before is not None and after is not None and was_in and is_in:
             return _of_update(wish, change, before, after)
-        if was_in == is_in:
-            return None
-        verb, operation = ("created", "created") if is_in else ("deleted", "deleted")
-        if verb not in wish.verbs:
-            return None
-        cause: Cause = "write" if change.operation == operation else "scope"
-        members = is_in and wish.kind.has_members and visibility.shows("members", wish.visible)
-        return Notice(change, wish.kind, verb, cause, members=members, takes=not is_in, returns=is_in)
+        return None if was_in == is_in else _of_passage(wish, change, is_in=is_in)
 
     def state_of(self, change: Change, ask: str, *, cause: Cause = "state") -> Notice | None:
         """What the destination is told of the resource's state, or None when it is told nothing of its kind.
@@ -274,6 +267,16 @@ def _holds(wish: _Wish, change: Change, image: Mapping[str, object] | None) -> b
     if image is None:
         return False
     return wish.condition is None or conditions.holds(wish.condition, wish.kind, change.resource_id, image)
+
+
+def _of_passage(wish: _Wish, change: Change, *, is_in: bool) -> Notice | None:
+    """What is told of a resource that enters the scope, or leaves it."""
+    verb = "created" if is_in else "deleted"
+    if verb not in wish.verbs:
+        return None
+    cause: Cause = "write" if change.operation == verb else "scope"
+    members = is_in and wish.kind.has_members and visibility.shows("members", wish.visible)
+    return Notice(change, wish.kind, verb, cause, (), members, not is_in, is_in)
 
 
 def _of_update(wish: _Wish, change: Change, before: Mapping[str, object], after: Mapping[str, object]) -> Notice | None:

@@ -41,7 +41,7 @@ _MOST_WAITING = 20_000
 _MOST_SEARCHED = 100_000
 
 # What waits for the thread: an event is set when all before it is written, None ends the thread.
-_Entry = Received | Attempt | threading.Event | None
+_Entry = Received | list[Attempt] | threading.Event | None
 
 _log = logging.getLogger(__name__)
 
@@ -76,10 +76,13 @@ class Exchanges:
         # A batch is a small part of what is kept, so that there is never much more than that.
         self._largest_batch = max(1, min(_LARGEST_BATCH, limits.count // 16))
         self._largest_batch_bytes = min(_LARGEST_BATCH_BYTES, limits.size // 16)
-        # Exchanges dropped before the queue, and after it; bytes of bodies put into the queue, and taken out. The first of
-        # each pair is written by those who record, the second by the thread, so that neither needs a lock.
+        # Exchanges and attempts dropped before the queue, and after it; put into the queue, and taken out; and bytes of bodies
+        # put in, and taken out. The first of each pair is written by those who record, the second by the thread, so that
+        # neither needs a lock.
         self._refused = 0
         self._lost = 0
+        self._put_in = 0
+        self._taken_out = 0
         self._handed_over = 0
         self._taken = 0
         self._is_losing = False
@@ -108,18 +111,19 @@ class Exchanges:
             limit = self._body_limit
             received = received._replace(request=received.request[:limit], answer=received.answer[:limit])
             size = len(received.request) + len(received.answer)
-        if not self._put(received):
+        if not self._put(received, 1):
             return False
         self._handed_over += size
         return True
 
-    def record_attempt(self, attempt: Attempt) -> bool:
-        return self._put(attempt)
+    def record_attempts(self, attempts: Sequence[Attempt]) -> bool:
+        return self._put(list(attempts), len(attempts))
 
-    def _put(self, entry: Received | Attempt) -> bool:
-        if self._closed or self._queue.qsize() >= self._most_waiting:
-            self._refused += 1
+    def _put(self, entry: Received | list[Attempt], count: int) -> bool:
+        if self._closed or self._put_in - self._taken_out >= self._most_waiting:
+            self._refused += count
             return False
+        self._put_in += count
         self._queue.put(entry)
         return True
 
@@ -173,7 +177,7 @@ class Exchanges:
             except queue.Empty:
                 self._write(iter(()), batch)
                 continue
-            if isinstance(entry, Received | Attempt) and not is_behind:
+            if isinstance(entry, Received | list) and not is_behind:
                 self._hurry.wait(_GATHERING)
             self._write(self._rows_from(entry, batch), batch)
             for waiter in batch.waiters:
@@ -193,16 +197,18 @@ class Exchanges:
             if isinstance(entry, Received):
                 size = len(entry.request) + len(entry.answer)
                 self._taken += size
+                self._taken_out += 1
                 room -= size + _OVERHEAD
                 batch.size += 1
                 some.append(entry)
                 if len(some) == _AT_ONCE:
                     yield from self._rows_of(some)
                     some = []
-            elif isinstance(entry, Attempt):
-                room -= _OVERHEAD
-                batch.size += 1
-                batch.attempts.append(entry)
+            elif isinstance(entry, list):
+                self._taken_out += len(entry)
+                room -= _OVERHEAD * len(entry)
+                batch.size += len(entry)
+                batch.attempts += entry
             elif entry is None:
                 batch.is_last = True
             else:
