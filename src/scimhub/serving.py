@@ -35,6 +35,8 @@ _LOOK_AT_CERTIFICATE_EVERY = 30.0
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises Fault when it cannot begin."""
+    # Who renews a certificate does not know that the hub is just beginning, and reads the files soon.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     telemetry.configure_logging(settings.log_level, settings.log_format)
     # Before the database is opened: a start that cannot listen must not make a token that nobody sees.
     listening = bind(settings)

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scimhub.distribution import status
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Rejected, Retry
@@ -45,6 +47,23 @@ def test_messages_that_were_on_their_way_then_count_once():
     assert flow.limit == 32
     flow.note(BUSY, 10.6, 11.0, 64)
     assert flow.limit == 16
+
+
+@given(st.lists(st.tuples(st.integers(1, 70), st.floats(0, 0.4)), min_size=1, max_size=30), st.sampled_from((8, 64, 1000)))
+def test_what_arrives_at_once_counts_as_one_after_the_other(rounds: list[tuple[int, float]], most: int):
+    at_once, singly = Flow(most, timeout=15), Flow(most, timeout=15)
+    for flow in (at_once, singly):
+        flow.note(BUSY, 0.0, 0.5, most)
+    for number, (count, seconds) in enumerate(rounds, 1):
+        begun = number * 10.0
+        at_once.note(Delivered(204), begun, begun + seconds, 2 * most, count)
+        for _ in range(count):
+            singly.note(Delivered(204), begun, begun + seconds, 2 * most)
+        assert at_once.limit == singly.limit
+    # What is remembered of them makes ten seconds slow for the one if it does for the other.
+    for flow in (at_once, singly):
+        flow.note(Delivered(204), 1000.0, 1010.0, 1)
+    assert at_once.limit == singly.limit
 
 
 def test_it_halves_when_answers_do_not_come_in_time():

@@ -3,9 +3,12 @@
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +153,20 @@ def test_sighup_does_not_end_a_hub_without_tls(tmp_path: Path):
         assert started.process.poll() is None
     finally:
         assert started.stop() == 0
+
+
+def test_sighup_does_not_end_a_hub_that_waits_for_its_database(tmp_path: Path):
+    started = LiveHub(tmp_path).start()
+    assert started.stop() == 0
+    former, database = started.process, tmp_path / "scimhub.db"
+    with ThreadPoolExecutor(1) as beside, closing(sqlite3.connect(database, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        beginning = beside.submit(started.start)
+        wait_until(lambda: started.process is not former and started.process is not None, "the second process")
+        assert started.process is not None
+        opened = Path("/proc", str(started.process.pid), "fd")
+        wait_until(lambda: database in [link.resolve() for link in opened.iterdir()], "the look at the database")
+        started.process.send_signal(signal.SIGHUP)
+        holder.close()
+        beginning.result()
+    assert started.stop() == 0
