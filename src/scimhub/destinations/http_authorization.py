@@ -40,6 +40,8 @@ _NO_TOKEN_URL: Final = "The auth needs token_url, where tokens are fetched, such
 _UNTOLD_LIFETIME: Final = 300.0
 # It is fetched again so many seconds before its end, or a tenth of its life before.
 _EARLY: Final = 60.0
+# One that is so many seconds old and may not do what is asked is fetched again: what a client may do often stands in it.
+_RIGHTS_BELIEVED: Final = 60.0
 _TOKEN_TIMEOUT: Final = 15.0
 _LONGEST_ANSWER: Final = 64 * 1024
 
@@ -115,12 +117,7 @@ class Authorizer:
         self._token = ""
         # Requests may be under way with it, and their answers repeat it.
         self._former_token = ""
-        self._ends = 0.0
-
-    @property
-    def may_renew(self) -> bool:
-        """Whether a request that was answered 401 may do better with another token."""
-        return self._wish.type == "oauth"
+        self._asked_at = self._ends = 0.0
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -161,6 +158,15 @@ class Authorizer:
                 return f"Bearer {await self._current_token(self._secret)}"
             case _:
                 return None
+
+    def may_renew(self, header: str | None, status: int) -> bool:
+        """Whether a request with that header and answer may do better at once; a token that was refused is forgotten."""
+        if self._wish.type != "oauth":
+            return False
+        if status == 401 or (status == 403 and self._now_seconds() - self._asked_at >= _RIGHTS_BELIEVED):
+            self.forget_token(header)
+        # With 403 most often the client itself may not: whether it may by now the next attempt tells.
+        return status == 401
 
     def forget_token(self, header: str | None) -> None:
         """The token of that header was refused: the next request fetches another one."""
@@ -206,7 +212,7 @@ class Authorizer:
             reason = getattr(failed, "reason", "")
             raise Failure(Retry(f"No token could be fetched. {reason}", "destination")) from error
         former, (self._token, lifetime) = self._token, self._read_token(answer)
-        self._former_token = former
+        self._former_token, self._asked_at = former, asked_at
         self._ends = asked_at + lifetime - min(_EARLY, lifetime / 10)
         return self._token
 
