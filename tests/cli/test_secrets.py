@@ -78,6 +78,20 @@ def test_a_missing_key_is_named_and_loses_nothing_else(scimhub: Scimhub, home: P
     assert scimhub("secrets", "status").code == 0
 
 
+def test_a_key_that_is_lost_keeps_no_other_from_being_changed(scimhub: Scimhub, home: Path, sealed: str):
+    (home / "data" / "secret.keys").unlink()
+    scimhub("destination", "create", "hook", "--directory", "acme", "--url", URL)
+    (leaked,) = (line.partition(":")[0] for line in keys_of(home))
+    rotated = scimhub("secrets", "rotate")
+    new = keys_of(home)[0].partition(":")[0]
+    assert new != leaked
+    # It is told that not all are under the new one.
+    assert (rotated.code, "MISSING" in rotated.output) == (1, True)
+    found = json.loads(scimhub("secrets", "status", "--json").output)
+    counts = {key["key_id"]: key["secrets"] for key in found["items"]}
+    assert counts == {new: 1, leaked: 0, sealed: 2}
+
+
 def test_keys_that_are_given_are_rotated_by_who_gives_them(
     scimhub: Scimhub, home: Path, sealed: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import ipaddress
 import os
+import socket
 import ssl
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from multidict import CIMultiDict
 from yarl import URL
 
-from scimhub.destinations import kinds
+from scimhub.destinations import http_outcomes, kinds, redaction
 from scimhub.destinations.client_tls import Unusable
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.http_authorization import Authorizer, Wish, tls_of
@@ -114,6 +116,27 @@ async def test_a_token_that_was_refused_is_fetched_anew_once():
         assert await client.header() == "Bearer token-2"
 
 
+async def test_a_token_that_was_renewed_is_not_shown_by_answers_that_come_late():
+    given = iter(("token-1000", "token-2000"))
+
+    async def answering(*some: Any) -> None:
+        await status("200 OK", orjson.dumps({"access_token": next(given)}))(*some)
+
+    async with receiving(answering) as server, authorizer(oauth(server), secret()) as client:
+        client.forget_token(await client.header())
+        await client.header()
+        assert redaction.excerpt(b"You sent token-1000, not token-2000.", client.secrets).count("token-") == 0
+
+
+@pytest.mark.parametrize("wish", [Wish("bearer"), Wish("basic", username="hub"), Wish("oauth", token_url="http://[::1]:1/")])
+async def test_a_certificate_that_was_brought_before_the_auth_was_changed_is_told_and_sent_nowhere(wish: Wish):
+    async with authorizer(wish, secret("".join(certificate("hub")))) as client:
+        with pytest.raises(Failure) as failed:
+            await client.header()
+    reason = f"The secret is no {wish.type} secret, which is one line; bring the application's: scimhub destination rotate."
+    assert failed.value.outcome == Retry(reason, "destination")
+
+
 @pytest.mark.parametrize(
     "answer, said",
     [
@@ -197,6 +220,46 @@ async def test_a_certificate_proves_who_we_are(tmp_path: Path):
             await without.ask("GET", URL(server.url), CIMultiDict())
         await with_it.close()
         await without.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_certificate_that_is_refused_is_told_as_such_and_is_the_destinations_fault(
+    version: ssl.TLSVersion, tmp_path: Path
+):
+    """With TLS 1.3 the handshake is over for the client before the server has looked at its certificate."""
+    theirs = certificate("server")
+    (tmp_path / "server.pem").write_text("".join(theirs))
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_tls.load_cert_chain(tmp_path / "server.pem")
+    server_tls.verify_mode, server_tls.minimum_version, server_tls.maximum_version = ssl.CERT_REQUIRED, version, version
+    server_tls.load_verify_locations(cadata=certificate("another")[0])
+
+    def refuse(listening: socket.socket) -> None:
+        # Asyncio's own server ends the connection without the alert that others send.
+        with listening.accept()[0] as plain:
+            with contextlib.suppress(ssl.SSLError):
+                server_tls.wrap_socket(plain.dup(), server_side=True).close()
+            plain.shutdown(socket.SHUT_WR)
+            while plain.recv(65536):
+                pass
+
+    def find() -> ssl.SSLContext | None:
+        shown = tls_of("".join(certificate("hub")))
+        shown.load_verify_locations(cadata=theirs[0])
+        return shown
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client, refusing = HttpClient(LOOPBACK, 1, 5, find), asyncio.create_task(asyncio.to_thread(refuse, listening))
+        with pytest.raises(FAULTS) as failed:
+            await client.ask("GET", URL(f"https://127.0.0.1:{listening.getsockname()[1]}/"), CIMultiDict())
+        await client.close()
+        await refusing
+    outcome = http_outcomes.of_failure(failed.value, "127.0.0.1", 5)
+    assert outcome == Retry(
+        "127.0.0.1 refuses the hub's certificate, or wants one (tlsv1 alert unknown ca); with the auth mtls "
+        "bring one that it knows and that has not ended: scimhub destination rotate.",
+        "destination",
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file is the only way to the library")

@@ -250,6 +250,26 @@ def wait_here(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.ci  # a record's time has to end
+async def test_what_was_said_before_a_success_is_told_of_no_later_failure(broker: MockKafkaBroker):
+    """Such as a password that was refused, or a broker that was away, an hour before another cause keeps records waiting."""
+    await broker.create("said")
+    async with opened("kafka", {**broker.configuration("said"), "timeout": 2}) as sender:
+        assert await sender.send(of("a")) == Delivered()
+        broker.kill()
+        away = await sender.send(of("a"))
+        broker.start()
+        assert await sender.send(of("a")) == Delivered()
+        broker.cluster.push_errors(PRODUCE, *[KafkaError.NOT_LEADER_FOR_PARTITION] * 500)
+        try:
+            later = await sender.send(of("a"))
+        finally:
+            broker.cluster.clear_errors(PRODUCE)
+    assert isinstance(away, Retry)
+    assert "Connection refused" in away.reason
+    assert later == Retry(f"{broker.servers} did not confirm within 2 seconds.", "destination")
+
+
+@pytest.mark.ci  # a record's time has to end
 async def test_records_that_time_out_leave_no_gap_behind_them(broker: MockKafkaBroker, tmp_path: Path):
     await broker.create("gaps")
     async with open_outside(tmp_path, kinds=kinds(HERE, lambda: 0.0), chance=0.0) as hub:

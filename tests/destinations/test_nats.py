@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import pytest
 
 from scimhub.destinations import kinds
 from scimhub.destinations.nats import subject_of
+from scimhub.directory.errors import Invalid
 from scimhub.distribution import control
 from scimhub.distribution.delivery import Delivered, Message, Rejected, Retry
 from tests.destinations.broker import HERE, opened, send
 from tests.destinations.broker_list import open_broker
 from tests.destinations.broker_nats import NatsBroker
 from tests.destinations.certificates import make_certificates
+from tests.destinations.nats_operator import Operator
 from tests.destinations.receivers import message
-from tests.distribution.outside import open_outside
+from tests.distribution.outside import open_outside, until
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +182,64 @@ async def test_without_the_tls_that_was_configured_neither_secret_nor_event_is_s
     )
     assert await broker.connections() == before
     assert await broker.received("plain") == []
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A server that lets in whoever has credentials, and one stream for all."""
+    operator = Operator(tmp_path_factory.mktemp("operator"))
+    operator.broker.start()
+    yield operator
+    operator.broker.stop()
+
+
+@pytest.mark.parametrize(
+    "begin, end, lacking",
+    [
+        (0, "BEGIN USER NKEY", "USER NKEY SEED with a user's seed"),
+        # Of such a one the library would read the end for ever, and the hub stand still.
+        ("-----BEGIN USER NKEY", None, "NATS USER JWT"),
+        (0, 5, "NATS USER JWT"),
+    ],
+)
+async def test_what_is_no_credentials_is_told_and_stops_nobody(
+    operator: Operator, begin: int | str, end: int | str | None, lacking: str
+):
+    whole = operator.credentials()
+    cut = slice(*(whole.index(edge) if isinstance(edge, str) else edge for edge in (begin, end)))
+    said = f"The secret is no text of a .creds file: it has no {lacking}; bring the whole file with --secret-file."
+    wish = {**operator.broker.configuration("some"), "authentication": "credentials"}
+    with pytest.raises(Invalid) as refused:
+        kinds(HERE, lambda: 0.0)["nats"].parse_secret(whole[cut], wish)
+    assert list(refused.value.problems) == [said]
+    # As a password that was brought before the authentication was made another one.
+    assert await send(operator.broker, "some", password=whole[cut], authentication="credentials") == Retry(said, "destination")
+
+
+async def test_credentials_may_have_the_ends_of_lines_of_windows(operator: Operator):
+    await operator.create("windows")
+    text = operator.credentials().replace("\n", "\r\n")
+    assert await send(operator.broker, "windows", password=text, authentication="credentials") == Delivered()
+
+
+async def test_credentials_that_end_in_the_middle_of_a_connection_are_told_and_all_goes_on_with_others(
+    operator: Operator, tmp_path: Path
+):
+    await operator.create("ending")
+    wish = {**operator.broker.configuration("ending"), "authentication": "credentials"}
+    async with open_outside(tmp_path, kinds=kinds(HERE, time.time)) as hub:
+        destination = await hub.destination(kind="nats", secret=operator.credentials(seconds=2), **wish)
+        await hub.place.user("before")
+        await hub.caught_up()
+        await until(lambda: "User Authentication Expired" in operator.broker.program.log, "the end of the credentials")
+        await hub.place.user("after")
+        await until(lambda: hub.pump(destination).breaker.state == "open", "the failure")
+        assert (
+            "does not let the hub in" in hub.pump(destination).error or "Authentication Expired" in hub.pump(destination).error
+        )
+        await control.rotate(hub.engine, destination, secret=operator.credentials())
+        await hub.caught_up()
+        assert await hub.held() == {}
 
 
 def _trusting(authority: Path) -> ssl.SSLContext:

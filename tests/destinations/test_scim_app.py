@@ -10,6 +10,7 @@ import pytest
 
 from scimhub.destinations.http_authorization import Authorizer
 from scimhub.destinations.http_client import HttpClient
+from scimhub.destinations.http_outcomes import Failure
 from scimhub.destinations.scim_app_configuration import read
 from scimhub.destinations.scim_application import Application as ScimApplication
 from scimhub.distribution.delivery import Delivered, Rejected, Retry, Subscription
@@ -451,6 +452,28 @@ async def test_a_token_of_oauth_that_is_refused_is_renewed_once(tmp_path: Path):
             outcome = await stage.send("user.updated", "k", 2, **KIM, title="boss")
             assert isinstance(outcome, Retry)
             assert (outcome.blame, outcome.status, len(server.requests)) == ("destination", 401, 3)
+
+
+async def test_a_right_that_a_client_is_given_does_not_wait_for_the_end_of_its_token(tmp_path: Path):
+    """What a client may do stands in its token, which may hold for a day."""
+    token = orjson.dumps({"access_token": TOKEN, "expires_in": 86_400})
+    now, given = 1000.0, []
+    async with receiving(status("200 OK", token)) as server:
+        auth = {"type": "oauth", "token_url": server.url, "client_id": "hub"}
+        async with on_stage(tmp_path, auth=auth) as stage:
+            checked, client = read(stage.destination.configuration), HttpClient(LOOPBACK, 1, 5)
+            authorizer = Authorizer(checked.auth, stage.secrets, LOOPBACK, lambda: now)
+            application = ScimApplication(checked, client, authorizer, lambda: now, lambda: 0.0)
+            stage.application.faults.append(always(error(403), "GET"))
+            before = len(server.requests)
+            for seconds in (0, 59, 1, 1, 1):
+                now += seconds
+                with pytest.raises(Failure):
+                    await application.ask("GET", "/Users")
+                given.append(len(server.requests) - before)
+            await client.close()
+            await authorizer.close()
+    assert given == [1, 1, 1, 2, 2]
 
 
 async def test_no_more_is_asked_than_the_profile_allows(tmp_path: Path):

@@ -186,3 +186,25 @@ async def test_a_destination_whose_key_is_missing_sends_nothing_and_names_the_ke
         await hub.caught_up()
         assert hub.outside.positions()[-1] == 1
         assert CANARY not in caplog.text
+
+
+async def test_where_a_key_is_lost_a_new_secret_is_used_though_the_former_would_still_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with open_outside(tmp_path) as hub:
+        await hub.destination("payroll", secret="whsec_former")
+        keys = [NEW]
+        hub.engine.given.keyring._look_up = lambda: keys
+        hub.engine.given.keyring.renew()
+        await control.rotate(hub.engine, await hub.again(), secret="whsec_new")
+        await hub.place.user("kim")
+        await hub.caught_up()
+        assert hub.outside.opened[-1] == ("payroll", [b"whsec_new"])
+        assert (await status.of_destination(hub.engine, await hub.again())).error == ""
+        # Who still checks with the former secret is refused; it is told why nothing is signed with it.
+        (warned,) = [record for record in caplog.records if record.getMessage() == "former secret cannot be opened"]
+        assert getattr(warned, "reason", "").startswith("Its secret is sealed with the key test, which this hub does not have")
+        # When the key is there again, the former is used too.
+        keys.append(KEY)
+        await hub.engine.unlock()
+        assert hub.outside.opened[-1] == ("payroll", [b"whsec_new", b"whsec_former"])

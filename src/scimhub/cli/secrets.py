@@ -38,7 +38,8 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     Where the hub keeps the keys itself it adds one. Where they are given to it, the first of them is taken.
     """
     found = connection.ask(context, "GET", "/secrets")
-    if not found["newest"] or not _left(found):
+    if not found["newest"] or not _left(found) - _unreadable(found):
+        # Those whose key is lost can never be sealed anew, and must not keep the others under the key that they have.
         found = connection.ask(context, "POST", "/secrets/key")
     total, done, after = _left(found), 0, ""
     with progress.watching(is_silent=as_json) as watch:
@@ -59,6 +60,10 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
 def _left(found: dict[str, Any]) -> int:
     """How many are not under the newest key."""
     return sum(key["secrets"] for key in found["items"] if key["key_id"] != found["newest"])
+
+
+def _unreadable(found: dict[str, Any]) -> int:
+    return sum(key["unreadable"] for key in found["items"] if key["key_id"] != found["newest"])
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -156,6 +156,11 @@ class Keys:
         """Where it will connect to, as far as that is configured."""
         return ()
 
+    @classmethod
+    def secret_problems(cls, configuration: Mapping[str, object], text: str) -> Iterator[str]:
+        """Why the secret is none for that configuration, which may have mistakes; what is said never holds it."""
+        yield from ()
+
 
 K = TypeVar("K", bound=Keys)
 

@@ -68,6 +68,8 @@ class Broker(BroughtSecret):
         """The password, key or credentials that somebody brought, in any characters; raises Invalid, which never holds it."""
         if not 1 <= len(text) <= _LONGEST_SECRET or "\x00" in text:
             raise Invalid([f"The secret has {len(text)} characters; it must have 1 to {_LONGEST_SECRET}, none of them zero."])
+        if problems := list(self.keys.secret_problems(configuration, text)):
+            raise Invalid(problems)
         return "password", text.encode()
 
     def open(self, destination: Destination, secrets: Sequence[Secret]) -> Sender:

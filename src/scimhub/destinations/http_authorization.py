@@ -40,6 +40,8 @@ _NO_TOKEN_URL: Final = "The auth needs token_url, where tokens are fetched, such
 _UNTOLD_LIFETIME: Final = 300.0
 # It is fetched again so many seconds before its end, or a tenth of its life before.
 _EARLY: Final = 60.0
+# One that is so many seconds old and may not do what is asked is fetched again: what a client may do often stands in it.
+_RIGHTS_BELIEVED: Final = 60.0
 _TOKEN_TIMEOUT: Final = 15.0
 _LONGEST_ANSWER: Final = 64 * 1024
 
@@ -94,7 +96,7 @@ def purpose(value: object) -> Purpose | None:
 def check_secret(value: object, text: str) -> None:
     """Raise Invalid for a secret that the configured ``auth`` cannot use; what is said never holds it."""
     if not isinstance(value, Mapping) or value.get("type") != "mtls":
-        if not (text.isascii() and text.isprintable()):
+        if not _is_line(text):
             raise Invalid(["The secret must be one line of printable ASCII characters."])
         return
     try:
@@ -113,18 +115,15 @@ class Authorizer:
         self._client = HttpClient(policy, 1, _TOKEN_TIMEOUT)
         self._fetching: asyncio.Task[str] | None = None
         self._token = ""
-        self._ends = 0.0
-
-    @property
-    def may_renew(self) -> bool:
-        """Whether a request that was answered 401 may do better with another token."""
-        return self._wish.type == "oauth"
+        # Requests may be under way with it, and their answers repeat it.
+        self._former_token = ""
+        self._asked_at = self._ends = 0.0
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is sent and must not be shown: the secret as it is and within a form, and the token of OAuth 2."""
+        """What is sent and must not be shown: the secret as it is and within a form, and the tokens of OAuth 2."""
         secret = self._secret or ""
-        return secret, quote_plus(secret), self._token
+        return secret, quote_plus(secret), self._token, self._former_token
 
     def tls(self) -> ssl.SSLContext | None:
         """What proves who we are in TLS; raises Failure when the secret is no certificate with its key."""
@@ -144,6 +143,12 @@ class Authorizer:
             raise Failure(
                 Retry("There is no secret that holds; give the application's: scimhub destination rotate.", "destination")
             )
+        if wish.type != "mtls" and not _is_line(self._secret):
+            # It was brought as a certificate, before the auth was made another one.
+            reason = (
+                f"The secret is no {wish.type} secret, which is one line; bring the application's: scimhub destination rotate."
+            )
+            raise Failure(Retry(reason, "destination"))
         match wish.type:
             case "bearer":
                 return f"Bearer {self._secret}"
@@ -153,6 +158,15 @@ class Authorizer:
                 return f"Bearer {await self._current_token(self._secret)}"
             case _:
                 return None
+
+    def may_renew(self, header: str | None, status: int) -> bool:
+        """Whether a request with that header and answer may do better at once; a token that was refused is forgotten."""
+        if self._wish.type != "oauth":
+            return False
+        if status == 401 or (status == 403 and self._now_seconds() - self._asked_at >= _RIGHTS_BELIEVED):
+            self.forget_token(header)
+        # With 403 most often the client itself may not: whether it may by now the next attempt tells.
+        return status == 401
 
     def forget_token(self, header: str | None) -> None:
         """The token of that header was refused: the next request fetches another one."""
@@ -197,7 +211,8 @@ class Authorizer:
             failed = http_outcomes.of_failure(error, url.host or "", _TOKEN_TIMEOUT)
             reason = getattr(failed, "reason", "")
             raise Failure(Retry(f"No token could be fetched. {reason}", "destination")) from error
-        self._token, lifetime = self._read_token(answer)
+        former, (self._token, lifetime) = self._token, self._read_token(answer)
+        self._former_token, self._asked_at = former, asked_at
         self._ends = asked_at + lifetime - min(_EARLY, lifetime / 10)
         return self._token
 
@@ -228,6 +243,10 @@ def tls_of(pem: str) -> ssl.SSLContext:
     with client_tls.as_file(pem) as path:
         client_tls.show(context, path, None, "The secret")
     return context
+
+
+def _is_line(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _basic(name: str, password: str) -> str:

@@ -1,6 +1,7 @@
 """What an answer, or the lack of one, means: pure, each failure with a sentence for the administrator."""
 
 import contextlib
+import re
 import ssl
 from collections.abc import Iterator
 from datetime import UTC
@@ -17,6 +18,8 @@ from scimhub.distribution.drift import Unreadable
 
 # A receiver may ask for a day's patience, not for more.
 _LONGEST_WAIT: Final = 24 * 3600.0
+# What a TLS server tells of a client's certificate, or the lack of one, in the words of OpenSSL (RFC 8446 §6.2).
+_OF_CERTIFICATE: Final = re.compile(r"ALERT_(?:.*CERTIFICATE.*|UNKNOWN_CA|ACCESS_DENIED)")
 # It is overloaded, or what stands in front of it is: nothing else would fare better.
 _OVERLOADED: Final = frozenset((429, 502, 503, 504))
 
@@ -97,6 +100,13 @@ def parse_retry_after(written: str | None, now: float) -> float | None:
 
 def of_failure(error: Exception, host: str, timeout: float) -> Outcome:
     """The outcome of an attempt that brought no answer."""
+    refused = _refused_certificate(error)
+    if refused is not None:
+        return Retry(
+            f"{host} refuses the hub's certificate, or wants one ({refused}); with the auth mtls "
+            "bring one that it knows and that has not ended: scimhub destination rotate.",
+            "destination",
+        )
     match error:
         case aiohttp.ClientConnectorDNSError():
             return Retry(f"The name {host} has no address: {_cause(error.os_error)}.", "destination")
@@ -126,6 +136,14 @@ def shown_status(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
+
+
+def _refused_certificate(error: Exception) -> str | None:
+    """What the peer said against our certificate, such as ``tlsv1 alert unknown ca``; with TLS 1.3 that comes as an answer."""
+    said = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
+    if not isinstance(said, ssl.SSLError) or _OF_CERTIFICATE.search(said.reason or "") is None:
+        return None
+    return said.reason.lower().replace("_", " ")
 
 
 def _cause(error: BaseException) -> str:

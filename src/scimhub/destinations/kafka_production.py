@@ -73,7 +73,7 @@ class Production:
         self.limit = limit
         # Whether each record travels alone.
         self.is_single = is_single
-        # The last thing that the library said about the cluster as a whole.
+        # The last thing that the library said about the cluster as a whole, since a record was confirmed.
         self.noted = ""
         # What the producer did not survive.
         self.fatal: KafkaError | None = None
@@ -178,9 +178,13 @@ class Production:
             _log.exception("kafka reports failed")
 
     def _note_report(self, message: Message, error: KafkaError | None, _: object) -> None:
+        if error is None:
+            self.noted = ""
         self._reports.append((message, error))
 
     def _note_answer(self, said: "asyncio.Future[KafkaError | None]", error: KafkaError | None, _: object) -> None:
+        if error is None:
+            self.noted = ""
         self._answers.append((said, error))
 
     def _begin_landing(self) -> None:

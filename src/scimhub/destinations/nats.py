@@ -15,10 +15,11 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, Error, MaxPayloadError, NoServersError, SecureConnWantedError
 from nats.js.errors import APIError, NoStreamResponseError
 
-from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling
+from scimhub.destinations import broker_configuration, broker_connection, cloudevents_http, dialling, nats_credentials
 from scimhub.destinations.broker_connection import Connection, Lost
 from scimhub.destinations.egress import Policy
 from scimhub.destinations.nats_configuration import PORT, NatsKeys
+from scimhub.destinations.nats_credentials import NoCredentials
 from scimhub.distribution.delivery import Delivered, Message, Outcome, Retry
 from scimhub.distribution.envelope import TYPE_PREFIX
 
@@ -110,7 +111,7 @@ class NatsSender:
             return Retry(
                 f"No stream takes the subject {subject}; create one for it, or change subject_template.", "destination"
             )
-        except (Error, Lost, OSError, TimeoutError) as error:
+        except (Error, Lost, NoCredentials, OSError, TimeoutError) as error:
             if isinstance(error, ConnectionClosedError):
                 # It may have closed before it was known as the connection.
                 self._connection.lose()
@@ -127,6 +128,8 @@ class NatsSender:
         keys, tls = self._keys, broker_connection.tls_context(self._keys)
         client, self._noted = _Client(self._policy), {}
         client.is_secured = keys.tls
+        has_file = keys.authentication == "credentials"
+        credentials = RawCredentials(nats_credentials.canonical(self._password)) if has_file else None
 
         async def closed() -> None:
             self._connection.lose()
@@ -139,7 +142,7 @@ class NatsSender:
                 user=keys.username or None,
                 password=self._password if keys.authentication == "password" else None,
                 token=self._password if keys.authentication == "token" else None,
-                user_credentials=RawCredentials(self._password) if keys.authentication == "credentials" else None,
+                user_credentials=credentials,
                 allow_reconnect=False,
                 connect_timeout=max(1, int(keys.timeout / 2)),
                 closed_cb=closed,
@@ -191,6 +194,8 @@ class NatsSender:
 
     def _failed(self, error: BaseException) -> Outcome:
         match error:
+            case NoCredentials():
+                reason = str(error)
             case SecureConnWantedError():
                 reason = f"{self._where} offers no TLS, and nothing was sent; if that is right, set tls to false."
             case Error() if "authorization" in str(error).lower():

@@ -1,11 +1,11 @@
 """The configuration of a destination of kind ``nats``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from scimhub.destinations import broker_configuration
+from scimhub.destinations import broker_configuration, nats_credentials
 from scimhub.destinations.broker_configuration import FORMAT, NetworkKeys, Server, choice, key, number, servers, text
 from scimhub.distribution.delivery import Format
 
@@ -33,6 +33,14 @@ class NatsKeys(NetworkKeys):
 
     def servers_to_judge(self) -> tuple[Server, ...]:
         return broker_configuration.read_servers(self.servers, PORT)
+
+    @classmethod
+    def secret_problems(cls, configuration: Mapping[str, object], text: str) -> Iterator[str]:
+        if configuration.get("authentication") == "credentials":
+            try:
+                nats_credentials.canonical(text)
+            except nats_credentials.NoCredentials as unfit:
+                yield str(unfit)
 
     def problems(self) -> Iterator[str]:
         yield from NetworkKeys.problems(self)

@@ -116,9 +116,8 @@ class Application:
     ) -> Answer:
         header = await self._authorizer.header()
         answer = await self._send(method, url, content, etag, header, repeats, limit)
-        if answer.status == 401 and self._authorizer.may_renew:
+        if self._authorizer.may_renew(header, answer.status):
             # The token may have been withdrawn before its end; one more that is new tells.
-            self._authorizer.forget_token(header)
             renewed = await self._authorizer.header()
             answer = await self._send(method, url, content, etag, renewed, repeats, limit)
         return answer

@@ -39,7 +39,7 @@ class _Running:
     task: asyncio.Task[None]
     # When the first of its secrets ends.
     secrets_end: str | None
-    # Whether its secrets could not be opened.
+    # Whether not all of its secrets could be opened.
     is_locked: bool
     backfill: asyncio.Task[None] | None = None
 
@@ -130,7 +130,7 @@ class Engine:
                 self.given.keyring.renew()
         for running in locked:
             destination = running.pump.destination
-            can_go_on = not await opening.fault(self.given, destination)
+            can_go_on = await opening.can_unlock(self.given, destination)
             # Its lease may have gone to another node meanwhile, from which it would be taken.
             if can_go_on and self._running.get(destination.key) is running:
                 async with self.halted(destination):
