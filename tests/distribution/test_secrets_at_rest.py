@@ -208,3 +208,29 @@ async def test_where_a_key_is_lost_a_new_secret_is_used_though_the_former_would_
         keys.append(KEY)
         await hub.engine.unlock()
         assert hub.outside.opened[-1] == ("payroll", [b"whsec_new", b"whsec_former"])
+
+
+async def test_a_key_that_is_there_again_is_noticed_though_that_of_a_former_secret_is_lost(tmp_path: Path):
+    async with open_outside(tmp_path) as hub:
+        await hub.destination("payroll", secret="whsec_former")
+        keys = [NEW]
+        hub.engine.given.keyring._look_up = lambda: keys
+        hub.engine.given.keyring.renew()
+        await control.rotate(hub.engine, await hub.again(), secret="whsec_new")
+        keys[:] = [Key("other", os.urandom(32))]
+        hub.engine.given.keyring.renew()
+        async with hub.engine.halted(await hub.again()):
+            pass
+        assert (await status.of_destination(hub.engine, await hub.again())).error.startswith(
+            "Its secret is sealed with the key new"
+        )
+        keys.append(NEW)
+        await hub.engine.unlock()
+        await hub.place.user("kim")
+        await hub.caught_up()
+        assert hub.outside.opened[-1] == ("payroll", [b"whsec_new"])
+        assert (await status.of_destination(hub.engine, await hub.again())).error == ""
+        # Of the former nothing changes, so that nothing begins anew.
+        before = hub.pump(await hub.again())
+        await hub.engine.unlock()
+        assert hub.pump(await hub.again()) is before

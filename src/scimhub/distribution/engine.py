@@ -39,8 +39,8 @@ class _Running:
     task: asyncio.Task[None]
     # When the first of its secrets ends.
     secrets_end: str | None
-    # Whether not all of its secrets could be opened.
-    is_locked: bool
+    # The ids of its secrets that could not be opened.
+    locked: frozenset[str]
     backfill: asyncio.Task[None] | None = None
 
     def end_backfill(self) -> None:
@@ -123,14 +123,14 @@ class Engine:
         await self.given.store.delete_expired_secrets(now)
 
     async def unlock(self) -> None:
-        """Have pumps begin anew whose secrets could not be opened, and can be since a key is there again."""
-        locked = [running for running in self._running.values() if running.is_locked]
+        """Have pumps begin anew with secrets that could not be opened, and can be since a key is there again."""
+        locked = [running for running in self._running.values() if running.locked]
         if locked:
             with contextlib.suppress(KeysUnusable):  # then none has come
                 self.given.keyring.renew()
         for running in locked:
             destination = running.pump.destination
-            can_go_on = await opening.can_unlock(self.given, destination)
+            can_go_on = await opening.can_unlock(self.given, destination, running.locked)
             # Its lease may have gone to another node meanwhile, from which it would be taken.
             if can_go_on and self._running.get(destination.key) is running:
                 async with self.halted(destination):
@@ -188,7 +188,7 @@ class Engine:
         kept = await self.given.store.list_kept(destination.key, "", _MOST_KEPT)
         outlook = Outlook(self.place, destination)
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
-        running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end, opened.is_locked)
+        running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end, opened.locked)
         self._running[destination.key] = running
         backfill = await self.given.store.find_backfill(destination.key)
         if backfill is not None and backfill.state == "running":

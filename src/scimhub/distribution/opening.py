@@ -16,11 +16,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A sender, and when the first of its secrets ends; ``is_locked`` when not all of them could be opened."""
+    """A sender, and when the first of its secrets ends; ``locked`` are the ids of those that could not be opened."""
 
     sender: Sender
     secrets_end: str | None
-    is_locked: bool = False
+    locked: frozenset[str]
 
 
 async def open_sender(given: Surroundings, kind: DestinationKind, destination: Destination) -> Opened:
@@ -28,44 +28,41 @@ async def open_sender(given: Surroundings, kind: DestinationKind, destination: D
 
     A former secret is done without: whoever rotated because a key is lost is not to wait for the end of the overlap.
     """
-    holding = await _holding(given, destination)
+    secrets, unreadable = await _open_secrets(given, destination)
+    holding = (*secrets, *(secret for secret, _ in unreadable))
     end = min((secret.expires for secret in holding if secret.expires is not None), default=None)
+    locked = frozenset(secret.id for secret, _ in unreadable)
     names = {"directory": destination.directory_name, "destination": destination.name}
-    secrets: list[Secret] = []
-    for secret in holding:
-        try:
-            secrets.append(given.keyring.open(secret, destination.id))
-        except Unreadable as fault:
-            if secret.expires is None:
-                _log.error("destination cannot be opened", extra={**names, "reason": str(fault)})
-                return Opened(Unable(str(fault)), end, is_locked=True)
-            _log.warning("former secret cannot be opened", extra={**names, "reason": str(fault)})
-    return Opened(kind.open(revealed(destination, secrets), secrets), end, is_locked=len(secrets) < len(holding))
+    for secret, reason in unreadable:
+        if secret.expires is None:
+            _log.error("destination cannot be opened", extra={**names, "reason": reason})
+            return Opened(Unable(reason), end, locked)
+        _log.warning("former secret cannot be opened", extra={**names, "reason": reason})
+    return Opened(kind.open(revealed(destination, secrets), secrets), end, locked)
 
 
 async def fault(given: Surroundings, destination: Destination) -> str:
     """Why nothing can be sent, since a secret cannot be opened; empty when they can, but for former ones."""
-    unreadable = await _unreadable(given, destination)
+    _, unreadable = await _open_secrets(given, destination)
     return next((reason for secret, reason in unreadable if secret.expires is None), "")
 
 
-async def can_unlock(given: Surroundings, destination: Destination) -> bool:
-    """Whether all its secrets can be opened."""
-    return not await _unreadable(given, destination)
+async def can_unlock(given: Surroundings, destination: Destination, locked: frozenset[str]) -> bool:
+    """Whether one of those secrets can be opened by now."""
+    secrets, _ = await _open_secrets(given, destination)
+    return not locked.isdisjoint(secret.id for secret in secrets)
 
 
-async def _unreadable(given: Surroundings, destination: Destination) -> list[tuple[Secret, str]]:
-    found: list[tuple[Secret, str]] = []
-    for secret in await _holding(given, destination):
+async def _open_secrets(given: Surroundings, destination: Destination) -> tuple[Sequence[Secret], Sequence[tuple[Secret, str]]]:
+    """The secrets that hold: those that can be opened, open, and of the others why they cannot."""
+    opened: list[Secret] = []
+    unreadable: list[tuple[Secret, str]] = []
+    for secret in delivery.holding(await given.store.list_secrets(destination.key), times.text(given.now())):
         try:
-            given.keyring.open(secret, destination.id)
-        except Unreadable as unreadable:
-            found.append((secret, str(unreadable)))
-    return found
-
-
-async def _holding(given: Surroundings, destination: Destination) -> Sequence[Secret]:
-    return delivery.holding(await given.store.list_secrets(destination.key), times.text(given.now()))
+            opened.append(given.keyring.open(secret, destination.id))
+        except Unreadable as fault:
+            unreadable.append((secret, str(fault)))
+    return opened, unreadable
 
 
 def revealed(destination: Destination, secrets: Sequence[Secret]) -> Destination:
