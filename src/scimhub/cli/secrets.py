@@ -38,7 +38,7 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     Where the hub keeps the keys itself it adds one. Where they are given to it, the first of them is taken.
     """
     found = connection.ask(context, "GET", "/secrets")
-    if not found["newest"] or not _left(found) - _unreadable(found):
+    if not found["newest"] or all(key["secrets"] == key["unreadable"] for key in _older(found)):
         # Those whose key is lost can never be sealed anew, and must not keep the others under the key that they have.
         found = connection.ask(context, "POST", "/secrets/key")
     total, done, after = _left(found), 0, ""
@@ -59,11 +59,11 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
 
 def _left(found: dict[str, Any]) -> int:
     """How many are not under the newest key."""
-    return sum(key["secrets"] for key in found["items"] if key["key_id"] != found["newest"])
+    return sum(key["secrets"] for key in _older(found))
 
 
-def _unreadable(found: dict[str, Any]) -> int:
-    return sum(key["unreadable"] for key in found["items"] if key["key_id"] != found["newest"])
+def _older(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [key for key in found["items"] if key["key_id"] != found["newest"]]
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -83,8 +83,6 @@ def _state(key: dict[str, Any], newest: str) -> str:
 
 
 def _tell_unused(found: dict[str, Any]) -> None:
-    unused: Sequence[str] = [
-        key["key_id"] for key in found["items"] if not key["secrets"] and key["is_known"] and key["key_id"] != found["newest"]
-    ]
+    unused: Sequence[str] = [key["key_id"] for key in _older(found) if not key["secrets"] and key["is_known"]]
     if unused:
         print(f"Nothing in the database is under {', '.join(unused)} any more; backups made before still need it.")

@@ -70,7 +70,7 @@ class Api:
         headers, body = self._content_of(operation, source, delivery_id)
         header = await self._authorizer.header()
         answer = await self._request(operation.method, url, headers, body, header, limit)
-        if self._authorizer.may_renew(header, answer.status):
+        if self._authorizer.forget_refused(header, answer.status):
             answer = await self._request(operation.method, url, headers, body, await self._authorizer.header(), limit)
         self._check(operation, answer)
         return answer

@@ -159,8 +159,8 @@ class Authorizer:
             case _:
                 return None
 
-    def may_renew(self, header: str | None, status: int) -> bool:
-        """Whether a request with that header and answer may do better at once; a token that was refused is forgotten."""
+    def forget_refused(self, header: str | None, status: int) -> bool:
+        """Forget the token of that header if the answer refuses it; whether the request may do better at once with another."""
         if self._wish.type != "oauth":
             return False
         if status == 401 or (status == 403 and self._now_seconds() - self._asked_at >= _RIGHTS_BELIEVED):

@@ -116,7 +116,7 @@ class Application:
     ) -> Answer:
         header = await self._authorizer.header()
         answer = await self._send(method, url, content, etag, header, repeats, limit)
-        if self._authorizer.may_renew(header, answer.status):
+        if self._authorizer.forget_refused(header, answer.status):
             # The token may have been withdrawn before its end; one more that is new tells.
             renewed = await self._authorizer.header()
             answer = await self._send(method, url, content, etag, renewed, repeats, limit)

@@ -122,7 +122,7 @@ class Sending:
         self._given.reach("after_send")
         now = self._given.now()
         self._note(outcome, begun.seconds, now, 1)
-        self._record([self._attempt(unit, message, outcome, begun, now)])
+        self._given.attempts.record_attempts([self._attempt(unit, message, outcome, begun, now)])
         return outcome
 
     # ------------------------------------------------------------------ posted
@@ -176,7 +176,7 @@ class Sending:
             self._land_arrived(arrived, now)
         except Exception as error:
             self._note_defect(error)
-        self._record(tried)
+        self._given.attempts.record_attempts(tried)
         self.in_flight -= len(told)
         self._ended()
 
@@ -193,9 +193,6 @@ class Sending:
 
     def _attempt(self, unit: Unit[Notice], message: Message, outcome: Outcome, begun: _Moment, now: float) -> Attempt:
         return attempts.attempt_of(self._destination, unit, message, outcome, begun.text, now - begun.seconds)
-
-    def _record(self, tried: Sequence[Attempt]) -> None:
-        self._given.attempts.record_attempts(tried)
 
     def _turn_back(self, unit: Unit[Notice], error: Exception) -> None:
         if isinstance(error, TurnedAway):
