@@ -34,6 +34,7 @@ from scimhub.web.admin_api import build_admin_api
 from scimhub.web.auth import Gatekeeper
 from scimhub.web.contract_api import ContractApi
 from scimhub.web.feed_api import FeedApi
+from scimhub.web.heads import FamiliarHeads
 from scimhub.web.malformed import Malformed
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
@@ -57,6 +58,8 @@ class Hub:
     local_application: Application
     # What comes to the sockets and is no request.
     malformed: Malformed
+    # The heads of requests that come again.
+    familiar: FamiliarHeads
     # Made on an empty database; its secret is shown once.
     first: sources.FirstGrant | None
 
@@ -211,7 +214,7 @@ def _build(
 
     contract = ContractApi(settings.base_url, clock.new_id)
     server = Server(ScimApi(services), admin(trusted=False), feed, contract, metrics, store.check_alive, clock.new_id)
-    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), malformed, first)
+    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), malformed, FamiliarHeads(), first)
 
 
 # Name, sort, description, and how it is read of a pump when the log has come so far.

@@ -98,7 +98,7 @@ def test_a_search_index_gives_what_else_would_be_scanned(connection: Blocking, n
 
 def test_a_look_up_goes_from_index_to_row(connection: Blocking):
     wanted = asked("User", 'userName eq "user5"')
-    found = lookup.question(wanted)
+    found = lookup.question(wanted.selection, wanted.dialect)
     assert found is not None
     assert scanned(plan_of(connection, *found)) == set()
     assert scanned(plan_of(connection, rows.FIND, (SOURCE, "u5", DIRECTORY, "User"))) == set()

@@ -43,10 +43,10 @@ async def test_a_revoked_token_is_refused_after_a_second_however_it_is_written(s
     token = await store.create_token(desk.source.key, digest, "gth", frozenset({"read"}), None, T0)
     seconds = [10.0]
     gatekeeper = Gatekeeper(store, lambda: seconds[0])
-    assert (await gatekeeper.admit(request(header), T0)).token.id == token.id
+    assert (await gatekeeper.admit(request(header), T0)).grant.token.id == token.id
     await store.revoke_token(desk.source.key, token.id, T0)
     seconds[0] = 10.9
-    assert (await gatekeeper.admit(request(header), T1)).token.id == token.id
+    assert (await gatekeeper.admit(request(header), T1)).grant.token.id == token.id
     assert gatekeeper.collect_last_used() == {token.id: T1}
     seconds[0] = 11.0
     with pytest.raises(Refused) as refused:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scimhub.web.exchange import AT_ONCE, Answer
+from scimhub.web.heads import FamiliarHeads
 from scimhub.web.malformed import Malformed
 from scimhub.web.protocol import Protocol
 from tests.servers.running import PATIENCE
@@ -46,7 +47,7 @@ def serving(
             if connections is not None:
                 connections.append(self)
 
-    return connecting.serving(application, partial(Observed, malformed=Malformed()), **more)
+    return connecting.serving(application, partial(Observed, malformed=Malformed(), familiar=FamiliarHeads()), **more)
 
 
 async def answer_with_path(scope: Any, receive: Any, send: Send) -> None:

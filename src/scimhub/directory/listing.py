@@ -61,9 +61,11 @@ async def list_resources(
     next_cursor = None if query.cursor is None else _next_cursor(caller, query, page, paging, kinds, limit)
     start_index = query.start_index if query.cursor is None else None
     counts: Mapping[int, int] = {}
-    if any(kind.has_members for kind in kinds):
-        counts = await streaming.member_counts(store, viewpoint, page.resources, shape)
-    if any(count > streaming.MANY for count in counts.values()):
+    for kind in kinds:
+        if kind.has_members:
+            counts = await streaming.member_counts(store, viewpoint, page.resources, shape)
+            break
+    if counts and max(counts.values()) > streaming.MANY:
         head = listing.list_head(page.total, len(page.resources), start_index, next_cursor)
         return streaming.tell_list(store, viewpoint, caller, page.resources, shape, counts, head)
     items = await representation.render(store, viewpoint, page.resources, shape, counts=counts)

@@ -45,25 +45,32 @@ async def render(
     ``counts`` says how many members groups have, by key, where that is known.
     """
     kinds = viewpoint.catalog.kinds
-    wanting = (
-        [resource.key for resource in resources if resource.in_groups and kinds[resource.kind].shows_groups]
-        if projection.wants("groups")
-        else []
-    )
-    groups = await store.groups_of(wanting) if wanting else {}
+    rendered: list[bytes] = []
+    rest: list[tuple[int, StoredResource]] = []
+    for resource in resources:
+        kind = kinds[resource.kind]
+        if kind.has_members or (resource.in_groups and kind.shows_groups) or not projection.shows_all(kind):
+            rest.append((len(rendered), resource))
+            rendered.append(b"")
+        else:
+            # Its stored text is all that is shown.
+            rendered.append(_splice(viewpoint, kind, resource, None, None))
+    if not rest:
+        return rendered
+    wanting = [resource.key for _, resource in rest if resource.in_groups and kinds[resource.kind].shows_groups]
+    groups = await store.groups_of(wanting) if wanting and projection.wants("groups") else {}
     wants_members = projection.wants("members") and not without_members
     known = counts or {}
-    rendered = []
-    for resource in resources:
+    for index, resource in rest:
         kind = kinds[resource.kind]
         members = None
         if wants_members and kind.has_members:
             members = await store.members_json(resource.key, locations(viewpoint), known.get(resource.key))
-        views = groups.get(resource.key) if groups else None
+        views = groups.get(resource.key)
         text = _splice(viewpoint, kind, resource, _groups_json(viewpoint, views) if views else None, members)
         if not projection.shows_all(kind):
             text = orjson.dumps(projection.apply(orjson.loads(text), kind))
-        rendered.append(text)
+        rendered[index] = text
     return rendered
 
 

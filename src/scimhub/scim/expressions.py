@@ -26,7 +26,8 @@ _OPERATORS: frozenset[str] = frozenset(get_args(Operator))
 # Nodes are compared by identity: 1, 1.0 and true are equal in Python, and a cache must keep them apart.
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen, since each look-up makes one: that would take three times as long.
+@dataclass(slots=True, eq=False)
 class Test:
     """``path operator value``; the operator ``pr`` has no value."""
 

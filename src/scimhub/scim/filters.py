@@ -52,7 +52,8 @@ Unknown = Literal["error", "absent"]
 STRING_BOOLEAN = "string-boolean"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, since each look-up makes one: that would take three times as long. Nobody changes it.
+@dataclass(slots=True, unsafe_hash=True)
 class Comparison:
     """Some value of the target compares so with the operand, which is in normal form.
 

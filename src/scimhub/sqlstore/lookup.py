@@ -12,11 +12,11 @@ from typing import NamedTuple, cast
 from scimhub.directory.ports import Page, Selection
 from scimhub.directory.records import StoredResource
 from scimhub.scim import normal
-from scimhub.scim.catalog import Target
+from scimhub.scim.catalog import Kind, Target
 from scimhub.scim.filters import Comparison
 from scimhub.sqlstore import filter_keys, rows
 from scimhub.sqlstore.connection import Row, SqlValue
-from scimhub.sqlstore.selection import Asked
+from scimhub.sqlstore.dialect import Dialect
 from scimhub.sqlstore.target_sql import Context
 
 
@@ -28,17 +28,16 @@ class Question(NamedTuple):
     behind: tuple[SqlValue, ...]
 
 
-def question(asked: Asked) -> tuple[str, tuple[SqlValue, ...]] | None:
+def question(wanted: Selection, dialect: Dialect) -> tuple[str, tuple[SqlValue, ...]] | None:
     """The statement and its values when the selection is such a look-up, else None."""
-    directory, source, conditions, sort, _, offset, after, limit, _ = asked.selection
+    directory, source, conditions, sort, _, offset, after, limit, _ = wanted
     if sort is not None or after is not None or offset or not limit or len(conditions) != 1:
         return None
     [(kind, condition)] = conditions.items()
     # In an index the empty text looks like no value, which it is not.
     if not isinstance(condition, Comparison) or condition.operator != "eq" or condition.operand == "":
         return None
-    # Epoch and URL stay empty: such a statement has neither, and a client could fill the cache with invented URLs.
-    found = _question(condition.target, Context(directory, kind, source, "", "", asked.dialect))
+    found = _question(condition.target, kind, directory, source, dialect)
     if found is None:
         return None
     sql, before, behind = found
@@ -50,8 +49,10 @@ _SOUGHT = "sought"
 
 
 @lru_cache(maxsize=1024)
-def _question(target: Target, context: Context) -> Question | None:
+def _question(target: Target, kind: Kind, directory: int, source: int, dialect: Dialect) -> Question | None:
     """What is asked for any value of the target, None when no one index answers it exactly."""
+    # Epoch and URL stay empty: such a statement has neither, and a client could fill the cache with invented URLs.
+    context = Context(directory, kind, source, "", "", dialect)
     keys = filter_keys.find(Comparison(target, "eq", _SOUGHT), context)
     if keys is None or not keys.is_exact or len(keys.selects) != 1:
         return None
@@ -59,7 +60,7 @@ def _question(target: Target, context: Context) -> Question | None:
     *before, sought = cast(Sequence[SqlValue], keys.parameters)
     if sought != _SOUGHT:
         return None
-    return Question(_statement(keys.selects[0]), (context.source, *before), (context.directory, context.kind.name))
+    return Question(_statement(keys.selects[0]), (source, *before), (directory, kind.name))
 
 
 def page_of(selection: Selection, found: Sequence[Row]) -> Page | None:

@@ -28,19 +28,20 @@ class Resources:
         return StoredResource._make(found[0]) if found else None
 
     async def select(self, wanted: Selection) -> Page:
-        asked = Asked(wanted, self._database.log_epoch, self._database.dialect)
-        question = lookup.question(asked)
+        database = self._database
+        question = lookup.question(wanted, database.dialect)
         if question is not None:
-            page = lookup.page_of(wanted, await self._database.fetch(*question))
+            page = lookup.page_of(wanted, await database.fetch(*question))
             if page is not None:
                 return page
+        asked = Asked(wanted, database.log_epoch, database.dialect)
 
         def select(connection: Connection) -> Page:
             return selection.select(connection, asked, self._scan_limit)
 
         if selection.is_quick(asked):
-            return await self._database.read(select)
-        return await self._database.read_aside(select)
+            return await database.read(select)
+        return await database.read_aside(select)
 
     async def groups_of(self, keys: Sequence[int]) -> Mapping[int, Sequence[GroupView]]:
         if not keys:

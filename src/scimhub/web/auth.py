@@ -5,7 +5,7 @@ Grants are remembered for one second, so that a revoked or expired token is refu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scimhub.directory.ports import DirectoryStore
 from scimhub.directory.records import Grant, Permission
@@ -28,8 +28,9 @@ class Refused(Exception):
         self.challenge = _CHALLENGE if error is None else f'{_CHALLENGE}, error="{error}"'
 
 
-@dataclass(slots=True)
-class _Remembered:
+class Admission(NamedTuple):
+    """A grant, and how long it may be taken for what the database has: until so many seconds on the gatekeeper's clock."""
+
     grant: Grant
     until: float
 
@@ -41,27 +42,37 @@ class Gatekeeper:
         self._store = store
         self._monotonic = monotonic
         # By the Authorization header in its usual writing, so that a request's own can be looked up unread.
-        self._remembered: dict[bytes, _Remembered] = {}
+        self._remembered: dict[bytes, Admission] = {}
         self._last_used: dict[str, str] = {}
 
-    async def admit(self, request: Request, now: str) -> Grant:
+    async def admit(self, request: Request, now: str) -> Admission:
         """The grant of the request's bearer token; raises Refused."""
-        in_url = b"access_token=" in request.query_string
-        grant = None if in_url else self._recall(request.headers.get(b"authorization", b""))
-        if grant is None:
-            grant = await self._find(bearer(request))
-        if grant is None or grant.token.revoked is not None:
+        in_url = _is_in_url(request)
+        admission = None if in_url else self._recall(request.headers.get(b"authorization", b""))
+        if admission is None:
+            admission = await self._find(bearer(request))
+        if admission is None or admission.grant.token.revoked is not None:
             raise Refused(401, "The bearer token is not known; create one with: scimhub token create.", "invalid_token")
-        if grant.token.expires is not None and grant.token.expires <= now:
-            raise Refused(401, f"The bearer token expired on {grant.token.expires}; create a new one.", "invalid_token")
-        self._last_used[grant.token.id] = now
-        return grant
+        token = admission.grant.token
+        if token.expires is not None and token.expires <= now:
+            raise Refused(401, f"The bearer token expired on {token.expires}; create a new one.", "invalid_token")
+        self._last_used[token.id] = now
+        return admission
 
-    def _recall(self, header: bytes) -> Grant | None:
+    def admit_again(self, admission: Admission, request: Request, now: str) -> bool:
+        """Let a request in that has the same headers as an admitted one; False where it must be looked at like any other."""
+        token = admission.grant.token
+        has_expired = token.expires is not None and token.expires <= now
+        if has_expired or admission.until <= self._monotonic() or _is_in_url(request):
+            return False
+        self._last_used[token.id] = now
+        return True
+
+    def _recall(self, header: bytes) -> Admission | None:
         remembered = self._remembered.get(header)
-        return remembered.grant if remembered is not None and remembered.until > self._monotonic() else None
+        return remembered if remembered is not None and remembered.until > self._monotonic() else None
 
-    async def _find(self, secret: str) -> Grant | None:
+    async def _find(self, secret: str) -> Admission | None:
         header = f"Bearer {secret}".encode()
         recalled = self._recall(header)
         if recalled is not None:
@@ -71,9 +82,10 @@ class Gatekeeper:
         grant = await self._store.find_grant(digest_of(secret))
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
-        if grant is not None:
-            self._remembered[header] = _Remembered(grant, now + REMEMBERED_SECONDS)
-        return grant
+        if grant is None:
+            return None
+        admission = self._remembered[header] = Admission(grant, now + REMEMBERED_SECONDS)
+        return admission
 
     def collect_last_used(self) -> Mapping[str, str]:
         """The tokens used since the last call, by id, with the time of their last use."""
@@ -89,8 +101,12 @@ def require(grant: Grant, permission: Permission) -> None:
         )
 
 
+def _is_in_url(request: Request) -> bool:
+    return b"access_token=" in request.query_string
+
+
 def bearer(request: Request) -> str:
-    if b"access_token=" in request.query_string:
+    if _is_in_url(request):
         # RFC 6750 §2.3, §5.3: a token in a URL ends in logs.
         raise Refused(400, "Send the token in the Authorization header, never in the URL.", "invalid_request")
     header = request.header(b"authorization")

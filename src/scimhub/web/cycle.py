@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 from scimhub.scim.errors import ScimError
 from scimhub.web.exchange import Headers, Scope, scim_error
-from scimhub.web.server import Application
 from scimhub.web.wire import Wire
 
 # Bytes of a body that wait for the application before the client is stopped.
@@ -33,21 +32,38 @@ class Cycle:
 
     # Slots, since each request makes one.
     __slots__ = (
-        *("scope", "keeps_alive", "has_begun", "is_complete", "is_disconnected", "is_read", "task"),
-        *("_wire", "_more_headers", "_is_awaited", "_completed", "_body", "_waiting", "_is_told", "_arrival", "_owed"),
+        *("call", "keeps_alive", "has_begun", "is_complete", "is_disconnected", "is_read", "scope", "task"),
+        *(
+            "_wire",
+            "_method",
+            "_path",
+            "_version",
+            "_more_headers",
+            "_is_awaited",
+            "_completed",
+            "_body",
+            "_waiting",
+            "_is_told",
+            "_arrival",
+            "_owed",
+        ),
     )
 
     def __init__(
         self,
         wire: Wire,
-        scope: Scope,
+        method: str,
+        path: bytes,
+        version: str,
         more_headers: Headers,
         completed: Callable[[], None],
         *,
         keeps_alive: bool,
         is_awaited: bool,
     ) -> None:
-        self.scope = scope
+        # What answers, and what it is given; for an application of ASGI with its scope, which is kept here as well.
+        self.call: tuple[Callable[..., Awaitable[None]], *tuple[object, ...]] | None = None
+        self.scope: Scope | None = None
         self.keeps_alive = keeps_alive
         # Whether the answer's head has been written, and whether all of it has.
         self.has_begun = False
@@ -57,6 +73,9 @@ class Cycle:
         self.is_read = False
         self.task: asyncio.Task[None] | None = None
         self._wire = wire
+        self._method = method
+        self._path = path
+        self._version = version
         self._more_headers = more_headers
         self._is_awaited = is_awaited
         self._completed = completed
@@ -94,15 +113,18 @@ class Cycle:
 
     # ------------------------------------------------------------------ to and from the application
 
-    async def run(self, application: Application, tasks: set[asyncio.Task[None]]) -> None:
-        """Have the application answer; what it leaves undone ends the connection. ``tasks`` are those that run."""
+    async def run(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Have it answered; what is left undone ends the connection. ``tasks`` are those that run."""
         try:
-            await application(self.scope, self.receive, self.send)
+            # Taken out, so that nothing here refers to itself, which only the cycle collector would free.
+            call, self.call = self.call, None
+            if call is not None:
+                await call[0](*call[1:])
             if not (self.is_complete or self.is_disconnected):
-                _logger.error("no whole answer", extra={"path": self.scope["path"]})
+                _logger.error("no whole answer", extra={"path": self._path.decode()})
                 self._give_up()
         except Exception:
-            _logger.exception("no answer", extra={"path": self.scope["path"]})
+            _logger.exception("no answer", extra={"path": self._path.decode()})
             self._give_up()
         except BaseException:
             self._wire.close()
@@ -119,7 +141,7 @@ class Cycle:
         if self.has_begun or self.is_disconnected:
             self._wire.close()
         else:
-            self.write_whole(500, _HEADERS_OF_FAILED, b"" if self.scope["method"] == "HEAD" else _FAILED)
+            self._write_whole(500, _HEADERS_OF_FAILED, b"" if self._method == "HEAD" else _FAILED)
 
     async def receive(self) -> dict[str, Any]:
         """The next part of the request's body; ``http.disconnect`` when there is nobody, or nothing to say, any more."""
@@ -160,22 +182,22 @@ class Cycle:
             lines.remove((b"connection", named[b"connection"]))
         if b"content-length" in named:
             self._owed = int(named[b"content-length"])
-        elif status not in _WITHOUT_CONTENT and self.scope["method"] != "HEAD":
+        elif status not in _WITHOUT_CONTENT and self._method != "HEAD":
             self._owed = None
-            if self.scope["http_version"] == "1.1":
+            if self._version == "1.1":
                 lines.append((b"transfer-encoding", b"chunked"))
         self._wire.write(self._head(status, lines))
         self.has_begun = True
 
     def _continue(self, body: bytes, *, is_last: bool) -> None:
-        if self.scope["method"] == "HEAD":
+        if self._method == "HEAD":
             self._owed = 0
         elif self._owed is not None:
             self._owed -= len(body)
             if self._owed < 0 or (is_last and self._owed):
                 raise RuntimeError("The answer has another length than its head says.")
             self._wire.write(body)
-        elif self.scope["http_version"] == "1.1":
+        elif self._version == "1.1":
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             self._wire.write(chunk + b"0\r\n\r\n" if is_last else chunk)
         else:
@@ -184,15 +206,21 @@ class Cycle:
         if is_last:
             self._complete()
 
-    def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """The whole answer in one step; the headers say how long the body is."""
+    def write_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """The whole answer in one step, whose headers say how long it is; False where the client has not read enough."""
+        if self._wire.is_full or self.is_disconnected:
+            return False
+        self._write_whole(status, headers, body)
+        return True
+
+    def _write_whole(self, status: int, headers: Headers, body: bytes) -> None:
         head = self._head(status, headers)
+        self.has_begun = self.is_complete = True
         if len(body) < _LONGEST_COPIED:
             self._wire.write(head + body)
         else:
             self._wire.write(head)
             self._wire.write(body)
-        self.has_begun = self.is_complete = True
         if self._arrival is not None:
             self._wake()
         self._completed()

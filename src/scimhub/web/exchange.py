@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
@@ -29,6 +29,48 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
+class Channel(Protocol):
+    """Where a request comes from and its answer goes: ASGI's two functions, and one that spares both messages."""
+
+    @property
+    def receive(self) -> Receive: ...
+
+    @property
+    def send(self) -> Send: ...
+
+    def write_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Write the whole answer in one step; False, with nothing done, where it must be sent."""
+
+
+class ScopeChannel:
+    """The channel of an ASGI scope."""
+
+    __slots__ = ("_scope", "receive", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self.receive = receive
+        self.send = send
+
+    def write_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        write = self._scope.get("extensions", {}).get(AT_ONCE)
+        return write is not None and write(self._scope, status, headers, body)
+
+
+class Head:
+    """The header lines of a request, with names in lower case. Requests share it, so that nothing in it is changed."""
+
+    __slots__ = ("headers", "length", "lines")
+
+    def __init__(self, lines: Headers) -> None:
+        self.lines = lines
+        headers = dict(lines)
+        self.headers: Mapping[bytes, bytes] = headers if len(headers) == len(lines) else _joined(lines)
+        announced = self.headers.get(b"content-length", b"0")
+        # Of the body, in bytes; -1 where the head does not tell it, or tells more than any limit.
+        self.length = int(announced) if len(announced) < 18 and announced.isdigit() else -1
+
+
 @dataclass(slots=True)
 class Request:
     """A request as the routes see it: method, path, headers by lower-case name."""
@@ -49,7 +91,11 @@ class Request:
         if not self.query_string:
             return ()
         try:
-            fields = self.query_string.decode("ascii").split("&", _MOST_PARAMETERS)
+            text = self.query_string.decode("ascii")
+            if "&" not in text:
+                name, _, value = text.partition("=")
+                return ((_decoded(name), _decoded(value)),)
+            fields = text.split("&", _MOST_PARAMETERS)
             if len(fields) > _MOST_PARAMETERS:
                 raise ValueError
             parted = [field.partition("=") for field in fields if field]
@@ -91,18 +137,15 @@ def _decoded(text: str) -> str:
 
 def read_request(scope: Scope, receive: Receive) -> Request:
     """The request of an ASGI scope."""
-    lines: Headers = scope["headers"]
-    headers = dict(lines)
-    if len(headers) < len(lines):
-        headers = _joined(lines)
     raw_path = scope.get("raw_path")
-    path = _path(raw_path) if raw_path and b"%2" in raw_path else scope["path"]
-    return Request(scope["method"], path, headers, scope["scheme"], scope["query_string"], receive)
+    path = decode_path(raw_path) if raw_path and b"%2" in raw_path else scope["path"]
+    return Request(scope["method"], path, Head(scope["headers"]).headers, scope["scheme"], scope["query_string"], receive)
 
 
-def _path(raw: bytes) -> str:
+def decode_path(raw: bytes) -> str:
     """The decoded path, in which an escaped slash stays as it was sent: it divides nothing (RFC 3986 §2.2)."""
-    return unquote(raw.decode("ascii").replace("%2F", "%252F").replace("%2f", "%252f"))
+    path = raw.decode("ascii")
+    return unquote(path.replace("%2F", "%252F").replace("%2f", "%252f")) if "%" in path else path
 
 
 def _joined(lines: Headers) -> dict[bytes, bytes]:
@@ -133,18 +176,27 @@ class Answer:
     pieces: AsyncIterator[bytes] | None = None
 
     async def send(self, scope: Scope, send: Send, request_id: str) -> None:
-        """Send the answer to the request of the scope; to HEAD without its body."""
+        """Send the answer to the request of the scope."""
+        await self.give(ScopeChannel(scope, _nothing, send), scope["method"], request_id)
+
+    async def give(self, channel: Channel, method: str, request_id: str) -> None:
+        """Give the answer to a request with the method; to HEAD without its body."""
+        status, body = self.status, self.body
         headers = [*self.headers, (b"x-request-id", request_id.encode())]
-        if self.body or self.pieces is not None:
+        if body or self.pieces is not None:
             headers.append((b"content-type", self.content_type))
         # RFC 9110 §8.6: HEAD may leave out a length that only the answer's making would tell.
-        if self.status not in (204, 304) and self.pieces is None:
-            headers.append((b"content-length", b"%d" % len(self.body)))
-        body = b"" if scope["method"] == "HEAD" else self.body
-        write = scope.get("extensions", {}).get(AT_ONCE)
-        if write is None or not write(scope, self.status, headers, body):
-            await send({"type": "http.response.start", "status": self.status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+        if status not in (204, 304) and self.pieces is None:
+            headers.append((b"content-length", b"%d" % len(body)))
+        if method == "HEAD":
+            body = b""
+        if not channel.write_whole(status, headers, body):
+            await channel.send({"type": "http.response.start", "status": status, "headers": headers})
+            await channel.send({"type": "http.response.body", "body": body})
+
+
+async def _nothing() -> MutableMapping[str, Any]:
+    raise AssertionError("whoever only sends reads nothing")
 
 
 def scim_error(error: ScimError) -> Answer:

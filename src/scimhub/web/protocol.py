@@ -8,16 +8,17 @@ import asyncio
 from collections import deque
 from types import SimpleNamespace
 from typing import Any, Final, cast
-from urllib.parse import unquote
 
 import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
 from scimhub.web.cycle import Cycle, refusal
-from scimhub.web.exchange import AT_ONCE, Headers, Scope
+from scimhub.web.exchange import Head, Headers, Request, Scope, decode_path
+from scimhub.web.heads import FamiliarHeads
 from scimhub.web.malformed import Malformed
-from scimhub.web.server import Application
+from scimhub.web.scopes import Scopes
+from scimhub.web.server import SCIM_PREFIX, Application, Serve
 from scimhub.web.wire import Wire
 
 # When the server stops, a connection without a request is closed after so many seconds.
@@ -26,6 +27,7 @@ _LAST_REQUEST: Final = 0.25
 _LARGEST_HEAD: Final = 64 * 1024
 # Seconds before the connection of a client that is still sending is closed behind its answer.
 _LINGERING: Final = 30.0
+_SCIM_PREFIX: Final = SCIM_PREFIX.encode()
 # The headers that say where a body ends.
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
@@ -50,28 +52,32 @@ class Protocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         malformed: Malformed,
+        familiar: FamiliarHeads,
     ) -> None:
         if not config.loaded:
             config.load()
         # uvicorn's own types are narrower than ASGI's.
         self._application = cast(Application, config.loaded_app)
+        # The hub's own has it, unless something stands before it that must see the scope.
+        self._serve_scim: Serve | None = getattr(config.loaded_app, "serve_scim", None)
         # Seconds for which the client may be silent, between requests or amid one.
         self._patience: float = config.timeout_keep_alive
         self._state = server_state
         self._app_state = app_state
         self._malformed = malformed
+        self._familiar = familiar
         self._loop = _loop or asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._is_ending = False
         # Bytes received since the last progress: the start of a request, the end of its head, or a piece of its body.
         self._size = 0
         # The request that is being read: whether the parser is still in its head, and what it has found so far.
-        self._is_in_head = False
-        self._expects = False
+        self._is_in_head = self._expects = self._is_coded = False
         self._hosts = 0
-        self._is_coded = False
         self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines: list[tuple[bytes, bytes]] = []
+        # What came at once, when a request began with it.
+        self._beginning = b""
         self._reading: Cycle | None = None
         # The request that is being answered, and those the client sent after it without waiting (pipelining).
         self._answering: Cycle | None = None
@@ -85,9 +91,7 @@ class Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's has all of a Transport without inheriting from it.
         self._wire = Wire(cast(asyncio.Transport, transport), self._loop)
-        self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self._server = _address(transport.get_extra_info("sockname"))
-        self._client = _address(transport.get_extra_info("peername"))
+        self._scopes = Scopes(transport, self._app_state, self._write_whole)
         self._state.connections.add(cast(Any, self))
         self._timer = self._loop.call_later(self._patience, self._look_for_silence)
 
@@ -105,6 +109,17 @@ class Protocol(asyncio.Protocol):
         if self._parser is None:
             return
         self._wire.active_at = self._loop.time()
+        if self._answering is None and self._reading is None and not self._is_in_head:
+            whole = self._familiar.recall(data)
+            if whole is not None:
+                method, target, head, body = whole
+                cycle = self._cycle(method, target, "1.1", head, keeps_alive=not self._is_ending)
+                if body:
+                    cycle.take(body)
+                cycle.end()
+                self._begin(cycle)
+                return
+            self._beginning = data
         self._size += len(data)
         try:
             self._parser.feed_data(data)
@@ -130,7 +145,7 @@ class Protocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._is_in_head, self._size, self._expects, self._hosts, self._is_coded = True, 0, False, 0, False
-        self._url, self._headers = b"", []
+        self._url, self._lines = b"", []
 
     def on_url(self, part: bytes) -> None:
         self._url += part
@@ -139,7 +154,7 @@ class Protocol(asyncio.Protocol):
         # Behind a body in chunks there may be more of them, which are none of the request's own (RFC 9110 §6.5).
         if self._is_in_head:
             name = name.lower()
-            self._headers.append((name, value))
+            self._lines.append((name, value))
             if name == b"expect":
                 self._expects = value.lower() == b"100-continue"
             elif name == b"host":
@@ -152,17 +167,20 @@ class Protocol(asyncio.Protocol):
         parser = cast(httptools.HttpRequestParser, self._parser)
         version = parser.get_http_version()
         self._check_head(version)
-        scope = self._scope(parser.get_method().decode("ascii"), version)
-        keeps_alive = version == "1.1" and parser.should_keep_alive() and not self._is_ending
-        cycle = Cycle(
-            self._wire,
-            scope,
-            self._state.default_headers,
-            self._completed,
-            keeps_alive=keeps_alive,
+        head = Head(self._lines)
+        keeps_alive = version == "1.1" and parser.should_keep_alive()
+        cycle = self._cycle(
+            parser.get_method().decode("ascii"),
+            self._url,
+            version,
+            head,
+            keeps_alive=keeps_alive and not self._is_ending,
             # RFC 9110 §15.2: older clients do not know interim answers.
             is_awaited=self._expects and version == "1.1",
         )
+        if self._beginning and keeps_alive:
+            self._familiar.learn(self._beginning, head)
+        self._beginning = b""
         self._reading = cycle
         if self._answering is None:
             self._begin(cycle)
@@ -179,32 +197,26 @@ class Protocol(asyncio.Protocol):
             # RFC 9112 §6.1: a coding that is not undone would be taken for the body itself.
             raise _Refused(501, "The only Transfer-Encoding that is known is chunked; send the body without another one.")
 
-    def _scope(self, method: str, version: str) -> Scope:
-        """The request as ASGI tells it."""
-        whole = self._url
-        if whole.startswith(b"/") and b"#" not in whole:
-            raw_path, _, query = whole.partition(b"?")
+    def _cycle(
+        self, method: str, target: bytes, version: str, head: Head, *, keeps_alive: bool, is_awaited: bool = False
+    ) -> Cycle:
+        """The request, for whoever answers it."""
+        if target.startswith(b"/") and b"#" not in target:
+            path, _, query = target.partition(b"?")
         else:
-            url = httptools.parse_url(whole)
-            raw_path, query = url.path, url.query or b""
-        path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": self._scheme,
-            "root_path": "",
-            "headers": self._headers,
-            "state": self._app_state.copy(),
-            "method": method,
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            # ASGI leaves this place to servers.
-            "extensions": {AT_ONCE: self._write_whole},
-        }
+            url = httptools.parse_url(target)
+            path, query = url.path, url.query or b""
+        more_headers = self._state.default_headers
+        cycle = Cycle(
+            self._wire, method, path, version, more_headers, self._completed, keeps_alive=keeps_alive, is_awaited=is_awaited
+        )
+        if self._serve_scim is not None and path.startswith(_SCIM_PREFIX):
+            request = Request(method, decode_path(path), head.headers, self._scopes.scheme, query, cycle.receive)
+            cycle.call = (self._serve_scim, request, cycle)
+        else:
+            scope = cycle.scope = self._scopes.make(method, path, query, version, head.lines)
+            cycle.call = (self._application, scope, cycle.receive, cycle.send)
+        return cycle
 
     def on_body(self, part: bytes) -> None:
         self._size = 0
@@ -222,7 +234,7 @@ class Protocol(asyncio.Protocol):
         The parser takes the request for whole; another one reads what follows its head, and nothing behind that.
         """
         last = self._last
-        framing = [line for line in self._headers if line[0] in _FRAMING]
+        framing = [line for line in self._lines if line[0] in _FRAMING]
         if last is None or not framing:
             self._end_reading()
             return
@@ -246,7 +258,7 @@ class Protocol(asyncio.Protocol):
     def _begin(self, cycle: Cycle) -> None:
         self._answering = cycle
         tasks = self._state.tasks
-        cycle.task = self._loop.create_task(cycle.run(self._application, tasks))
+        cycle.task = self._loop.create_task(cycle.run(tasks))
         tasks.add(cycle.task)
 
     def _completed(self) -> None:
@@ -271,10 +283,7 @@ class Protocol(asyncio.Protocol):
         Bound to the connection, not to its cycle: what refers to itself would have to wait for the cycle collector.
         """
         cycle = self._answering
-        if cycle is None or cycle.scope is not scope or self._wire.is_full or cycle.is_disconnected:
-            return False
-        cycle.write_whole(status, headers, body)
-        return True
+        return cycle is not None and cycle.scope is scope and cycle.write_whole(status, headers, body)
 
     # ------------------------------------------------------------------ the end
 
@@ -291,7 +300,8 @@ class Protocol(asyncio.Protocol):
         self._refuse(400, f"What was sent is not HTTP/1.1: {told}.")
 
     def _note_malformed(self, reason: str) -> None:
-        self._malformed.note(self._client[0] if self._client else "", reason)
+        client = self._scopes.client
+        self._malformed.note(client[0] if client else "", reason)
 
     def _refuse(self, status: int, detail: str) -> None:
         """What comes is no request: say so where nothing else is to be answered first, and close."""
@@ -363,10 +373,3 @@ class Protocol(asyncio.Protocol):
     def _close(self) -> None:
         self._parser = None
         self._wire.close()
-
-
-def _address(told: object) -> tuple[str, int | None] | None:
-    """An end of the connection as ASGI has it: host and port, or the path of a local socket."""
-    if isinstance(told, (tuple, list)) and len(told) >= 2:
-        return str(told[0]), int(told[1])
-    return (told, None) if isinstance(told, str) and told else None

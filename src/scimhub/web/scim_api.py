@@ -15,10 +15,21 @@ from scimhub.scim import errors
 from scimhub.scim.catalog import standard_catalog
 from scimhub.scim.errors import ScimError
 from scimhub.web import auth, scim_visits
-from scimhub.web.exchange import Answer, ClientGone, Receive, Request, Scope, Send, read_request, scim_error
+from scimhub.web.exchange import (
+    Answer,
+    Channel,
+    ClientGone,
+    Receive,
+    Request,
+    Scope,
+    ScopeChannel,
+    Send,
+    read_request,
+    scim_error,
+)
 from scimhub.web.recording import Draft, record
 from scimhub.web.scim_routes import Place, Route, find_route
-from scimhub.web.scim_visits import ON_DIRECTORY, ON_KIND, Visit
+from scimhub.web.scim_visits import ON_DIRECTORY, ON_KIND, Standing, Visit
 from scimhub.web.services import Services
 from scimhub.web.streams import Client
 
@@ -29,6 +40,7 @@ _PATIENCE = 60.0
 _USUAL = frozenset((b"application/scim+json", b"application/json", b"*/*"))
 _NO_WEIGHT = re.compile(rb"[ \t]*q=0(?:\.0{0,3})?[ \t]*", re.IGNORECASE)
 _OF_KINDS = frozenset(place for place, _ in ON_KIND)
+_MOST_STANDINGS = 1000
 # Readable before one has a token (RFC 7644 §4).
 _PUBLIC = ("discovery", "discovery_one")
 
@@ -36,16 +48,20 @@ Act = TypeVar("Act")
 
 
 class ScimApi:
-    """The ASGI application below ``/scim/``."""
+    """What answers below ``/scim/``, as an ASGI application too."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._standings: dict[_Way, Standing] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(read_request(scope, receive), ScopeChannel(scope, receive, send))
+
+    async def serve(self, request: Request, channel: Channel) -> None:
+        """Answer the request, without ASGI's scope between the connection and us (docs/decisions/0039)."""
         began = perf_counter()
         services = self._services
         draft = Draft(services.new_id(), services.now())
-        request = read_request(scope, receive)
         try:
             answer = await self._answer(request, draft)
         except ClientGone:
@@ -53,11 +69,11 @@ class ScimApi:
         except Exception as fault:
             answer = _told(fault, draft)
         if answer.pieces is not None and request.method != "HEAD":
-            await _send_pieces(answer, answer.pieces, Client(receive, send, draft.request_id, _PATIENCE))
+            await _send_pieces(answer, answer.pieces, Client(channel.receive, channel.send, draft.request_id, _PATIENCE))
             record(services, request, draft, answer, perf_counter() - began)
             return
         record(services, request, draft, answer, perf_counter() - began)
-        await answer.send(scope, send, draft.request_id)
+        await answer.give(channel, request.method, draft.request_id)
 
     async def _answer(self, request: Request, draft: Draft) -> Answer:
         """The answer to a request with which nothing is wrong; what is wrong is raised."""
@@ -70,8 +86,8 @@ class ScimApi:
             # A directory's own schemas are shown to its sources only.
             _choose(ON_DIRECTORY, request, route)
             return scim_visits.discover(services, request, route, standard_catalog())
-        grant = draft.grant = await services.gatekeeper.admit(request, draft.now)
-        if grant.directory.name != route.directory:
+        standing = self._recall(request, draft) or await self._admit(request, draft)
+        if standing.grant.directory.name != route.directory:
             # DECISIONS 20: the same answer whether or not that directory exists.
             raise auth.Refused(403, "The token does not belong to the directory in the URL.", "insufficient_scope")
         if place == "unknown":
@@ -79,16 +95,47 @@ class ScimApi:
         if place == "me":
             # RFC 7644 §3.11: what is not supported answers 501. A token of a source is no person.
             raise ScimError(501, None, "/Me is not supported: the token belongs to a source, not to a user.")
-        catalog = draft.catalog = await services.catalogs.current(grant.directory.key)
         if place not in _OF_KINDS:
             act = _choose(ON_DIRECTORY, request, route)
-            return await act(Visit(services, request, draft, route, grant, catalog))
-        kind = catalog.at_endpoint(route.endpoint)
+            return await act(Visit(standing, request, draft, route))
+        kind = standing.catalog.at_endpoint(route.endpoint)
         if kind is None:
             raise errors.not_found(f"There is no endpoint {route.endpoint[:200]!r}; /ResourceTypes lists what there is.")
         act_on = _choose(ON_KIND, request, route)
         draft.kind, draft.resource_id = kind.name, route.id
-        return await act_on(Visit(services, request, draft, route, grant, catalog), kind)
+        return await act_on(Visit(standing, request, draft, route), kind)
+
+    def _recall(self, request: Request, draft: Draft) -> Standing | None:
+        """What was found out about a request that came in the same way, unless it may have changed since."""
+        standing = self._standings.get(_way(request))
+        if (
+            standing is None
+            or not self._services.gatekeeper.admit_again(standing.admission, request, draft.now)
+            or standing.catalog.version != self._services.store.catalog_version(standing.grant.directory.key)
+        ):
+            return None
+        draft.grant, draft.catalog = standing.grant, standing.catalog
+        return standing
+
+    async def _admit(self, request: Request, draft: Draft) -> Standing:
+        """Find that out."""
+        services = self._services
+        admission = await services.gatekeeper.admit(request, draft.now)
+        grant = draft.grant = admission.grant
+        catalog = draft.catalog = await services.catalogs.current(grant.directory.key)
+        if len(self._standings) >= _MOST_STANDINGS:
+            self._standings.clear()
+        standing = self._standings[_way(request)] = Standing(services, request, admission, catalog)
+        return standing
+
+
+# With which token, to which of our names, and how safely a request came.
+_Way = tuple[bytes | None, bytes | None, str]
+
+
+def _way(request: Request) -> _Way:
+    headers = request.headers
+    return headers.get(b"authorization"), headers.get(b"host"), request.scheme
 
 
 class _NotAllowed(ScimError):

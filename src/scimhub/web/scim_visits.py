@@ -7,7 +7,7 @@ import orjson
 
 from scimhub.directory import bulk, listing, preconditions, representation, resources, streaming
 from scimhub.directory.ports import ResourceStore, Roll
-from scimhub.directory.records import Grant, StoredResource
+from scimhub.directory.records import StoredResource
 from scimhub.directory.representation import Viewpoint
 from scimhub.directory.resources import Caller, Written
 from scimhub.scim import dialects, discovery, errors, message, projection
@@ -29,25 +29,38 @@ _NONE: Final = frozenset[str]()
 _ACCEPTED_BODIES = ("application/scim+json", "application/json")
 
 
+class Standing:
+    """What requests that come in one way have in common until their token, or the schemas of its directory, have changed."""
+
+    __slots__ = ("admission", "catalog", "dialect", "grant", "services", "viewpoint")
+
+    def __init__(self, services: Services, request: Request, admission: auth.Admission, catalog: Catalog) -> None:
+        grant = admission.grant
+        self.services = services
+        self.admission = admission
+        self.grant = grant
+        self.catalog = catalog
+        base_url = services.base_url(request, grant.directory.name)
+        # In the order of the fields: by name it would take three times as long.
+        self.viewpoint = Viewpoint(catalog, base_url, services.store.log_epoch)
+        self.dialect = dialects.find(grant.source.dialect) or dialects.LENIENT
+
+
 class Visit:
     """One admitted request with all that its answer needs."""
 
     __slots__ = ("caller", "catalog", "draft", "grant", "request", "route", "services", "viewpoint")
 
-    def __init__(
-        self, services: Services, request: Request, draft: Draft, route: Route, grant: Grant, catalog: Catalog
-    ) -> None:
+    def __init__(self, standing: Standing, request: Request, draft: Draft, route: Route) -> None:
+        services, grant = standing.services, standing.grant
         self.services = services
         self.request = request
         self.draft = draft
         self.route = route
         self.grant = grant
-        self.catalog = catalog
-        base_url = services.base_url(request, route.directory)
-        # In the order of the fields: by name it would take three times as long.
-        self.viewpoint = Viewpoint(catalog, base_url, services.store.log_epoch)
-        dialect = dialects.find(grant.source.dialect) or dialects.LENIENT
-        self.caller = Caller(grant.directory, grant.source, dialect, draft.request_id, draft.now, services.catalogs)
+        self.catalog = standing.catalog
+        self.viewpoint = standing.viewpoint
+        self.caller = Caller(grant.directory, grant.source, standing.dialect, draft.request_id, draft.now, services.catalogs)
 
     # ----------------------------------------------------------------- one resource
 

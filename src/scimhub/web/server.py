@@ -2,13 +2,25 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from scimhub.directory.errors import StoreUnavailable
 from scimhub.telemetry import CONTENT_TYPE, Metrics
-from scimhub.web.exchange import Answer, Receive, Scope, Send, problem
+from scimhub.web.exchange import Answer, Channel, Receive, Request, Scope, Send, problem
 
 _logger = logging.getLogger(__name__)
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+# What answers a request without a scope.
+Serve = Callable[[Request, Channel], Awaitable[None]]
+SCIM_PREFIX = "/scim/"
+
+
+class ScimApplication(Protocol):
+    """The SCIM endpoints, as an ASGI application and without ASGI."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def serve(self, request: Request, channel: Channel) -> None: ...
 
 
 class Server:
@@ -16,7 +28,7 @@ class Server:
 
     def __init__(
         self,
-        scim: Application,
+        scim: ScimApplication,
         admin: Application,
         feed: Application,
         contract: Application,
@@ -32,6 +44,8 @@ class Server:
         self._check = check
         self._new_id = new_id
         self.is_ready = True
+        # What a connection of ours may give the requests below SCIM_PREFIX to, in the place of a scope to the whole.
+        self.serve_scim: Serve = scim.serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -39,7 +53,7 @@ class Server:
         if scope["type"] != "http":
             return None
         path: str = scope["path"]
-        if path.startswith("/scim/"):
+        if path.startswith(SCIM_PREFIX):
             return await self._scim(scope, receive, send)
         if path.startswith("/admin/"):
             return await self._admin(scope, receive, send)

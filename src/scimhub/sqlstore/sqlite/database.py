@@ -66,7 +66,7 @@ class FileDatabase:
         except AttributeError:
             connection = self._connect()
         try:
-            rows: list[Row] = connection.execute(sql, values).fetchall()
+            rows: list[Row] = connection.kept.execute(sql, values).fetchall()
         except apsw.Error as error:
             if driver.is_unavailable(error):
                 raise driver.unavailable(error) from error
