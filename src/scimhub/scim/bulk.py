@@ -4,7 +4,7 @@ A fault of the envelope is raised; a fault of one operation is a value, because 
 to resources that other operations of the request create (``bulkId:x``); ``bulk_references`` finds and replaces these.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import unquote
@@ -20,6 +20,8 @@ PREFIX = "bulkId:"
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
+_OF_A_MESSAGE = frozenset(("schemas", "Operations", "failOnErrors"))
+_OF_AN_OPERATION = frozenset(("method", "bulkId", "path", "version", "data"))
 # Spec B-006: these are no resources that an operation could write.
 _RESERVED = frozenset({"bulk", "me", ".search", "schemas", "resourcetypes", "serviceproviderconfig", "serviceproviderconfigs"})
 
@@ -63,8 +65,7 @@ class Result:
 
 def parse_bulk(body: object, max_operations: int, dialect: Dialect, notes: Notes, base_url: str) -> BulkRequest:
     """The operations of the message; raises ScimError for the envelope, 413 when there are too many operations."""
-    names = ("schemas", "Operations", "failOnErrors")
-    message = dialects.message_fields(body, names, "The bulk request", dialect, notes)
+    message = dialects.message_fields(body, _OF_A_MESSAGE, "The bulk request", dialect, notes)
     dialects.check_message_schema(message.get("schemas"), REQUEST_URN, dialect, notes)
     entries = message.get("Operations")
     if not isinstance(entries, list):
@@ -106,9 +107,7 @@ def _render(result: Result) -> dict[str, object]:
 
 def _operation(index: int, entry: object, seen: set[str], dialect: Dialect, notes: Notes, base_url: str) -> Operation:
     try:
-        fields = dialects.message_fields(
-            entry, ("method", "bulkId", "path", "version", "data"), "The bulk operation", dialect, notes
-        )
+        fields = dialects.message_fields(entry, _OF_AN_OPERATION, "The bulk operation", dialect, notes)
     except ScimError as error:
         return Operation(index, "", None, "", None, None, None, error)
     bulk_id, version, path = fields.get("bulkId"), fields.get("version"), fields.get("path")
@@ -142,7 +141,7 @@ def _parts(path: str, base_url: str) -> tuple[str, str | None]:
 
 
 def _fault(
-    method: object, bulk_id: object, version: object, endpoint: str, resource_id: str | None, fields: dict[str, object]
+    method: object, bulk_id: object, version: object, endpoint: str, resource_id: str | None, fields: Mapping[str, object]
 ) -> ScimError | None:
     if method not in get_args(Method):
         return errors.invalid_syntax("The operation's method must be POST, PUT, PATCH or DELETE.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scimhub.scim import dialects, errors, formats, values
-from scimhub.scim.catalog import Kind
+from scimhub.scim.catalog import Kind, Target
 from scimhub.scim.dialects import Dialect
 from scimhub.scim.errors import ScimError
 from scimhub.scim.formats import Format
@@ -59,15 +59,21 @@ def drop_unknown(path: str, value: object, dialect: Dialect, notes: Notes) -> No
     notes.drop(path[:200], value)
 
 
-def check_required_parts(attribute: Attribute, value: object, where: str) -> None:
-    """Raise ScimError invalidValue when a complex value lacks a required sub-attribute."""
-    required = [sub.name for sub in attribute.sub_attributes if sub.required and sub.mutability != "readOnly"]
+def check_required_parts(target: Target, value: object) -> None:
+    """Raise ScimError invalidValue when a value of the complex attribute lacks a required sub-attribute."""
+    required = () if target.attribute is None else _required_parts(target.attribute)
     if not required or value is None:
         return
     for element in value if isinstance(value, list) else [value]:
         for name in required:
-            if isinstance(element, Mapping) and element.get(name) in (None, ""):
+            if isinstance(element, dict) and element.get(name) in (None, ""):
+                where = target.key
                 raise errors.invalid_value(f"{where}.{name} is required; send a value for it with every {where}.")
+
+
+@lru_cache(maxsize=4096)
+def _required_parts(attribute: Attribute) -> tuple[str, ...]:
+    return tuple(sub.name for sub in attribute.sub_attributes if sub.required and sub.mutability != "readOnly")
 
 
 def one_primary(elements: list[object], written: Iterable[int], where: str, dialect: Dialect, notes: Notes) -> list[object]:

@@ -1,33 +1,45 @@
 """Which attributes differ between two states of a document."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from scimhub.scim import normal
 from scimhub.scim.catalog import Kind
 from scimhub.scim.schema import Attribute, Schema
 
 
-def changed_paths(before: Mapping[str, object], after: Mapping[str, object], kind: Kind) -> dict[str, object]:
+def changed_paths(
+    before: Mapping[str, object], after: Mapping[str, object], kind: Kind, names: Collection[str] | None = None
+) -> dict[str, object]:
     """The path of each attribute that differs, with its value before, None where it had none.
 
     A path is a top-level attribute, one of an extension with its URN in front, or a part of a singular complex attribute;
     a multi-valued attribute is one value, in which the order counts. ``schemas`` follows from the rest and is left out.
-    Putting the values back at their paths gives the state before.
+    Putting the values back at their paths gives the state before. ``names`` are the top-level names in which they differ,
+    where that is known.
     """
     changed: dict[str, object] = {}
-    _compare(before, after, kind.base, "", changed)
+    names = normal.differing_names(before, after) if names is None else names
+    if names:
+        _compare(before, after, kind.base, "", changed, names)
     for urn, schema in kind.extensions.items():
-        if before.get(urn) != after.get(urn):
-            _compare(_object(before.get(urn)), _object(after.get(urn)), schema, f"{urn}:", changed)
+        if urn in names:
+            old, new = _object(before.get(urn)), _object(after.get(urn))
+            _compare(old, new, schema, f"{urn}:", changed, normal.differing_names(old, new))
     return changed
 
 
 def _compare(
-    before: Mapping[str, object], after: Mapping[str, object], schema: Schema, prefix: str, changed: dict[str, object]
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    schema: Schema,
+    prefix: str,
+    changed: dict[str, object],
+    names: Collection[str],
 ) -> None:
     for attribute in schema.attributes:
-        old, new = before.get(attribute.name), after.get(attribute.name)
-        if old == new:
+        if attribute.name not in names:
             continue
+        old, new = before.get(attribute.name), after.get(attribute.name)
         if attribute.is_complex and not attribute.multi_valued:
             _compare_parts(_object(old), _object(new), attribute, f"{prefix}{attribute.name}.", changed)
         else:
@@ -43,7 +55,7 @@ def _compare_parts(
 
 
 def _object(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def flat_values(document: Mapping[str, object]) -> dict[str, object]:

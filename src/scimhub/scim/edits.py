@@ -44,7 +44,7 @@ def effort(edit: Edit, document: Mapping[str, object]) -> int:
     """How many comparisons the edit may take: each element with each test of its filter, or with each listed value."""
     attribute, extension, sub = edit.target.attribute, edit.target.extension, edit.target.sub
     holder = document if extension is None else document.get(extension)
-    found = holder.get(attribute.name) if attribute is not None and isinstance(holder, Mapping) else None
+    found = holder.get(attribute.name) if attribute is not None and isinstance(holder, dict) else None
     amount = len(found) if isinstance(found, list) else 0
     if sub is not None and sub.multi_valued:
         parts = [element.get(sub.name) for element in _listed(found) if isinstance(element, Mapping)]
@@ -98,16 +98,16 @@ def _remove_extension(edit: Edit, document: dict[str, object], kind: Kind) -> No
 
 
 def _check_outcome(edit: Edit, attribute: Attribute, old: object, new: object) -> None:
-    where = Target(edit.target.extension, attribute).key
+    target = edit.target if edit.target.sub is None else Target(edit.target.extension, attribute)
     if new is None and attribute.required:
         # RFC 7644 §3.5.2.2: a required attribute that becomes unassigned is a mutability error.
-        raise errors.mutability(f"{where} is required; it can be replaced but not removed.")
+        raise errors.mutability(f"{target.key} is required; it can be replaced but not removed.")
     if attribute.mutability == "immutable" and old is not None:
         form = normal.of_attribute(attribute)
         if form(old) != form(new):
-            raise errors.mutability(f"{where} is immutable and has a value already; leave it out.")
+            raise errors.mutability(f"{target.key} is immutable and has a value already; leave it out.")
     if edit.verb != "remove":
-        checks.check_required_parts(attribute, new, where)
+        checks.check_required_parts(target, new)
 
 
 def _edited(edit: Edit, attribute: Attribute, old: object, dialect: Dialect, notes: Notes) -> object:

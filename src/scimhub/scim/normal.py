@@ -4,10 +4,10 @@ A document keeps every value as it was sent; its normal form has the same struct
 ``values.normal``. Unassigned parts are absent; an empty string stays, and does not count as present.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from scimhub.scim import values
 from scimhub.scim.catalog import Kind, Target
@@ -28,14 +28,23 @@ def normal_form(document: Mapping[str, object], kind: Kind) -> dict[str, object]
     return normal
 
 
-def differing(
-    before: Mapping[str, object], after: Mapping[str, object], kind: Kind
-) -> tuple[dict[str, object], dict[str, object]]:
-    """The normal forms of two documents, each without the top-level attributes and extensions in which they agree."""
+def differing_names(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    """The top-level attributes and extensions in which two documents differ."""
     names = [name for name, value in after.items() if before.get(name) != value]
-    gone = [name for name in before if name not in after]
-    old = {name: before[name] for name in (*names, *gone) if name in before}
-    return normal_form(old, kind), normal_form({name: after[name] for name in names}, kind)
+    return names if before.keys() <= after.keys() else names + [name for name in before if name not in after]
+
+
+def differing(
+    before: Mapping[str, object], after: Mapping[str, object], kind: Kind, names: Collection[str] | None = None
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The normal forms of two documents, each without the top-level attributes and extensions in which they agree.
+
+    ``names`` are those in which they do not, where that is known.
+    """
+    if names is None:
+        names = differing_names(before, after)
+    old = {name: before[name] for name in names if name in before}
+    return normal_form(old, kind), normal_form({name: after[name] for name in names if name in after}, kind)
 
 
 def merge_patch(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
@@ -60,7 +69,8 @@ def index_rows(normal: Mapping[str, object], kind: Kind) -> tuple[tuple[str, str
 
 def unique_rows(normal: Mapping[str, object], kind: Kind) -> tuple[tuple[str, str], ...]:
     """Path keys and values that no other resource of the kind may have. An empty string is nobody's own."""
-    return tuple(row for row in _rows(normal, _places(kind)[1]) if row[1])
+    rows = _rows(normal, _places(kind)[1])
+    return tuple([row for row in rows if row[1]]) if rows else rows
 
 
 def row_value(value: object) -> str:
@@ -72,10 +82,13 @@ def row_value(value: object) -> str:
 
 def display_of(document: Mapping[str, object], kind: Kind) -> str | None:
     """What to call the resource among the members of a group or the groups of a user, None when it has no name."""
+    chosen = document.get("displayName")
+    if isinstance(chosen, str) and chosen:
+        return chosen
     name = document.get("name")
-    formatted = name.get("formatted") if isinstance(name, Mapping) else name
+    formatted = name.get("formatted") if isinstance(name, dict) else name
     unique = (document.get(attribute.name) for attribute in kind.base.attributes if attribute.uniqueness != "none")
-    for text in chain((document.get("displayName"), formatted, document.get("userName")), unique):
+    for text in chain((formatted, document.get("userName")), unique):
         if isinstance(text, str) and text:
             return text
     return None
@@ -154,13 +167,12 @@ def _parts(schema: Schema) -> Mapping[str, Normalize]:
     return {attribute.name: of_attribute(attribute) for attribute in schema.attributes}
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the values of an index row stand."""
+class _Place(NamedTuple):
+    """Where the values of an index row stand: ``part`` is an attribute of the extension ``top``, or None."""
 
+    top: str
     key: str
-    extension: str | None
-    attribute: str
+    part: str | None
     sub: str | None
 
 
@@ -173,8 +185,8 @@ def _places(kind: Kind) -> tuple[tuple[_Place, ...], tuple[_Place, ...]]:
 
 
 def _place(target: Target) -> _Place:
-    attribute = target.attribute.name if target.attribute else ""
-    return _Place(target.key, target.extension, attribute, target.sub.name if target.sub else None)
+    name, sub = target.attribute.name if target.attribute else "", target.sub.name if target.sub else None
+    return _Place(name, target.key, None, sub) if target.extension is None else _Place(target.extension, target.key, name, sub)
 
 
 def _targets(kind: Kind) -> Iterator[Target]:
@@ -188,13 +200,14 @@ def _targets(kind: Kind) -> Iterator[Target]:
 
 def _rows(normal: Mapping[str, object], places: tuple[_Place, ...]) -> tuple[tuple[str, str], ...]:
     rows: dict[tuple[str, str], None] = {}
-    for place in places:
-        holder = normal if place.extension is None else normal.get(place.extension)
-        found = holder.get(place.attribute) if isinstance(holder, dict) else None
+    for top, key, part, sub in places:
+        found = normal.get(top)
+        if part is not None and type(found) is dict:
+            found = found.get(part)
         if found is None:
             continue
         for element in found if type(found) is list else (found,):
-            value = element.get(place.sub) if place.sub and type(element) is dict else element
+            value = element.get(sub) if sub and type(element) is dict else element
             if value is not None:
-                rows[place.key, row_value(value)] = None
+                rows[key, row_value(value)] = None
     return tuple(rows)

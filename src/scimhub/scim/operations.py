@@ -6,6 +6,7 @@ into one for each of its parts: so the rules of add and replace, which merge, ne
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import get_args
 
 from scimhub.scim import checks, dialects, errors, filters, members, resource
@@ -20,6 +21,7 @@ from scimhub.scim.notes import Notes
 from scimhub.scim.schema import Attribute
 
 _VERBS: Mapping[str, Verb] = {verb: verb for verb in get_args(Verb)}
+_OF_AN_OPERATION = frozenset(("op", "path", "value"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,22 @@ class ExternalIdEdit:
     """The externalId that the PATCH gives the resource; None takes it away."""
 
     value: str | None
+
+
+_LONGEST_PLAIN = 100
+
+
+@lru_cache(maxsize=1024)
+def _plain_target(kind: Kind, text: str) -> Target | None:
+    """What a path denotes that is nothing but the full name of an attribute or of its part; None for all others."""
+    if "[" in text or kind.extension_urn(text) is not None or kind.is_base_urn(text):
+        return None
+    try:
+        path = filters.parse_value_path(text).path
+        target = kind.resolve(path, short_names=False)
+    except ScimError:
+        return None
+    return None if target is None or target.attribute is None else target
 
 
 class Reader:
@@ -45,7 +63,7 @@ class Reader:
     def read(self, number: int, operation: object) -> None:
         """Take in one operation; raises ScimError."""
         self._number = number
-        fields = dialects.message_fields(operation, ("op", "path", "value"), "The operation", self._dialect, self._notes)
+        fields = dialects.message_fields(operation, _OF_AN_OPERATION, "The operation", self._dialect, self._notes)
         verb, path = self._verb(fields.get("op")), fields.get("path")
         if path is None or path == "":
             if path == "":
@@ -75,6 +93,10 @@ class Reader:
     # ------------------------------------------------------------------ paths
 
     def _read_path(self, verb: Verb, text: str, value: object) -> None:
+        plain = _plain_target(self._kind, text) if len(text) <= _LONGEST_PLAIN else None
+        if plain is not None:
+            self._read_target(verb, plain, None, value, in_object=False)
+            return
         urn = self._kind.extension_urn(text)
         if urn is not None:
             self._read_extension(verb, urn, value)

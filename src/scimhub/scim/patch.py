@@ -19,6 +19,7 @@ from scimhub.scim.operations import ExternalIdEdit, Reader
 __all__ = ["ExternalIdEdit", "MemberOperations", "Patch", "apply_patch", "parse_patch"]
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+_OF_A_MESSAGE = frozenset(("schemas", "Operations"))
 # More than any provider sends in one message; the limit of the body's size comes first for most.
 MAX_OPERATIONS = 50_000
 # Half a second of the hub's time. A body of the largest size could ask for hours: operations times values times tests.
@@ -68,7 +69,7 @@ def apply_patch(document: Mapping[str, object], patch: Patch, kind: Kind, dialec
 
 
 def _operations(body: object, dialect: Dialect, notes: Notes) -> list[object]:
-    message = dialects.message_fields(body, ("schemas", "Operations"), "The message", dialect, notes)
+    message = dialects.message_fields(body, _OF_A_MESSAGE, "The message", dialect, notes)
     dialects.check_message_schema(message.get("schemas"), PATCH_URN, dialect, notes)
     operations = message.get("Operations")
     if isinstance(operations, dict) and dialects.allows(dialect, "object-for-list", notes):
@@ -88,7 +89,7 @@ def _check_extensions(before: Mapping[str, object], after: Mapping[str, object],
         part = after.get(urn)
         if part is None and urn in before and urn in kind.required_extensions:
             raise errors.mutability(f"{kind.name} requires the extension {urn}; its last attribute cannot be removed.")
-        if not isinstance(part, Mapping) or urn in before:
+        if not isinstance(part, dict) or urn in before:
             continue
         for attribute in schema.attributes:
             if attribute.required and attribute.returned != "never" and attribute.name not in part:

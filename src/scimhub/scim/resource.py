@@ -15,7 +15,7 @@ from scimhub.scim.catalog import COMMON_NAMES, USER_URN, AmbiguousName, Kind, Ta
 from scimhub.scim.checks import Check
 from scimhub.scim.dialects import Dialect
 from scimhub.scim.errors import ScimError
-from scimhub.scim.normal import differing, display_of, index_rows, merge_patch, normal_form, unique_rows
+from scimhub.scim.normal import differing, differing_names, display_of, index_rows, merge_patch, normal_form, unique_rows
 from scimhub.scim.notes import Notes
 from scimhub.scim.schema import Attribute, Schema
 
@@ -24,6 +24,7 @@ __all__ = [
     "check_create",
     "check_replace",
     "differing",
+    "differing_names",
     "display_of",
     "index_rows",
     "merge_patch",
@@ -81,7 +82,10 @@ def schemas_of(document: Mapping[str, object], kind: Kind) -> list[str]:
 
 def with_schemas(document: Mapping[str, object], kind: Kind) -> dict[str, object]:
     """The document with ``schemas`` in front, as its attributes imply it."""
-    return {"schemas": schemas_of(document, kind), **{name: value for name, value in document.items() if name != "schemas"}}
+    schemas = schemas_of(document, kind)
+    if next(iter(document), "") == "schemas":
+        return {**document, "schemas": schemas}
+    return {"schemas": schemas, **{name: value for name, value in document.items() if name != "schemas"}}
 
 
 def check_schemas(value: object, kind: Kind, dialect: Dialect, notes: Notes) -> None:
@@ -92,6 +96,9 @@ def check_schemas(value: object, kind: Kind, dialect: Dialect, notes: Notes) -> 
         raise errors.invalid_syntax(f"schemas must be a list of URNs, {kind.base.id} among them.")
     is_named = False
     for urn in value or ():
+        if urn == kind.base.id:
+            is_named = True
+            continue
         if not isinstance(urn, str):
             raise errors.invalid_syntax(f"Each of schemas must be a URN, {kind.base.id} among them.")
         is_scim1 = urn.lower().startswith("urn:scim:schemas:") and dialects.allows(dialect, "scim1-schema", notes)
@@ -255,10 +262,10 @@ def _no_object(urn: str, dialect: Dialect) -> checks.Misfit:
 
 
 @lru_cache(maxsize=256)
-def _required(kind: Kind) -> tuple[tuple[str | None, Attribute], ...]:
-    """The attributes, with their extension, that must be there or have parts that must."""
+def _required(kind: Kind) -> tuple[tuple[Target, Attribute], ...]:
+    """The attributes that must be there or have parts that must."""
     return tuple(
-        (extension, attribute)
+        (Target(extension, attribute), attribute)
         for extension, schema in _schemas(kind)
         for attribute in schema.attributes
         if attribute.mutability != "readOnly" and (attribute.required or any(sub.required for sub in attribute.sub_attributes))
@@ -274,27 +281,26 @@ def _check_complete(document: Mapping[str, object], body: Mapping[str, object], 
     for urn in kind.required_extensions:
         if urn not in document:
             raise errors.invalid_value(f"{kind.name} requires the extension {urn}; send its attributes.")
-    for extension, attribute in _required(kind):
+    for target, attribute in _required(kind):
         # What is never returned is not in the document, though it was sent and checked.
-        holder = _holder(body if attribute.returned == "never" else document, extension)
+        holder = _holder(body if attribute.returned == "never" else document, target.extension)
         if holder is None:
             continue
         value = holder.get(attribute.name)
         if value is None and attribute.returned == "never":
             # What was sent has its names in any case.
             value = next((item for name, item in holder.items() if name.lower() == attribute.name.lower()), None)
-        where = Target(extension, attribute).key
         if attribute.required and value in (None, "", []):
-            raise errors.invalid_value(f"{where} is required; send a value that is not empty.")
+            raise errors.invalid_value(f"{target.key} is required; send a value that is not empty.")
         if attribute.returned != "never":
-            checks.check_required_parts(attribute, value, where)
+            checks.check_required_parts(target, value)
 
 
 def _holder(document: Mapping[str, object], extension: str | None) -> Mapping[str, object] | None:
     if extension is None:
         return document
     found = document.get(extension)
-    return found if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) else None
 
 
 @lru_cache(maxsize=256)

@@ -27,6 +27,8 @@ Write = Callable[
 ]
 _NONE: Final = frozenset[str]()
 _ACCEPTED_BODIES = ("application/scim+json", "application/json")
+# What most clients send, which need not be looked at more closely.
+_USUAL_TYPES = frozenset((b"application/scim+json", b"application/json", b"application/scim+json; charset=utf-8"))
 
 
 class Standing:
@@ -289,6 +291,8 @@ def _json(status: int, document: object, content_type: bytes | None = None) -> A
 
 
 def _check_content_type(request: Request) -> None:
+    if request.headers.get(b"content-type") in _USUAL_TYPES and b"content-encoding" not in request.headers:
+        return
     content_type = request.header(b"content-type")
     coding = request.header(b"content-encoding")
     if coding and coding.strip().lower() != "identity":
