@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 import orjson
 
-from scimhub.directory import references, resources
+from scimhub.directory import references, refusals, resources
 from scimhub.directory.errors import Invalid
 from scimhub.directory.intents import Update
 from scimhub.directory.ports import ResourceStore
@@ -320,14 +320,14 @@ class _Run:
         if self.terms.is_dry:
             missing = sorted({id for id in ids if id not in self.known and id not in self.names.coming})
             if missing:
-                raise resources.members_missing(missing[:10])
+                raise refusals.members_missing(missing[:10])
 
     async def _check_unique(self, document: Mapping[str, object], own: str | None) -> None:
         kind = self.terms.kind
         for path, value in resource.unique_rows(resource.normal_form(document, kind), kind):
             holder = await references.find_holder(self.store, self.caller, kind, path, value)
             if holder is not None and holder.id != own:
-                raise resources.taken(kind, path, holder.id)
+                raise refusals.taken(kind, path, holder.id)
 
     # ----------------------------------------------------------------- what a file lacks
 

@@ -5,11 +5,12 @@ again; whoever loses three has the computation made inside the writer, so that n
 computed by a catalog that is no longer the directory's does all of it again by the new one.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
 import orjson
 
+from scimhub.directory import refusals
 from scimhub.directory.intents import (
     Actor,
     Amendment,
@@ -37,7 +38,6 @@ from scimhub.directory.records import Directory, Source, StoredResource
 from scimhub.scim import diff, errors, patch, resource, secret_names
 from scimhub.scim.catalog import Kind
 from scimhub.scim.dialects import Dialect
-from scimhub.scim.errors import ScimError
 from scimhub.scim.notes import Notes
 
 _ATTEMPTS_OUTSIDE = 3
@@ -69,7 +69,7 @@ async def get(store: ResourceStore, caller: Caller, kind: Kind, id: str) -> Stor
     """The resource; raises ScimError 404."""
     found = await store.find(caller.directory.key, kind.name, id, caller.source.key)
     if found is None:
-        raise _absent(kind, id)
+        raise refusals.absent(kind, id)
     return found
 
 
@@ -350,7 +350,7 @@ def is_idle(intent: Update, stored: StoredResource) -> bool:
 
 def _admitted(precondition: Precondition, stored: StoredResource) -> StoredResource:
     if not precondition.admits(stored.version):
-        raise _stale(stored.version)
+        raise refusals.stale(stored.version)
     return stored
 
 
@@ -361,40 +361,13 @@ def _written(outcome: Carried, kind: Kind, id: str) -> Written:
         case Unchanged(stored):
             return Written(stored, None)
         case NotFound():
-            raise _absent(kind, id)
+            raise refusals.absent(kind, id)
         case UniqueConflict(path, holder):
-            raise taken(kind, path, holder)
+            raise refusals.taken(kind, path, holder)
         case MembersMissing(ids):
-            raise members_missing(ids)
+            raise refusals.members_missing(ids)
         case VersionConflict(current):
-            raise _stale(current)
-
-
-def taken(kind: Kind, path: str, holder: str) -> ScimError:
-    """The refusal of a value that another resource has, which is the one with the id ``holder``."""
-    return errors.uniqueness(f"Another {kind.name}, with the id {holder}, has the same {path}; it must be unique.")
-
-
-def members_missing(ids: Sequence[str]) -> ScimError:
-    """The refusal of members that are no resources of the directory."""
-    return errors.invalid_value(
-        f"members: no resource of this directory has the id {_listed(ids)}; create it first, then add it."
-    )
-
-
-def _listed(ids: Sequence[str]) -> str:
-    return ", ".join(repr(id[:80]) for id in ids)
-
-
-def _absent(kind: Kind, id: str) -> ScimError:
-    return errors.not_found(f"There is no {kind.name} with the id {id[:80]!r}.")
-
-
-def _stale(current: int) -> ScimError:
-    # RFC 7644 §3.14: a version that does not match is 412, never 409.
-    return ScimError(
-        412, None, f"The resource has changed: it is at version {current}, which If-Match does not name; read it again."
-    )
+            raise refusals.stale(current)
 
 
 def _unmapped(notes: Notes) -> str | None:

@@ -84,7 +84,6 @@ class Protocol(asyncio.Protocol):
         self._behind: deque[Cycle] = deque()
         # How many bytes had been sent when the timer last looked; None when nothing waited to be sent.
         self._passed_on: int | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ the transport
 
@@ -93,13 +92,12 @@ class Protocol(asyncio.Protocol):
         self._wire = Wire(cast(asyncio.Transport, transport), self._loop)
         self._scopes = Scopes(transport, self._app_state, self._write_whole)
         self._state.connections.add(cast(Any, self))
-        self._timer = self._loop.call_later(self._patience, self._look_for_silence)
+        self._timer: asyncio.TimerHandle = self._loop.call_later(self._patience, self._look_for_silence)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._state.connections.discard(cast(Any, self))
         self._parser = None
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         if self._answering is not None:
             self._answering.disconnect()
         self._behind.clear()
