@@ -222,7 +222,7 @@ _COMMON: dict[str, Any] = {
 
 def _protocol(hub: Hub) -> Any:
     """What uvicorn calls for each connection, as it would call a class."""
-    return partial(Protocol, malformed=hub.malformed, familiar=hub.familiar)
+    return partial(Protocol, common=hub.common)
 
 
 def _tcp_config(settings: Settings, hub: Hub) -> uvicorn.Config:

@@ -9,8 +9,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from scimhub.web.heads import FamiliarHeads
-from scimhub.web.malformed import Malformed
+from scimhub.web.common import Common
 from scimhub.web.protocol import Protocol
 
 # A request after which the connection is closed.
@@ -22,7 +21,7 @@ async def serving(
     application: Any, protocol: Any = None, connections: set[Any] | None = None, **more: Any
 ) -> AsyncIterator[int]:
     """The port at which the application is served; ``connections`` are those that are open, ``more`` configures uvicorn."""
-    protocol = protocol or partial(Protocol, malformed=Malformed(), familiar=FamiliarHeads())
+    protocol = protocol or partial(Protocol, common=Common())
     config = uvicorn.Config(application, http=protocol, lifespan="off", log_config=None, **more)
     config.load()
     state = ServerState()

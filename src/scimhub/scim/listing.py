@@ -81,7 +81,7 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> ListQuery:
     """
     if len(pairs) == 1 and pairs[0][0] == "filter":
         # What providers ask before each write.
-        return ListQuery(filter=pairs[0][1])
+        return ListQuery(pairs[0][1])
     given: dict[str, object] = dict(parse_parameters(pairs))
     for name in ("startIndex", "count"):
         text = given.get(name)

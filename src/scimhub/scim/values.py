@@ -40,7 +40,7 @@ def fold(text: str) -> str:
 
 def is_usable(text: str) -> bool:
     """Whether the text can be stored: no U+0000 and no lone surrogate."""
-    return _UNUSABLE.search(text) is None
+    return "\0" not in text if text.isascii() else _UNUSABLE.search(text) is None
 
 
 def instant(text: str) -> str | None:

@@ -31,7 +31,8 @@ class FamiliarHeads:
 
     def recall(self, data: bytes) -> Whole | None:
         """The request that the data are, when they are one and nothing else, and its head is known."""
-        begin, end = data.find(b"\r\n"), data.find(b"\r\n\r\n") + 4
+        begin = data.find(b"\r\n")
+        end = data.find(b"\r\n\r\n", begin) + 4
         head = self._heads.get(data[begin:end])
         if head is None or len(data) - end != head.length:
             return None

@@ -5,6 +5,7 @@ the recorder's own thread, see ``exchanges.redaction``.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from scimhub.directory import representation
 from scimhub.directory.records import Grant, StoredResource
@@ -13,7 +14,7 @@ from scimhub.exchanges.records import Received
 from scimhub.scim.catalog import Catalog
 from scimhub.scim.notes import Notes
 from scimhub.web.exchange import Answer, Request
-from scimhub.web.scim_routes import Route
+from scimhub.web.scim_routes import Place, Route
 from scimhub.web.services import Services
 
 _READS = frozenset(("GET", "HEAD"))
@@ -32,6 +33,8 @@ class Draft:
     notes: Notes = field(default_factory=Notes)
     route: Route | None = None
     grant: Grant | None = None
+    # The source as metrics name it.
+    source: str = ""
     kind: str = ""
     resource_id: str = ""
     change_ids: list[str] = field(default_factory=list)
@@ -45,11 +48,9 @@ class Draft:
 
 def record(services: Services, request: Request, draft: Draft, answer: Answer, seconds: float) -> None:
     """Count the request, and record it if it wrote or failed."""
-    source = "" if draft.grant is None else f"{draft.grant.directory.name}/{draft.grant.source.name}"
     place = "unknown" if draft.route is None else draft.route.place
-    route = f"{place}:{draft.kind}" if draft.kind else place
     status = answer.status
-    services.metrics.count_request(request.method, route, status, source, seconds)
+    services.metrics.count_request(request.method, _route_name(place, draft.kind), status, draft.source, seconds)
     if draft.notes.rewrites:
         services.metrics.count_rewrites(draft.notes.rewrites)
     is_read = request.method in _READS or place in ("search", "root_search")
@@ -84,6 +85,11 @@ def record(services: Services, request: Request, draft: Draft, answer: Answer, s
     )
     # What has to be dropped, the recorder counts.
     services.recorder.record(received)
+
+
+@lru_cache(maxsize=1024)
+def _route_name(place: Place, kind: str) -> str:
+    return f"{place}:{kind}" if kind else place
 
 
 def _kept_of(method: str, draft: Draft, answer: bytes) -> tuple[bytes, bool]:

@@ -114,7 +114,7 @@ class ScimApi:
             or standing.catalog.version != self._services.store.catalog_version(standing.grant.directory.key)
         ):
             return None
-        draft.grant, draft.catalog = standing.grant, standing.catalog
+        draft.grant, draft.catalog, draft.source = standing.grant, standing.catalog, standing.source
         return standing
 
     async def _admit(self, request: Request, draft: Draft) -> Standing:
@@ -122,10 +122,11 @@ class ScimApi:
         services = self._services
         admission = await services.gatekeeper.admit(request, draft.now)
         grant = draft.grant = admission.grant
+        draft.source = f"{grant.directory.name}/{grant.source.name}"
         catalog = draft.catalog = await services.catalogs.current(grant.directory.key)
         if len(self._standings) >= _MOST_STANDINGS:
             self._standings.clear()
-        standing = self._standings[_way(request)] = Standing(services, request, admission, catalog)
+        standing = self._standings[_way(request)] = Standing(services, request, admission, catalog, draft.source)
         return standing
 
 

@@ -34,10 +34,12 @@ _USUAL_TYPES = frozenset((b"application/scim+json", b"application/json", b"appli
 class Standing:
     """What requests that come in one way have in common until their token, or the schemas of its directory, have changed."""
 
-    __slots__ = ("admission", "catalog", "dialect", "grant", "services", "viewpoint")
+    __slots__ = ("admission", "catalog", "dialect", "grant", "services", "source", "viewpoint")
 
-    def __init__(self, services: Services, request: Request, admission: auth.Admission, catalog: Catalog) -> None:
+    def __init__(self, services: Services, request: Request, admission: auth.Admission, catalog: Catalog, source: str) -> None:
         grant = admission.grant
+        # As metrics name it.
+        self.source = source
         self.services = services
         self.admission = admission
         self.grant = grant
@@ -123,17 +125,17 @@ class Visit:
 
     # ----------------------------------------------------------------- many of them
 
-    async def list_kind(self, kind: Kind) -> Answer:
-        return await self.list_all([kind], parse_query(self.request.query()))
+    def list_kind(self, kind: Kind) -> Awaitable[Answer]:
+        return self.list_all([kind], parse_query(self.request.query()))
 
-    async def list_everything(self) -> Answer:
-        return await self.list_all(list(self.catalog.kinds.values()), parse_query(self.request.query()))
+    def list_everything(self) -> Awaitable[Answer]:
+        return self.list_all(list(self.catalog.kinds.values()), parse_query(self.request.query()))
 
-    async def search_kind(self, kind: Kind) -> Answer:
-        return await self.search([kind])
+    def search_kind(self, kind: Kind) -> Awaitable[Answer]:
+        return self.search([kind])
 
-    async def search_everything(self) -> Answer:
-        return await self.search(list(self.catalog.kinds.values()))
+    def search_everything(self) -> Awaitable[Answer]:
+        return self.search(list(self.catalog.kinds.values()))
 
     async def list_all(self, kinds: list[Kind], query: ListQuery) -> Answer:
         auth.require(self.grant, "read")

@@ -1,18 +1,43 @@
 """What a connection writes and reads: gathered to the end of the event loop's turn, and no more than both sides take."""
 
 import asyncio
+import logging
 from typing import Final, Literal
 
+_logger = logging.getLogger(__name__)
 # A stream may write without end in one turn: what is more goes to the transport, whose flow control then stops it.
 _MOST_GATHERED: Final = 64 * 1024
+
+
+class Outbox:
+    """The wires that have something to send when the turn of the event loop ends: one call of the loop for all of them."""
+
+    def __init__(self) -> None:
+        self._wires: list[Wire] = []
+
+    def add(self, wire: "Wire", loop: asyncio.AbstractEventLoop) -> None:
+        if not self._wires:
+            loop.call_soon(self._flush)
+        self._wires.append(wire)
+
+    def _flush(self) -> None:
+        wires, self._wires = self._wires, []
+        for wire in wires:
+            try:
+                wire.flush()
+            except Exception:
+                # The others' answers must not suffer.
+                _logger.exception("answer not sent")
+                wire.transport.abort()
 
 
 class Wire:
     """A transport whose writes of one turn go out as one (docs/decisions/0012), and its flow control both ways."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self.transport = transport
         self._loop = loop
+        self._outbox = outbox
         self._gathered: list[bytes] = []
         self._size = 0
         # How many bytes the transport was given so far.
@@ -36,7 +61,7 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Have it go out when the turn ends."""
         if not self._gathered:
-            self._loop.call_soon(self.flush)
+            self._outbox.add(self, self._loop)
         self._gathered.append(data)
         self._size += len(data)
         if self._size > _MOST_GATHERED:

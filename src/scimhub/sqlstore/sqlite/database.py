@@ -10,6 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 
 import apsw
 
@@ -27,6 +28,8 @@ from scimhub.sqlstore.sqlite.writer import FileWork, T, Writer
 _WRITER_CACHE_MIB = 8
 _READER_CACHE_MIB = 32
 _READING_THREADS = 2
+# Seconds after a commit, behind which short reads go through a mapping of the file (docs/decisions/0040).
+_QUIET = 0.5
 
 
 class FileDatabase:
@@ -43,6 +46,8 @@ class FileDatabase:
         self.log_epoch = migrate.read_hub(connection, "log_epoch")
         self.cursor_secret = bytes.fromhex(migrate.read_hub(connection, "cursor_secret"))
         self._lock = lock
+        # When the file counts as quiet, by the monotonic clock.
+        self._quiet_from = 0.0
         self._local = threading.local()
         self._readers: list[SqliteConnection] = []
         self._closed = False
@@ -62,7 +67,8 @@ class FileDatabase:
         """All rows of one look-up, on the caller's thread."""
         # As ``read_here``, less its calls: it is a part of nearly every request.
         try:
-            connection = self._local.connection
+            local = self._local
+            connection = local.mapped if monotonic() > self._quiet_from else local.connection
         except AttributeError:
             connection = self._connect()
         try:
@@ -151,6 +157,7 @@ class FileDatabase:
         self.on_commit(lambda: reach("after_commit"))
 
     def _committed(self) -> None:
+        self._quiet_from = monotonic() + _QUIET
         for wake in self._wakes:
             wake()
 
@@ -198,9 +205,14 @@ class FileDatabase:
     def _connect(self) -> SqliteConnection:
         if self._closed:
             raise StoreUnavailable("The database is being closed.")
-        mapped = getattr(self._local, "reads_long", False)
+        mapped = connection = self._open_reader(mapped=True)
+        if not getattr(self._local, "reads_long", False):
+            connection = self._open_reader(mapped=False)
+        self._local.connection, self._local.mapped = connection, mapped
+        return connection
+
+    def _open_reader(self, *, mapped: bool) -> SqliteConnection:
         connection = driver.open_connection(self.path, writes=False, cache_mib=_READER_CACHE_MIB, mapped=mapped)
-        self._local.connection = connection
         self._readers.append(connection)
         return connection
 
