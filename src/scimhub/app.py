@@ -32,10 +32,10 @@ from scimhub.sqlstore.store import SqlStore, open_store
 from scimhub.telemetry import Metrics
 from scimhub.web.admin_api import build_admin_api
 from scimhub.web.auth import Gatekeeper
-from scimhub.web.common import Common
 from scimhub.web.contract_api import ContractApi
 from scimhub.web.feed_api import FeedApi
 from scimhub.web.malformed import Malformed
+from scimhub.web.reception import Reception
 from scimhub.web.scim_api import ScimApi
 from scimhub.web.server import Application, Server
 from scimhub.web.services import Limits, Services
@@ -57,7 +57,7 @@ class Hub:
     application: Server
     local_application: Application
     # Of all connections.
-    common: Common
+    reception: Reception
     # Made on an empty database; its secret is shown once.
     first: sources.FirstGrant | None
 
@@ -189,8 +189,8 @@ def _build(
     services = _services(settings, store, exchanges, gatekeeper, catalogs, metrics)
     engine = _engine(settings, store, exchanges, catalogs, keyring)
     _measure_destinations(metrics, engine)
-    common = Common()
-    _measure_losses(metrics, exchanges, common.malformed)
+    reception = Reception()
+    _measure_losses(metrics, exchanges, reception.malformed)
     pins = Pins(store, engine.given.node)
     feed = FeedApi(
         store, catalogs, pins, root_url=settings.base_url, now=clock.now_text, new_id=clock.new_id, monotonic=time.monotonic
@@ -212,7 +212,7 @@ def _build(
 
     contract = ContractApi(settings.base_url, clock.new_id)
     server = Server(ScimApi(services), admin(trusted=False), feed, contract, metrics, store.check_alive, clock.new_id)
-    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), common, first)
+    return Hub(store, exchanges, gatekeeper, engine, feed, pins, server, admin(trusted=True), reception, first)
 
 
 # Name, sort, description, and how it is read of a pump when the log has come so far.

@@ -222,7 +222,7 @@ _COMMON: dict[str, Any] = {
 
 def _protocol(hub: Hub) -> Any:
     """What uvicorn calls for each connection, as it would call a class."""
-    return partial(Protocol, common=hub.common)
+    return partial(Protocol, reception=hub.reception)
 
 
 def _tcp_config(settings: Settings, hub: Hub) -> uvicorn.Config:

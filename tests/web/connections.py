@@ -9,8 +9,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from scimhub.web.common import Common
 from scimhub.web.protocol import Protocol
+from scimhub.web.reception import Reception
 
 # A request after which the connection is closed.
 LAST = b"GET /last HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
@@ -21,7 +21,7 @@ async def serving(
     application: Any, protocol: Any = None, connections: set[Any] | None = None, **more: Any
 ) -> AsyncIterator[int]:
     """The port at which the application is served; ``connections`` are those that are open, ``more`` configures uvicorn."""
-    protocol = protocol or partial(Protocol, common=Common())
+    protocol = protocol or partial(Protocol, reception=Reception())
     config = uvicorn.Config(application, http=protocol, lifespan="off", log_config=None, **more)
     config.load()
     state = ServerState()

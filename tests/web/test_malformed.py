@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from scimhub.web.common import Common
 from scimhub.web.malformed import Malformed
 from scimhub.web.protocol import Protocol
+from scimhub.web.reception import Reception
 from tests.web.connections import answered, serving
 from tests.web.test_connections import reader
 
@@ -19,7 +19,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 async def test_whoever_sends_nonsense_again_and_again_gets_three_lines_and_all_is_counted(caplog: pytest.LogCaptureFixture):
     malformed = Malformed()
-    async with asyncio.timeout(30), serving(reader, partial(Protocol, common=Common(malformed))) as port:
+    async with asyncio.timeout(30), serving(reader, partial(Protocol, reception=Reception(malformed))) as port:
         for _ in range(19):
             assert (await answered(port, [b"nonsense\r\n\r\n"])).startswith(b"HTTP/1.1 400 ")
         endless = [b"GET /a HTTP/1.1\r\nHost: hub\r\nX: ", *[b"x" * 50_000] * 20]

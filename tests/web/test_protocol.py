@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from scimhub.web.common import Common
 from scimhub.web.exchange import AT_ONCE, Answer
 from scimhub.web.protocol import Protocol
+from scimhub.web.reception import Reception
 from tests.servers.running import PATIENCE
 from tests.web import connections as connecting
 
@@ -46,7 +46,7 @@ def serving(
             if connections is not None:
                 connections.append(self)
 
-    return connecting.serving(application, partial(Observed, common=Common()), **more)
+    return connecting.serving(application, partial(Observed, reception=Reception()), **more)
 
 
 async def answer_with_path(scope: Any, receive: Any, send: Send) -> None:

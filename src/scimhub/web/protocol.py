@@ -13,9 +13,9 @@ import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
-from scimhub.web.common import Common
 from scimhub.web.cycle import Cycle, refusal
 from scimhub.web.exchange import Head, Headers, Request, Scope, decode_path
+from scimhub.web.reception import Reception
 from scimhub.web.scopes import Scopes
 from scimhub.web.server import SCIM_PREFIX, Application, Serve
 from scimhub.web.wire import Wire
@@ -50,7 +50,7 @@ class Protocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        common: Common,
+        reception: Reception,
     ) -> None:
         if not config.loaded:
             config.load()
@@ -62,7 +62,7 @@ class Protocol(asyncio.Protocol):
         self._patience: float = config.timeout_keep_alive
         self._state = server_state
         self._app_state = app_state
-        self._common = common
+        self._reception = reception
         self._loop = _loop or asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._is_ending = False
@@ -86,7 +86,7 @@ class Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's has all of a Transport without inheriting from it.
-        self._wire = Wire(cast(asyncio.Transport, transport), self._loop, self._common.outbox)
+        self._wire = Wire(cast(asyncio.Transport, transport), self._loop, self._reception.outbox)
         self._scopes = Scopes(transport, self._app_state, self._write_whole)
         self._state.connections.add(cast(Any, self))
         self._timer: asyncio.TimerHandle = self._loop.call_later(self._patience, self._look_for_silence)
@@ -105,7 +105,7 @@ class Protocol(asyncio.Protocol):
             return
         self._wire.active_at = self._loop.time()
         if self._answering is None and self._reading is None and not self._is_in_head:
-            whole = self._common.heads.recall(data)
+            whole = self._reception.heads.recall(data)
             if whole is not None:
                 method, target, head, body = whole
                 cycle = self._cycle(method, target, "1.1", head, keeps_alive=not self._is_ending)
@@ -174,7 +174,7 @@ class Protocol(asyncio.Protocol):
             is_awaited=self._expects and version == "1.1",
         )
         if self._beginning and keeps_alive:
-            self._common.heads.learn(self._beginning, head)
+            self._reception.heads.learn(self._beginning, head)
         self._beginning = b""
         self._reading = cycle
         if self._answering is None:
@@ -299,7 +299,7 @@ class Protocol(asyncio.Protocol):
 
     def _note_malformed(self, reason: str) -> None:
         client = self._scopes.client
-        self._common.malformed.note(client[0] if client else "", reason)
+        self._reception.malformed.note(client[0] if client else "", reason)
 
     def _refuse(self, status: int, detail: str) -> None:
         """What comes is no request: say so where nothing else is to be answered first, and close."""

@@ -8,7 +8,7 @@ from scimhub.web.wire import Outbox
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class Reception:
     """What came and was no request, the heads of requests that come again, and what is to be sent when a turn ends."""
 
     malformed: Malformed = field(default_factory=Malformed)
