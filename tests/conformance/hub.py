@@ -22,6 +22,7 @@ from scimhub.directory.records import Change, Directory
 from scimhub.settings import Settings
 from tests.keys import SEALING_KEYS
 from tests.servers.running import PATIENCE
+from tests.servers.wired import Wired
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -79,7 +80,7 @@ class Client:
             options["content" if isinstance(body, bytes) else "json"] = body
         merged |= {name.lower(): value for name, value in (headers or {}).items()}
         sent = {name: value for name, value in merged.items() if value is not None}
-        transport = httpx.ASGITransport(app=self.application, raise_app_exceptions=False)
+        transport = Wired(self.application)
         async with httpx.AsyncClient(transport=transport) as client:
             return await client.request(
                 method, path if path.startswith("http") else f"{self.base}{path}", headers=sent, **options
@@ -190,7 +191,8 @@ class Application:
         self._loop = loop
         self._stack = AsyncExitStack()
         known = {"database": folder / "scimhub.db", "data": folder, "public_url": ORIGIN, "secret_keys": SEALING_KEYS}
-        self.settings = Settings(**known | settings)
+        # None leaves a setting as it is by default.
+        self.settings = Settings(**{name: value for name, value in (known | settings).items() if value is not None})
         self.opened: app.Hub = loop.run(self._stack.enter_async_context(app.open_hub(self.settings)))
         self._numbers = itertools.count()
 

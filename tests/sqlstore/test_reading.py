@@ -22,6 +22,34 @@ async def test_long_reads_map_the_file_and_short_ones_do_not(store: SqlStore):
     assert await store.database.read_aside(mapped_bytes) > 0
 
 
+async def test_look_ups_map_the_file_while_nothing_is_written_and_miss_no_commit(store: SqlStore):
+    async def mapped() -> bool:
+        [(size,)] = await store.database.fetch("PRAGMA mmap_size", ())
+        return int(size) > 0
+
+    async def count() -> int:
+        [(number,)] = await store.database.fetch("SELECT count(*) FROM hub WHERE name LIKE 'look-up-%'", ())
+        return int(number)
+
+    async def add(name: str) -> None:
+        await store.database.write(lambda connection: connection.execute("INSERT INTO hub VALUES (?, '')", (name,)).close())
+
+    async def until_mapped() -> None:
+        async with asyncio.timeout(30):
+            while not await mapped():
+                await asyncio.sleep(0.05)
+
+    for number in range(3):
+        await until_mapped()
+        assert await count() == 2 * number
+        # Seen by the connection that has just read through the mapping, if it is asked, and by the other one.
+        await add(f"look-up-{number}-a")
+        assert await count() == 2 * number + 1
+        assert not await mapped()
+        await add(f"look-up-{number}-b")
+        assert await count() == 2 * number + 2
+
+
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_who_was_answered_reads_what_was_written(tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]):
     store = open_sqlite(tmp_path)

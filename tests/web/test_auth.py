@@ -62,3 +62,20 @@ async def test_a_remembered_token_is_refused_beside_one_in_the_url(store: SqlSto
     with pytest.raises(Refused) as refused:
         await gatekeeper.admit(request(f"Bearer {SECRET}", b"access_token=x"), T0)
     assert refused.value.fault.status == 400
+
+
+async def test_who_was_admitted_is_let_in_again_for_a_second_until_the_token_expires(store: SqlStore, desk: Desk):
+    digest = hashlib.sha256(SECRET.encode()).digest()
+    token = await store.create_token(desk.source.key, digest, "gth", frozenset({"read"}), T1, T0)
+    seconds = [10.0]
+    gatekeeper, asking = Gatekeeper(store, lambda: seconds[0]), request(f"Bearer {SECRET}")
+    admission = await gatekeeper.admit(asking, T0)
+    gatekeeper.collect_last_used()
+    seconds[0] = 10.9
+    assert gatekeeper.admit_again(admission, asking, T0)
+    assert gatekeeper.collect_last_used() == {token.id: T0}
+    assert not gatekeeper.admit_again(admission, asking, T1)
+    assert not gatekeeper.admit_again(admission, request(f"Bearer {SECRET}", b"access_token=x"), T0)
+    seconds[0] = 11.0
+    assert not gatekeeper.admit_again(admission, asking, T0)
+    assert gatekeeper.collect_last_used() == {}
