@@ -158,7 +158,7 @@ class Place:
     def ids(self, kind: str) -> list[str]:
         """Of all resources of the kind, by the table itself."""
         sql = "SELECT id FROM resources WHERE directory = ? AND kind = ? ORDER BY key"
-        return self.store.database.read_here(lambda c: [row[0] for row in c.execute(sql, (self.directory.key, kind))])
+        return self.store.database.read_here(lambda c: [row[0] for row in c.fetch(sql, (self.directory.key, kind))])
 
 
 class Loop:

@@ -221,7 +221,7 @@ class Hub:
 
     def _cursor(self, name: str) -> int:
         sql = "SELECT cursor FROM destinations WHERE name = ?"
-        return int(self.store.database.read_here(lambda connection: connection.execute(sql, (name,)).fetchall())[0][0])
+        return int(self.store.database.read_here(lambda connection: connection.fetch(sql, (name,)))[0][0])
 
     async def secrets(self, name: str = "payroll") -> list[Secret]:
         """What the destination has, opened."""

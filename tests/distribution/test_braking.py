@@ -40,7 +40,7 @@ async def tripped(hub: Hub, destination: Destination, removals: int) -> int:
 
     def is_so() -> bool:
         sql = "SELECT count(*) FROM held WHERE cause = 'brake' AND next_attempt IS NULL AND destination = ?"
-        rows = hub.store.database.read_here(lambda connection: connection.execute(sql, (destination.key,)).fetchall())
+        rows = hub.store.database.read_here(lambda connection: connection.fetch(sql, (destination.key,)))
         nonlocal waiting
         waiting = int(rows[0][0])
         hub.pass_time(0.02)

@@ -112,7 +112,7 @@ def bound(name, text, kinds=CATALOG):
 def plan(connection, name, condition, kinds=CATALOG):
     sql, parameters = filter_sql.compile(condition, context(kinds.kinds[name], SQLITE))
     query = f"EXPLAIN QUERY PLAN SELECT r.key FROM resources AS r WHERE +r.directory = ? AND +r.kind = ? AND ({sql})"
-    return [row[3] for row in connection.execute(query, (DIRECTORY, name, *parameters)).fetchall()]
+    return [row[3] for row in connection.fetch(query, (DIRECTORY, name, *parameters))]
 
 
 @pytest.mark.parametrize("name, text", INDEXED, ids=lambda value: value[:60])
@@ -171,7 +171,7 @@ def test_what_no_index_answers_is_not_called_indexed(name, text):
 )
 def test_the_largest_filters_are_still_statements(connection, text):
     sql, parameters = filter_sql.compile(bound("User", text), context(CATALOG.kinds["User"], SQLITE))
-    connection.execute(f"SELECT count(*) FROM resources AS r WHERE {sql}", parameters).fetchall()
+    connection.fetch(f"SELECT count(*) FROM resources AS r WHERE {sql}", parameters)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,7 @@ def target(name, path):
 
 def sorted_values(connection, name, path):
     sql, parameters = filter_sql.sort_expression(target(name, path), context(CATALOG.kinds[name], SQLITE))
-    return dict(
-        connection.execute(f"SELECT r.key, {sql} FROM resources AS r WHERE r.directory = {DIRECTORY}", parameters).fetchall()
-    )
+    return dict(connection.fetch(f"SELECT r.key, {sql} FROM resources AS r WHERE r.directory = {DIRECTORY}", parameters))
 
 
 def test_sorting_takes_the_primary_value_else_the_first(connection):

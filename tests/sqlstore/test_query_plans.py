@@ -70,7 +70,7 @@ def plan_of(store: SqlStore, sql: str) -> list[str]:
     numbered = [int(number) for number in re.findall(r"\?(\d+)", sql)]
     values = (None,) * (max(numbered) if numbered else sql.count("?"))
     return store.database.read_here(
-        lambda connection: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
+        lambda connection: [row[3] for row in connection.fetch(f"EXPLAIN QUERY PLAN {sql}", values)]
     )
 
 

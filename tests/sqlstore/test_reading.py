@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -32,7 +33,7 @@ async def test_look_ups_map_the_file_while_nothing_is_written_and_miss_no_commit
         return int(number)
 
     async def add(name: str) -> None:
-        await store.database.write(lambda connection: connection.execute("INSERT INTO hub VALUES (?, '')", (name,)).close())
+        await store.database.write(lambda connection: connection.execute("INSERT INTO hub VALUES (?, '')", (name,)))
 
     async def until_mapped() -> None:
         async with asyncio.timeout(30):
@@ -54,15 +55,15 @@ async def test_look_ups_map_the_file_while_nothing_is_written_and_miss_no_commit
 def test_who_was_answered_reads_what_was_written(tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]):
     store = open_sqlite(tmp_path)
 
-    def is_there(name: str) -> Callable[[apsw.Connection], bool]:
-        return lambda connection: bool(connection.execute("SELECT 1 FROM hub WHERE name = ?", (name,)).fetchall())
+    def is_there(name: str) -> Callable[[Any], bool]:
+        return lambda connection: bool(connection.fetch("SELECT 1 FROM hub WHERE name = ?", (name,)))
 
     async def write_and_look(worker: int) -> None:
         for number in range(20):
             name = f"{worker}-{number}"
             assert not store.database.read_here(is_there(name))
             await store.database.write(
-                lambda connection, name=name: connection.execute("INSERT INTO hub VALUES (?, '')", (name,)).close()
+                lambda connection, name=name: connection.execute("INSERT INTO hub VALUES (?, '')", (name,))
             )
             assert store.database.read_here(is_there(name))
             assert await store.database.read_aside(is_there(name))

@@ -15,7 +15,7 @@ from tests.store_contract.harness import Desk, user
 
 
 def insert(name: str):
-    return lambda connection: connection.execute("INSERT INTO hub (name, value) VALUES (?, '')", (name,)).close()
+    return lambda connection: connection.execute("INSERT INTO hub (name, value) VALUES (?, '')", (name,))
 
 
 def names(store: SqlStore) -> set[str]:

@@ -235,7 +235,7 @@ async def test_a_page_looks_through_a_bounded_range(place: Place, store: SqlStor
     await place.feed(cursor=0)
     elsewhere = await Place.open(store, "elsewhere")
     await elsewhere.user("stranger")
-    await store.database.write(lambda connection: connection.execute(COPIES, (1, 10_500)).fetchall())
+    await store.database.write(lambda connection: connection.fetch(COPIES, (1, 10_500)))
     await place.user("anna")
     first = await page(client)
     assert (first["items"], first["up_to_date"], first["head"]) == ([], False, 10_502)

@@ -355,9 +355,9 @@ def _admitted(precondition: Precondition, stored: StoredResource) -> StoredResou
 
 
 def _written(outcome: Carried, kind: Kind, id: str) -> Written:
+    if isinstance(outcome, Applied):
+        return Written(outcome.resource, outcome.change_id)
     match outcome:
-        case Applied(stored, change_id):
-            return Written(stored, change_id)
         case Unchanged(stored):
             return Written(stored, None)
         case NotFound():

@@ -44,7 +44,8 @@ class Rules:
     tombstone_days: int
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, since each write makes one.
+@dataclass(slots=True)
 class CarryOut:
     """The unit of work that carries the intent out; a database may look into it, to make ready for many at once."""
 
