@@ -95,9 +95,11 @@ def _conditions(kinds: Sequence[Kind], query: ListQuery, lenient: bool, notes: N
     if query.filter is None:
         return dict.fromkeys(kinds)
     expression = filters.parse(query.filter)
+    if len(kinds) == 1:
+        kind = kinds[0]
+        return {kind: filters.bind(expression, kind, lenient=lenient, notes=notes)}
     # RFC 7644 §3.4.2.1: over several types, what one of them does not know has no value there.
-    unknown: Unknown = "error" if len(kinds) == 1 else "absent"
-    return {kind: filters.bind(expression, kind, lenient=lenient, unknown=unknown, notes=notes) for kind in kinds}
+    return {kind: filters.bind(expression, kind, lenient=lenient, unknown="absent", notes=notes) for kind in kinds}
 
 
 def _sort(kinds: Sequence[Kind], sort_by: str, lenient: bool) -> dict[Kind, Target]:
