@@ -108,9 +108,7 @@ class Protocol(asyncio.Protocol):
             whole = self._reception.heads.recall(data)
             if whole is not None:
                 method, target, head, body = whole
-                cycle = self._cycle(method, target, "1.1", head, keeps_alive=not self._is_ending)
-                if body:
-                    cycle.take(body)
+                cycle = self._cycle(method, target, "1.1", head, keeps_alive=not self._is_ending, body=body)
                 cycle.end()
                 self._begin(cycle)
                 return
@@ -193,9 +191,17 @@ class Protocol(asyncio.Protocol):
             raise _Refused(501, "The only Transfer-Encoding that is known is chunked; send the body without another one.")
 
     def _cycle(
-        self, method: str, target: bytes, version: str, head: Head, *, keeps_alive: bool, is_awaited: bool = False
+        self,
+        method: str,
+        target: bytes,
+        version: str,
+        head: Head,
+        *,
+        keeps_alive: bool,
+        is_awaited: bool = False,
+        body: bytes | None = None,
     ) -> Cycle:
-        """The request, for whoever answers it."""
+        """The request, for whoever answers it, with its whole body if that is here."""
         if target.startswith(b"/") and b"#" not in target:
             path, _, query = target.partition(b"?")
         else:
@@ -206,9 +212,11 @@ class Protocol(asyncio.Protocol):
             self._wire, method, path, version, more_headers, self._completed, keeps_alive=keeps_alive, is_awaited=is_awaited
         )
         if self._serve_scim is not None and path.startswith(_SCIM_PREFIX):
-            request = Request(method, decode_path(path), head.headers, self._scopes.scheme, query, cycle.receive)
+            request = Request(method, decode_path(path), head.headers, self._scopes.scheme, query, cycle.receive, body)
             cycle.call = (self._serve_scim, request, cycle)
         else:
+            if body:
+                cycle.take(body)
             scope = cycle.scope = self._scopes.make(method, path, query, version, head.lines)
             cycle.call = (self._application, scope, cycle.receive, cycle.send)
         return cycle

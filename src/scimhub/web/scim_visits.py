@@ -26,6 +26,7 @@ Write = Callable[
     [ResourceStore, Caller, Kind, str, Mapping[str, object], Notes, preconditions.Precondition | None], Awaitable[Written]
 ]
 _NONE: Final = frozenset[str]()
+_CONDITIONAL: Final = frozenset((b"if-match", b"if-none-match"))
 _ACCEPTED_BODIES = ("application/scim+json", "application/json")
 # What most clients send, which need not be looked at more closely.
 _USUAL_TYPES = frozenset((b"application/scim+json", b"application/json", b"application/scim+json; charset=utf-8"))
@@ -207,6 +208,8 @@ class Visit:
         return await write(store, self.caller, kind, self.route.id, body, notes, precondition), shape
 
     async def _precondition(self, kind: Kind) -> preconditions.Precondition | None:
+        if self.request.headers.keys().isdisjoint(_CONDITIONAL):
+            return None
         asked = self.request.header(b"if-none-match")
         if asked is not None:
             found = await resources.get(self.services.store, self.caller, kind, self.route.id)
