@@ -182,6 +182,7 @@ def test_all_else_is_left_to_the_parser(data: bytes):
         b"Content-Length: 0\r\nContent-Length: 0\r\n",
         b"X-Folded: a\r\n b\r\n",
         b"X-Long: " + b"x" * 3000 + b"\r\n",
+        b"X: 1\r\n" * 50,
     ],
 )
 def test_lines_that_mean_more_than_they_say_are_never_remembered(lines: bytes):

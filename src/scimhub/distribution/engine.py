@@ -101,9 +101,8 @@ class Engine:
                 await self.given.store.leave(self.given.node, self.given.lease_seconds)
 
     def _wake(self) -> None:
-        if self._running:
-            # The task is kept, because the loop itself does not.
-            self._looking = asyncio.create_task(self._look())
+        # The task is kept, because the loop itself does not.
+        self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         """Wake the pumps if the log has grown; most commits of a quiet hub only settle."""
@@ -188,8 +187,6 @@ class Engine:
         holds = await self.given.store.list_held(destination.key)
         kept = await self.given.store.list_kept(destination.key, "", _MOST_KEPT)
         outlook = Outlook(self.place, destination)
-        # While no pump ran, nobody looked. What is committed from here on, its first reading finds.
-        self._head = await self.given.reader.known_position()
         pump = Pump(destination, lease, opened.sender, holds, kept, outlook, self.given, joins_runs=kind.joins_runs)
         running = _Running(pump, asyncio.create_task(self._run(pump)), opened.secrets_end, opened.locked)
         self._running[destination.key] = running

@@ -8,8 +8,9 @@ from typing import Final
 
 from scimhub.web.exchange import Head
 
-# Bytes of lines that are remembered, and how many of them: less than 4 MB in all.
+# Bytes and lines of a head that is remembered, and how many of them: some 10 MB at most, whoever sends them.
 _LONGEST: Final = 2048
+_MOST_LINES: Final = 40
 _MOST: Final = 1000
 _METHODS: Final = {name.encode(): name for name in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")}
 # What every parser takes for a part of a path or a query.
@@ -47,7 +48,7 @@ class FamiliarHeads:
         begin, end = data.find(b"\r\n"), data.find(b"\r\n\r\n") + 4
         lines = data[begin:end]
         is_plain = lines.count(b"\r\n") == lines.count(b"\r") == lines.count(b"\n") == len(head.lines) + 2
-        if not is_plain or len(lines) > _LONGEST or _read_first_line(data[:begin]) is None:
+        if not is_plain or len(lines) > _LONGEST or len(head.lines) > _MOST_LINES or _read_first_line(data[:begin]) is None:
             return
         if _OF_THE_CONNECTION.isdisjoint(head.headers):
             if len(self._heads) >= _MOST:

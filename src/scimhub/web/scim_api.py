@@ -41,6 +41,8 @@ _USUAL = frozenset((b"application/scim+json", b"application/json", b"*/*"))
 _NO_WEIGHT = re.compile(rb"[ \t]*q=0(?:\.0{0,3})?[ \t]*", re.IGNORECASE)
 _OF_KINDS = frozenset(place for place, _ in ON_KIND)
 _MOST_STANDINGS = 1000
+# Bytes of the headers by which one is remembered; a client may pad them.
+_LONGEST_WAY = 1000
 # Readable before one has a token (RFC 7644 §4).
 _PUBLIC = ("discovery", "discovery_one")
 
@@ -124,9 +126,12 @@ class ScimApi:
         grant = draft.grant = admission.grant
         draft.source = f"{grant.directory.name}/{grant.source.name}"
         catalog = draft.catalog = await services.catalogs.current(grant.directory.key)
-        if len(self._standings) >= _MOST_STANDINGS:
-            self._standings.clear()
-        standing = self._standings[_way(request)] = Standing(services, request, admission, catalog, draft.source)
+        standing = Standing(services, request, admission, catalog, draft.source)
+        way = _way(request)
+        if len(way[0] or b"") + len(way[1] or b"") <= _LONGEST_WAY:
+            if len(self._standings) >= _MOST_STANDINGS:
+                self._standings.clear()
+            self._standings[way] = standing
         return standing
 
 
