@@ -9,6 +9,7 @@ import apsw
 import pytest
 import uvloop
 
+from scimhub.directory.errors import StoreUnavailable
 from scimhub.sqlstore.store import SqlStore
 from tests.store_contract.conftest import open_sqlite
 
@@ -76,3 +77,13 @@ def test_who_was_answered_reads_what_was_written(tmp_path: Path, new_loop: Calla
             runner.run(all_workers())
     finally:
         store.database.close_here()
+
+
+async def test_who_reads_when_the_store_is_closed_hears_that_it_is(tmp_path: Path):
+    store = open_sqlite(tmp_path)
+    # More than once, so that both connections have the cursor that they keep.
+    for _ in range(3):
+        assert await store.database.fetch("SELECT 1", ()) == [(1,)]
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="being closed"):
+        await store.database.fetch("SELECT 1", ())

@@ -237,6 +237,24 @@ def test_no_more_heads_are_kept_than_fit():
     assert heads.recall(b"GET / HTTP/1.1\r\nX-Number: 1\r\n\r\n") is None
 
 
+def test_blank_lines_between_recalled_requests_never_add_up_to_a_head():
+    async def answered() -> bytes:
+        heads = FamiliarHeads()
+        await answers(heads, [GET])
+        with connection(heads, asyncio.get_running_loop()) as (protocol, transport):
+            # More of them than a head may have bytes.
+            blank = b"\r\n" * 8000
+            for _ in range(6):
+                protocol.data_received(blank)
+                protocol.data_received(GET)
+                for _ in range(12):
+                    await asyncio.sleep(0)
+            return transport.written
+
+    written = asyncio.run(answered())
+    assert (written.count(b"HTTP/1.1 200 "), written.count(b"HTTP/1.1 431 ")) == (6, 0)
+
+
 def test_a_stopping_server_closes_behind_a_request_that_is_recalled():
     async def closes() -> bool:
         heads = FamiliarHeads()

@@ -107,6 +107,7 @@ class Protocol(asyncio.Protocol):
         if self._answering is None and self._reading is None and not self._is_in_head:
             whole = self._reception.heads.recall(data)
             if whole is not None:
+                self._size = 0
                 method, target, head, body = whole
                 cycle = self._cycle(method, target, "1.1", head, keeps_alive=not self._is_ending, body=body)
                 cycle.end()

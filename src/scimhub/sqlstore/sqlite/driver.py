@@ -237,6 +237,8 @@ _UNAVAILABLE: dict[type[BaseException], str] = {
     apsw.ProtocolError: "The database's lock files are in disorder",
     apsw.InterruptError: "The operation was interrupted",
     apsw.ConnectionClosedError: "The database is being closed",
+    # That of the cursor that is kept.
+    apsw.CursorClosedError: "The database is being closed",
 }
 
 
