@@ -43,29 +43,15 @@ class Wired(httpx.AsyncBaseTransport):
         return httpx.Response(wire.status, headers=wire.headers, content=bytes(wire.body))
 
 
-class _Wire(asyncio.Transport):
-    """The client's end: reads the answer to one request. Also the parser's callbacks."""
+class MemoryTransport(asyncio.Transport):
+    """A connection without a socket: what is written is taken at once."""
 
-    def __init__(self, method: str) -> None:
-        super().__init__({"sockname": ("127.0.0.1", 80), "peername": ("127.0.0.1", 50_000)})
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = bytearray()
-        self.is_whole = False
-        self.is_answered = asyncio.Event()
-        self._method = method
-        self._parser: Any = httptools.HttpResponseParser(self)
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 80), "peername": ("192.0.2.1", 50_000)})
         self._is_closed = False
-
-    # ------------------------------------------------------------------ the transport
-
-    def write(self, data: Any) -> None:
-        if not self.is_whole:
-            self._parser.feed_data(bytes(data))
 
     def close(self) -> None:
         self._is_closed = True
-        self.is_answered.set()
 
     def abort(self) -> None:
         self.close()
@@ -84,6 +70,30 @@ class _Wire(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """There is nothing more."""
+
+
+class _Wire(MemoryTransport):
+    """The client's end: reads the answer to one request. Also the parser's callbacks."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = bytearray()
+        self.is_whole = False
+        self.is_answered = asyncio.Event()
+        self._method = method
+        self._parser: Any = httptools.HttpResponseParser(self)
+
+    # ------------------------------------------------------------------ the transport
+
+    def write(self, data: Any) -> None:
+        if not self.is_whole:
+            self._parser.feed_data(bytes(data))
+
+    def close(self) -> None:
+        super().close()
+        self.is_answered.set()
 
     # ------------------------------------------------------------------ the parser
 

@@ -15,13 +15,6 @@ from tests.conformance.hub import Application, Hub, Json, Loop
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def application(loop: Loop, tmp_path: Path) -> Iterator[Application]:
     with hubs.opened(loop, tmp_path) as opened:
         yield opened

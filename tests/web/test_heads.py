@@ -16,6 +16,7 @@ from scimhub.web.exchange import Head
 from scimhub.web.heads import FamiliarHeads
 from scimhub.web.protocol import Protocol
 from scimhub.web.reception import Reception
+from tests.servers.wired import MemoryTransport
 
 HEAD = b"Host: hub\r\nAuthorization: Bearer x\r\nAccept: */*\r\n"
 GET = b"GET /scim/a/v2/Users/1 HTTP/1.1\r\n" + HEAD + b"\r\n"
@@ -25,34 +26,15 @@ def post(body: bytes, head: bytes = HEAD) -> bytes:
     return b"POST /scim/a/v2/Users HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
-class Kept:
-    """A transport that keeps what is written, and says what asyncio asks."""
+class Kept(MemoryTransport):
+    """Keeps what is written."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.written = b""
-        self.is_closed = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         self.written += data
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def is_closing(self) -> bool:
-        return self.is_closed
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def get_extra_info(self, name: str) -> object:
-        return {"sockname": ("127.0.0.1", 8080), "peername": ("192.0.2.1", 5000)}.get(name)
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
 
 
 async def tell_what_came(scope: Any, receive: Any, send: Any) -> None:
@@ -89,7 +71,7 @@ class Spy(FamiliarHeads):
 def connection(heads: FamiliarHeads, loop: asyncio.AbstractEventLoop) -> Iterator[tuple[Protocol, Kept]]:
     config = uvicorn.Config(tell_what_came, lifespan="off", log_config=None, proxy_headers=False)
     protocol, transport = Protocol(config, ServerState(), {}, loop, reception=Reception(heads=heads)), Kept()
-    protocol.connection_made(transport)  # type: ignore[arg-type]
+    protocol.connection_made(transport)
     yield protocol, transport
     protocol.connection_lost(None)
 
@@ -98,11 +80,11 @@ async def answers(heads: FamiliarHeads, pieces: list[bytes]) -> tuple[bytes, boo
     """What a new connection answers to the pieces, one after the other, and whether it is closed then."""
     with connection(heads, asyncio.get_running_loop()) as (protocol, transport):
         for piece in pieces:
-            if not transport.is_closed:
+            if not transport.is_closing():
                 protocol.data_received(piece)
             for _ in range(12):
                 await asyncio.sleep(0)
-        return transport.written, transport.is_closed
+        return transport.written, transport.is_closing()
 
 
 def heads_with(*requests: bytes) -> Spy:
@@ -264,6 +246,6 @@ def test_a_stopping_server_closes_behind_a_request_that_is_recalled():
             protocol.data_received(GET)
             for _ in range(12):
                 await asyncio.sleep(0)
-            return transport.is_closed and b"connection: close" in transport.written
+            return transport.is_closing() and b"connection: close" in transport.written
 
     assert asyncio.run(closes())

@@ -24,13 +24,6 @@ PIN = {
 }
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
-
-
 def text(name: str) -> str:
     return f"{CANARY} {name}.{CANARY}@{CANARY}.example"
 

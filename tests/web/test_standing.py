@@ -23,13 +23,6 @@ BADGES = {
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def application(loop: Loop, tmp_path: Path) -> Iterator[Application]:
     with hubs.opened(loop, tmp_path, public_url=None) as opened:
         yield opened

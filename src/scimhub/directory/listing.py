@@ -1,6 +1,6 @@
 """The use-case of listing: a query understood for each kind, one page selected, shown, and a way to the next one."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from scimhub.directory import representation, streaming
@@ -60,11 +60,7 @@ async def list_resources(
     page = await store.select(selection)
     next_cursor = None if query.cursor is None else _next_cursor(caller, query, page, paging, kinds, limit)
     start_index = query.start_index if query.cursor is None else None
-    counts: Mapping[int, int] = {}
-    for kind in kinds:
-        if kind.has_members:
-            counts = await streaming.member_counts(store, viewpoint, page.resources, shape)
-            break
+    counts = await streaming.member_counts(store, viewpoint, page.resources, shape)
     if counts and max(counts.values()) > streaming.MANY:
         head = listing.list_head(page.total, len(page.resources), start_index, next_cursor)
         return streaming.tell_list(store, viewpoint, caller, page.resources, shape, counts, head)

@@ -90,11 +90,16 @@ class Catalogs:
         self._store = store
         self._by_directory: dict[int, Catalog] = {}
 
+    def remembered(self, directory: int) -> Catalog | None:
+        """The directory's catalog as of now, unless it has to be read."""
+        known = self._by_directory.get(directory)
+        return known if known is not None and known.version == self._store.catalog_version(directory) else None
+
     async def current(self, directory: int) -> Catalog:
         """The directory's catalog as of now."""
-        remembered = self._by_directory.get(directory)
-        if remembered is not None and remembered.version == self._store.catalog_version(directory):
-            return remembered
+        known = self.remembered(directory)
+        if known is not None:
+            return known
         loaded = self._by_directory[directory] = await load_catalog(self._store, directory)
         return loaded
 

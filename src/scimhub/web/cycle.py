@@ -33,20 +33,8 @@ class Cycle:
     # Slots, since each request makes one.
     __slots__ = (
         *("call", "keeps_alive", "has_begun", "is_complete", "is_disconnected", "is_read", "scope", "task"),
-        *(
-            "_wire",
-            "_method",
-            "_path",
-            "_version",
-            "_more_headers",
-            "_is_awaited",
-            "_completed",
-            "_body",
-            "_waiting",
-            "_is_told",
-            "_arrival",
-            "_owed",
-        ),
+        *("_wire", "_method", "_path", "_version", "_more_headers", "_is_awaited"),
+        *("_completed", "_body", "_waiting", "_is_told", "_arrival", "_owed"),
     )
 
     def __init__(

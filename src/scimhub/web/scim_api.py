@@ -113,7 +113,7 @@ class ScimApi:
         if (
             standing is None
             or not self._services.gatekeeper.admit_again(standing.admission, request, draft.now)
-            or standing.catalog.version != self._services.store.catalog_version(standing.grant.directory.key)
+            or self._services.catalogs.remembered(standing.grant.directory.key) is not standing.catalog
         ):
             return None
         draft.grant, draft.catalog, draft.source = standing.grant, standing.catalog, standing.source
