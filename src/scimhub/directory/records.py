@@ -77,6 +77,10 @@ class Token:
     revoked: str | None
     last_used: str | None
 
+    def has_expired(self, now: str) -> bool:
+        """Whether its time had ended at that moment."""
+        return self.expires is not None and self.expires <= now
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

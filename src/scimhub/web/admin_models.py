@@ -142,12 +142,11 @@ class TokenMade(TokenShown):
 
 def show_token(token: Token, now: str) -> TokenShown:
     """The token as the API shows it at that moment."""
-    expired = token.expires is not None and token.expires <= now
     return TokenShown(
         id=token.id,
         hint=token.hint,
         permissions=sorted(token.permissions),
-        state="revoked" if token.revoked is not None else "expired" if expired else "valid",
+        state="revoked" if token.revoked is not None else "expired" if token.has_expired(now) else "valid",
         created=token.created,
         expires=token.expires,
         revoked=token.revoked,

@@ -54,7 +54,7 @@ class Gatekeeper:
         if admission is None or admission.grant.token.revoked is not None:
             raise Refused(401, "The bearer token is not known; create one with: scimhub token create.", "invalid_token")
         token = admission.grant.token
-        if token.expires is not None and token.expires <= now:
+        if token.has_expired(now):
             raise Refused(401, f"The bearer token expired on {token.expires}; create a new one.", "invalid_token")
         self._last_used[token.id] = now
         return admission
@@ -62,8 +62,7 @@ class Gatekeeper:
     def admit_again(self, admission: Admission, request: Request, now: str) -> bool:
         """Let a request in that has the same headers as an admitted one; False where it must be looked at like any other."""
         token = admission.grant.token
-        has_expired = token.expires is not None and token.expires <= now
-        if has_expired or admission.until <= self._monotonic() or _is_in_url(request):
+        if token.has_expired(now) or admission.until <= self._monotonic() or _is_in_url(request):
             return False
         self._last_used[token.id] = now
         return True
